@@ -1,0 +1,27 @@
+"""Errors that are part of the interface: one line for the user, no traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Bad input or usage; the command line prints the message and exits with status 2.
+
+    The message is one line that names the file, line or key, what was found and what was
+    expected.
+    """
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the known name nearest to `name`, or ``""``.
+
+    Parameters
+    ----------
+    name : str
+        What the user wrote.
+    known : iterable of str
+        The names that would have been right.
+    """
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f" (did you mean '{by_lower[matches[0]]}'?)" if matches else ""

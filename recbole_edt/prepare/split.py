@@ -1,0 +1,175 @@
+"""Which interactions are trained on, validated on and tested on: one file, shared by all.
+
+A split gives every row of ``NAME.inter`` one code and is stored beside it as
+``split/KIND.npy`` (uint8 codes in the file's row order) and ``split/KIND.json`` (what it was
+made from, and its hash). Artefacts and every model read the same file.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_edt import fields
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.files import read_json, replacing, sha256_of, write_json
+
+TRAIN, VALID, TEST, CONTEXT = 0, 1, 2, 3
+"""Codes of a row. A context row is history for later targets, never a target itself."""
+
+KINDS = ("leave_one_out", "time")
+_SCHEMA = 1
+_TIME_RATIOS = (0.8, 0.1, 0.1)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of one dataset.
+
+    Attributes
+    ----------
+    kind : str
+        One of `KINDS`.
+    codes : numpy.ndarray
+        uint8, shape [rows of ``NAME.inter``].
+    hash : str
+        Hex digest over the interaction file and the codes.
+    """
+
+    kind: str
+    codes: np.ndarray
+    hash: str
+
+
+def leave_one_out(users: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Code each user's last interaction as test and the one before as validation.
+
+    Equal timestamps keep their file order. A user with two interactions has no validation
+    row, a user with one has neither: at least one row always stays for training.
+
+    Parameters
+    ----------
+    users, times : numpy.ndarray
+        User code (int) and timestamp (float64) of each row, shape [rows].
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8 codes, shape [rows].
+    """
+    order = np.lexsort((times, users))
+    sorted_users = users[order]
+    starts = np.flatnonzero(np.r_[True, sorted_users[1:] != sorted_users[:-1]])
+    lengths = np.diff(np.r_[starts, len(users)])
+    from_end = np.repeat(starts + lengths, lengths) - 1 - np.arange(len(users))
+    length = np.repeat(lengths, lengths)
+    codes = np.full(len(users), TRAIN, dtype=np.uint8)
+    codes[order[(from_end == 0) & (length >= 2)]] = TEST
+    codes[order[(from_end == 1) & (length >= 3)]] = VALID
+    return codes
+
+
+def by_time(users: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Cut all users at two common moments; the last row of a user in a window is the target.
+
+    Rows before the first moment (80 % of all rows) are trained on. Of each user's rows in the
+    next 10 % the last is the validation target, and of those in the final 10 % the last is
+    the test target; the other rows of both windows are context. No training row is later
+    than any target, which leave-one-out does not give (Ji et al., arXiv 2010.11060).
+
+    Parameters and return value are those of `leave_one_out`.
+    """
+    first, second = np.quantile(times, np.cumsum(_TIME_RATIOS)[:2], method="higher")
+    window = (times >= first).astype(np.int8) + (times >= second)
+    order = np.lexsort((times, users))
+    group = users[order] * 3 + window[order]
+    last = np.r_[group[1:] != group[:-1], True]
+    codes = np.full(len(users), CONTEXT, dtype=np.uint8)
+    codes[window == 0] = TRAIN
+    codes[order[last & (window[order] == 1)]] = VALID
+    codes[order[last & (window[order] == 2)]] = TEST
+    return codes
+
+
+def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
+    """Return the split of a dataset, making its files first when they are missing.
+
+    Parameters
+    ----------
+    dataset_dir : pathlib.Path
+        The folder that holds ``NAME.inter``.
+    name : str
+        The dataset's name.
+    kind : str
+        One of `KINDS`.
+
+    Raises
+    ------
+    UserError
+        Unknown kind, a missing or malformed file, or a split of another ``NAME.inter``.
+    """
+    if kind not in KINDS:
+        raise UserError(f"split: {kind!r} is unknown; expected one of {KINDS}{nearest(kind, KINDS)}")
+    inter_path = dataset_dir / f"{name}.inter"
+    if not inter_path.is_file():
+        raise UserError(f"{inter_path}: no such file; make it with 'recbole-edt prepare'")
+    inter_hash = sha256_of(inter_path)
+    codes_path = dataset_dir / "split" / f"{kind}.npy"
+    info_path = codes_path.with_suffix(".json")
+    if not info_path.exists():
+        return _make(inter_path, inter_hash, codes_path, kind)
+    info = read_json(info_path)
+    try:
+        codes = np.load(codes_path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{codes_path}: not a readable array ({error})") from None
+    if info.get("inter_sha256") != inter_hash:
+        raise UserError(
+            f"{info_path}: was made from another {inter_path.name}; "
+            f"delete {codes_path.parent} to split the present file"
+        )
+    split = Split(kind, codes, _hash(inter_hash, codes))
+    if info.get("hash") != split.hash:
+        raise UserError(f"{codes_path}: its hash is not the one in {info_path.name}")
+    return split
+
+
+def _make(inter_path: Path, inter_hash: str, codes_path: Path, kind: str) -> Split:
+    users, times = _read_users_and_times(inter_path)
+    codes = (leave_one_out if kind == "leave_one_out" else by_time)(users, times)
+    split = Split(kind, codes, _hash(inter_hash, codes))
+    with replacing(codes_path) as temporary, open(temporary, "wb") as handle:
+        np.save(handle, codes, allow_pickle=False)
+    counts = np.bincount(codes, minlength=4).tolist()
+    write_json(
+        codes_path.with_suffix(".json"),
+        {
+            "schema": _SCHEMA,
+            "kind": kind,
+            "hash": split.hash,
+            "inter_sha256": inter_hash,
+            "counts": dict(zip(("train", "valid", "test", "context"), counts, strict=True)),
+        },
+    )
+    return split
+
+
+def _hash(inter_hash: str, codes: np.ndarray) -> str:
+    return hashlib.sha256(inter_hash.encode() + codes.tobytes()).hexdigest()
+
+
+def _read_users_and_times(inter_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    columns = [f"{fields.USER}:token", f"{fields.TIME}:float"]
+    try:
+        # float64, because RecBole's own float32 merges seconds that lie up to two minutes apart
+        frame = pd.read_csv(
+            inter_path, sep="\t", usecols=columns, dtype={columns[0]: str, columns[1]: np.float64}
+        )
+    except ValueError as error:
+        raise UserError(f"{inter_path}: expected the columns {columns} ({error})") from None
+    missing = frame.index[frame.isna().any(axis=1)]
+    if len(missing):
+        raise UserError(f"{inter_path}: line {missing[0] + 2} lacks a user or a timestamp")
+    return pd.factorize(frame[columns[0]])[0], frame[columns[1]].to_numpy()
