@@ -1,0 +1,138 @@
+"""The item catalogue of a dataset, and the text by which an encoder or an LLM knows an item."""
+
+import hashlib
+import string
+from dataclasses import dataclass
+from pathlib import Path
+
+from recbole_edt import fields
+from recbole_edt.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items of ``NAME.item`` in file order.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file that was read.
+    columns : dict of str to list of str
+        Each field of the file without its type suffix, one value per item, as written.
+    texts : list of str
+        The rendered template of each item; ``""`` for an item without any text.
+    hash : str
+        Hex SHA-256 over the lines ``item_id TAB text``.
+    """
+
+    path: Path
+    columns: dict[str, list[str]]
+    texts: list[str]
+    hash: str
+
+    @property
+    def ids(self) -> list[str]:
+        """Item ids in file order."""
+        return self.columns[fields.ITEM]
+
+    def column(self, name: str) -> list[str]:
+        """Return one field of all items.
+
+        Raises
+        ------
+        UserError
+            When the file has no such field.
+        """
+        if name not in self.columns:
+            raise UserError(_no_such_field(self.path, name, self.columns))
+        return self.columns[name]
+
+
+def read_catalogue(dataset_dir: Path, name: str, template: str) -> Catalogue:
+    """Read ``NAME.item`` and render every item's text.
+
+    Values are taken literally: a quote is a quote and a title "NA" is a title.
+
+    Parameters
+    ----------
+    dataset_dir : pathlib.Path
+        The folder that holds ``NAME.item``.
+    name : str
+        The dataset's name.
+    template : str
+        Text of an item with fields of the file in braces, such as ``"{title}"``.
+
+    Raises
+    ------
+    UserError
+        When the file is missing or malformed, or the template names a field that it lacks.
+    """
+    path = dataset_dir / f"{name}.item"
+    columns = _read_columns(path)
+    texts = _render(path, template, columns)
+    hasher = hashlib.sha256()
+    for item, text in zip(columns[fields.ITEM], texts, strict=True):
+        hasher.update(f"{item}\t{text}\n".encode())
+    return Catalogue(path, columns, texts, hasher.hexdigest())
+
+
+def _read_columns(path: Path) -> dict[str, list[str]]:
+    try:
+        header, *lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; make it with 'recbole-edt prepare'") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not valid UTF-8 ({error})") from None
+    names = [field.split(":")[0] for field in header.split("\t")]
+    if fields.ITEM not in names:
+        raise UserError(f"{path}: line 1 lacks the field '{fields.ITEM}:token'; found {names}")
+    # Split by hand: a csv parser would fill a short line up and could not say which one it was.
+    rows = [line.split("\t") for line in lines]
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(names):
+            raise UserError(f"{path}: line {number} has {len(row)} fields, expected {len(names)}")
+    if not rows:
+        raise UserError(f"{path}: holds no items")
+    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    first_seen: dict[str, int] = {}
+    for number, item in enumerate(columns[fields.ITEM], start=2):
+        if not item:
+            raise UserError(f"{path}: line {number} has an empty {fields.ITEM}")
+        if first_seen.setdefault(item, number) != number:
+            raise UserError(
+                f"{path}: line {number} repeats item {item!r} of line {first_seen[item]}"
+            )
+    return columns
+
+
+def _render(path: Path, template: str, columns: dict[str, list[str]]) -> list[str]:
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise UserError(f"text_template: {template!r} is malformed ({error})") from None
+    used = [name for _, name, _, _ in parts if name is not None]
+    for _, name, spec, conversion in parts:
+        if name is not None and (spec or conversion):
+            raise UserError(f"text_template: {template!r}: write a plain field in the braces")
+        if name is not None and name not in columns:
+            raise UserError(_no_such_field(path, name, columns, "text_template: "))
+    if not used:
+        raise UserError(
+            f"text_template: {template!r} names no field, so that all items would be alike; "
+            f"expected one like '{{{fields.TITLE}}}'"
+        )
+    literals = [(literal, name) for literal, name, _, _ in parts]
+    texts = []
+    for values in zip(*(columns[name] for name in used), strict=True):
+        # Without any value there is nothing to say about the item, whatever the template adds.
+        if not any(value.strip() for value in values):
+            texts.append("")
+            continue
+        following = iter(values)
+        filled = (text + (next(following) if name is not None else "") for text, name in literals)
+        texts.append("".join(filled).strip())
+    return texts
+
+
+def _no_such_field(path: Path, name: str, columns: dict[str, list[str]], key: str = "") -> str:
+    return f"{key}{path} has no field {name!r}{nearest(name, columns)}; it has {', '.join(columns)}"

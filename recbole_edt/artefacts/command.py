@@ -1,0 +1,189 @@
+"""What ``recbole-edt artefacts`` does: make, resume or estimate the artefacts of a dataset."""
+
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+import recbole_edt
+from recbole_edt.artefacts import store
+from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
+from recbole_edt.artefacts.embeddings import Plan, encode_items, estimate_seconds, plan_encoding
+from recbole_edt.artefacts.encoder import Encoder, locate
+from recbole_edt.artefacts.store import EMBEDDINGS, ArtefactSettings
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.files import digest
+from recbole_edt.prepare.split import Split
+
+
+@dataclass(frozen=True)
+class _Task:
+    """The set to be made: what every part of it needs."""
+
+    config: Mapping[str, Any]
+    dataset_dir: Path
+    name: str
+    settings: ArtefactSettings
+    catalogue: Catalogue
+    identity: dict[str, Any]
+    folder: Path
+
+
+def run_artefacts(
+    config: Mapping[str, Any],
+    dataset_dir: Path,
+    name: str,
+    split: Split,
+    only: Sequence[str],
+    dry_run: bool,
+) -> str:
+    """Make the wanted parts of the set that the configuration asks for.
+
+    What is complete is left alone, what was interrupted goes on, and item vectors that differ
+    from those of another set in nothing but the split are shared with it.
+
+    Parameters
+    ----------
+    config : mapping
+        The configuration; the keys of `ArtefactSettings`, ``DOMAIN_FIELD`` and
+        ``show_progress`` are read.
+    dataset_dir : pathlib.Path
+        The folder that holds ``NAME.item``.
+    name : str
+        The dataset's name.
+    split : Split
+        The split that the set is for.
+    only : sequence of str
+        The parts to make; all when empty.
+    dry_run : bool
+        Write nothing and report what there is to do and how long it would take here.
+
+    Returns
+    -------
+    str
+        A report to print.
+
+    Raises
+    ------
+    UserError
+        Bad input, an encoder that cannot be loaded, or a damaged set.
+    """
+    for part in only:
+        if part not in _PARTS:
+            raise UserError(
+                f"only: {part!r} is unknown; expected {', '.join(_PARTS)}{nearest(part, _PARTS)}"
+            )
+    settings = ArtefactSettings.from_config(config)
+    catalogue = read_catalogue(dataset_dir, name, settings.text_template)
+    identity = settings.identity(catalogue, split)
+    folder = store.set_folder(dataset_dir, identity)
+    task = _Task(config, dataset_dir, name, settings, catalogue, identity, folder)
+    reports = [make(task, dry_run) for part, make in _PARTS.items() if not only or part in only]
+    return "\n".join(reports)
+
+
+def _make_embeddings(task: _Task, dry_run: bool) -> str:
+    complete = store.find_set(task.dataset_dir, task.name, task.identity)
+    if complete is not None:
+        complete.check()
+        return f"{EMBEDDINGS}: complete already\n{_describe(complete)}"
+    sibling = store.find_sibling(task.dataset_dir, task.name, task.identity)
+    if sibling is not None:
+        sibling.check()
+        if dry_run:
+            return f"{EMBEDDINGS}: would share the vectors of {sibling.path}; nothing to encode"
+        store.share_item_vectors(sibling, task.folder)
+        made = sibling.manifest[EMBEDDINGS] | {"shared_with": sibling.hash}
+        shared = store.record_part(task.folder, task.name, task.identity, EMBEDDINGS, made)
+        return f"{EMBEDDINGS}: shared with the set {sibling.hash}\n{_describe(shared)}"
+    settings = task.settings
+    location = locate(settings.encoder, settings.encoder_revision)
+    encoder = Encoder(location, settings.encoder_max_length)
+    plan = plan_encoding(task.catalogue.texts, encoder, settings.encoder_batch_size)
+    counts = _count(task.catalogue, task.config["DOMAIN_FIELD"], plan, encoder)
+    if dry_run:
+        lines = [f"{EMBEDDINGS}: would be made in {task.folder}", *_lines(counts)]
+        lines.append(f"  about {estimate_seconds(plan, encoder):.0f} s on {encoder.device}")
+        return "\n".join(lines)
+    work = task.folder / ".work"
+    vectors, seconds = encode_items(plan, encoder, work, task.config["show_progress"])
+    made = {
+        "encoder": settings.encoder,
+        "revision": location.revision,
+        "weights_sha256": encoder.weights_sha256,
+        "pooling": "mean",
+        "declared_pooling": encoder.declared_pooling(),
+        "max_length": settings.encoder_max_length,
+        "batch_size": settings.encoder_batch_size,
+        "template": settings.text_template,
+        "template_hash": digest(settings.text_template),
+        "dim": encoder.dim,
+        **counts,
+        "seconds": round(seconds, 2),
+        "device": encoder.device.type,
+        "made_with": {
+            "recbole_edt": recbole_edt.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        },
+        "sha256": store.save_item_vectors(task.folder, task.catalogue.ids, vectors),
+    }
+    done = store.record_part(task.folder, task.name, task.identity, EMBEDDINGS, made)
+    shutil.rmtree(work)
+    return f"{EMBEDDINGS}: made\n{_describe(done)}"
+
+
+def _count(catalogue: Catalogue, domain_field: str, plan: Plan, encoder: Encoder) -> dict[str, Any]:
+    has_text = plan.rows >= 0
+    cut = plan.tokens > encoder.max_length
+    domains = zip(catalogue.column(domain_field), catalogue.texts, strict=True)
+    without = [domain for domain, text in domains if not text]
+    return {
+        "items": len(plan.rows),
+        "without_text": int((~has_text).sum()),
+        "without_text_by_domain": dict(sorted(Counter(without).items())),
+        "truncated": int(cut[plan.rows[has_text]].sum()),
+        "texts": len(plan.texts),
+        "tokens": int(plan.tokens.clip(max=encoder.max_length).sum()),
+    }
+
+
+def _describe(found: store.ArtefactSet) -> str:
+    made = found.manifest[EMBEDDINGS]
+    lines = [f"  set {found.hash} in {found.path}", *_lines(made)]
+    lines.append(
+        f"  {made['dim']} values per item, by {made['encoder']} {made['revision'] or ''}".rstrip()
+        + f", {made['seconds']:.0f} s of encoding"
+    )
+    if made["declared_pooling"] not in (None, made["pooling"]):
+        lines.append(
+            f"  note: the model declares {made['declared_pooling']} pooling, "
+            f"{made['pooling']} pooling was used"
+        )
+    return "\n".join(lines)
+
+
+def _lines(counts: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"  {counts['items']:,} items, {counts['texts']:,} distinct texts, "
+        f"{counts['tokens']:,} tokens"
+    ]
+    if counts["without_text"]:
+        by_domain = counts["without_text_by_domain"].items()
+        detail = ", ".join(f"{domain} {count:,}" for domain, count in by_domain)
+        lines.append(
+            f"  {counts['without_text']:,} items without text get a zero vector"
+            + (f" ({detail})" if detail else "")
+        )
+    if counts["truncated"]:
+        lines.append(f"  {counts['truncated']:,} items with a text cut at the maximum length")
+    return lines
+
+
+_PARTS = {EMBEDDINGS: _make_embeddings}
+"""What can be made, in the order in which it is."""

@@ -1,0 +1,201 @@
+"""Item vectors: encode every distinct item text once, in an order that a restart can repeat.
+
+Texts are sorted by their length in tokens, longest first, and cut into batches of a fixed
+size; finished batches are appended to a work file in that order. How far the work has come is
+therefore the length of that file, and a restarted run encodes the very batches that an
+unbroken one would have encoded.
+"""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pandas as pd
+import torch
+from tqdm import tqdm
+
+from recbole_edt.artefacts.encoder import Encoder
+from recbole_edt.errors import UserError
+from recbole_edt.files import digest, write_json
+
+_STORED = np.dtype(np.float16)
+_TOKENIZE_AT_ONCE = 4096
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be encoded, in which batches.
+
+    Attributes
+    ----------
+    texts : list of str
+        The U distinct texts, longest first.
+    tokens : numpy.ndarray
+        int64 [U], tokens of each text before any cut.
+    rows : numpy.ndarray
+        int64 [N], index into `texts` for each item; -1 for an item without text.
+    batch_size : int
+        Texts in a batch.
+    """
+
+    texts: list[str]
+    tokens: np.ndarray
+    rows: np.ndarray
+    batch_size: int
+
+    def batch(self, number: int) -> list[str]:
+        """Return the texts of one batch."""
+        return self.texts[number * self.batch_size : (number + 1) * self.batch_size]
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return -(-len(self.texts) // self.batch_size)
+
+
+def plan_encoding(texts: Sequence[str], encoder: Encoder, batch_size: int) -> Plan:
+    """Plan the encoding of the items' texts [N]; an empty text is an item without text."""
+    codes, distinct = pd.factorize(np.asarray(texts, dtype=object))
+    tokens = np.concatenate(
+        [
+            encoder.count_tokens(distinct[start : start + _TOKENIZE_AT_ONCE])
+            for start in range(0, len(distinct), _TOKENIZE_AT_ONCE)
+        ]
+    )
+    # Longest first: a batch too big for the memory shows at once, and the ETA is not too rosy.
+    order = np.argsort(-tokens, kind="stable")
+    order = order[distinct[order] != ""]
+    position = np.full(len(distinct), -1)
+    position[order] = np.arange(len(order))
+    return Plan(distinct[order].tolist(), tokens[order], position[codes], batch_size)
+
+
+def encode_items(
+    plan: Plan, encoder: Encoder, work: Path, show_progress: bool
+) -> tuple[np.ndarray, float]:
+    """Encode all texts of a plan, going on where an interrupted call with the same plan stopped.
+
+    An item without text gets a zero vector [ours]: no similarity to anything, instead of the
+    spurious one to all other items without text.
+
+    Parameters
+    ----------
+    plan : Plan
+        What to encode.
+    encoder : Encoder
+        What to encode it with.
+    work : pathlib.Path
+        Folder for the unfinished vectors; the caller removes it when the result is safe.
+    show_progress : bool
+        Whether to show a progress bar where standard error is a terminal.
+
+    Returns
+    -------
+    numpy.ndarray
+        float16 [N, m], one row per item.
+    float
+        Seconds of encoding, those of earlier, interrupted calls included.
+
+    Raises
+    ------
+    UserError
+        When another process is at the same work, or the encoder gives vectors that are not
+        finite.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(work / "lock").acquire(timeout=0):
+            return _encode(plan, encoder, work, show_progress)
+    except filelock.Timeout:
+        raise UserError(f"{work.parent}: another process is making this set") from None
+
+
+def _encode(
+    plan: Plan, encoder: Encoder, work: Path, show_progress: bool
+) -> tuple[np.ndarray, float]:
+    vectors, seconds = work / "vectors.f16", work / "seconds.txt"
+    finished = _resume(plan, encoder, work)
+    row_bytes = encoder.dim * _STORED.itemsize
+    with (
+        open(vectors, "ab") as file,
+        open(seconds, "a", encoding="ascii") as clock,
+        tqdm(
+            total=len(plan.texts),
+            initial=min(finished * plan.batch_size, len(plan.texts)),
+            desc="item vectors",
+            unit="text",
+            disable=None if show_progress else True,
+        ) as bar,
+    ):
+        for number in range(finished, len(plan)):
+            started = time.perf_counter()
+            encoded = encoder.encode(plan.batch(number))
+            if not np.isfinite(encoded).all():
+                bad = plan.batch(number)[int(np.argmin(np.isfinite(encoded).all(axis=1)))]
+                raise UserError(f"encoder: gives no finite vector for the text {bad[:80]!r}")
+            file.write(encoded.astype(_STORED).tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+            clock.write(f"{time.perf_counter() - started}\n")
+            clock.flush()
+            bar.update(len(encoded))
+    if vectors.stat().st_size != len(plan.texts) * row_bytes:
+        raise RuntimeError(f"{vectors} has {vectors.stat().st_size} bytes after all batches")
+    # A last row of zeros is what index -1, an item without text, picks.
+    table = np.zeros((len(plan.texts) + 1, encoder.dim), dtype=_STORED)
+    table[:-1] = np.fromfile(vectors, dtype=_STORED).reshape(-1, encoder.dim)
+    return table[plan.rows], sum(map(float, seconds.read_text(encoding="ascii").split()))
+
+
+def _resume(plan: Plan, encoder: Encoder, work: Path) -> int:
+    """Return the number of finished batches in the work file, cut to whole batches."""
+    vectors, key_file = work / "vectors.f16", work / "plan.json"
+    key = digest(
+        {
+            "weights": encoder.weights_sha256,
+            "max_length": encoder.max_length,
+            "batch_size": plan.batch_size,
+            "texts": plan.texts,
+            "device": encoder.device.type,
+            "torch": torch.__version__,
+        }
+    )
+    try:
+        same = json.loads(key_file.read_text(encoding="utf-8")) == {"plan": key}
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        # Begun with other weights, texts or batches: its rows cannot be mixed with ours.
+        vectors.unlink(missing_ok=True)
+        (work / "seconds.txt").unlink(missing_ok=True)
+        write_json(key_file, {"plan": key})
+    size = vectors.stat().st_size if vectors.exists() else 0
+    row_bytes = encoder.dim * _STORED.itemsize
+    if size >= len(plan.texts) * row_bytes:
+        return len(plan)
+    finished = size // (row_bytes * plan.batch_size)
+    if size:
+        os.truncate(vectors, finished * plan.batch_size * row_bytes)
+    return finished
+
+
+def estimate_seconds(plan: Plan, encoder: Encoder) -> float:
+    """Return about how long the encoding of a plan takes here, from a few timed batches.
+
+    Batches at evenly spaced places of the length order are timed; the time of the others is
+    interpolated between them.
+    """
+    if not len(plan):
+        return 0.0
+    sample = np.unique(np.linspace(0, len(plan) - 1, num=5).round().astype(int))
+    encoder.encode(plan.batch(int(sample[-1])))  # the first call pays for warming up
+    timed = []
+    for number in sample:
+        started = time.perf_counter()
+        encoder.encode(plan.batch(int(number)))
+        timed.append(time.perf_counter() - started)
+    return float(np.interp(np.arange(len(plan)), sample, timed).sum())
