@@ -1,0 +1,198 @@
+"""Reader of raw Amazon review dumps (2014, 2018, 2023), one category per domain.
+
+Reviews are streamed and kept as integer codes, so that memory grows by some twenty bytes per
+review and once per distinct user and item. Metadata are parsed only for the items that are
+left after the filters.
+"""
+
+import argparse
+import re
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from recbole_edt import fields
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.paths import properties_dir
+from recbole_edt.prepare.amazon_lines import (
+    VERSIONS,
+    ReviewTable,
+    detect,
+    read_reviews,
+    read_titles,
+)
+from recbole_edt.prepare.raw import RawData, make_inter
+
+SHARED_ITEMS = ("first", "drop")
+DEFAULTS = {
+    "reviews": None,
+    "metadata": None,
+    "version": None,
+    "min_rating": None,
+    "shared_items": "first",
+    "raw": None,
+    "recipe": None,
+    # dumps are grouped by item: their order would make the next item of a day the next id
+    "ties": "shuffle",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this reader's own flags."""
+    add = parser.add_argument
+    add(
+        "--reviews",
+        action="append",
+        metavar="DOMAIN=FILE,...",
+        help="review dump of each domain, .json.gz or ratings .csv; may be repeated",
+    )
+    add(
+        "--metadata",
+        action="append",
+        metavar="DOMAIN=FILE,...",
+        help="item dump of each domain, for the titles (default: none, all items untitled)",
+    )
+    add("--recipe", help="take files and filters from a ready recipe, such as amazon-cloth-sport")
+    add("--raw", metavar="DIR", help="folder of the recipe's files (default: .)")
+    add("--version", choices=VERSIONS, help="release (default: told by the first line's keys)")
+    add("--min_rating", type=float, metavar="R", help="drop lower ratings (default: keep all)")
+    add(
+        "--shared_items",
+        choices=SHARED_ITEMS,
+        help="an item that several domains list belongs to the first, or goes (default: first)",
+    )
+
+
+def recipe(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the recipe named in `given`, ``{}`` when none is named.
+
+    Raises
+    ------
+    UserError
+        For an unknown recipe, and for --raw without one.
+    """
+    name = given.get("recipe")
+    if name is None:
+        if given.get("raw") is not None:
+            raise UserError("raw: is the folder of a recipe's files; --recipe=NAME is missing")
+        return {}
+    folder = properties_dir() / "prepare"
+    known = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in known:
+        raise UserError(
+            f"recipe: '{name}' is unknown; expected one of {', '.join(known)}{nearest(name, known)}"
+        )
+    options = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+    raw = Path(given.get("raw") or ".")
+    for key in ("reviews", "metadata"):
+        options[key] = [f"{domain}={raw / file}" for domain, file in options[key].items()]
+    return {"dataset": name} | options
+
+
+def read(options: argparse.Namespace) -> RawData:
+    """Read the review dumps; titles are read later, for the items that stay.
+
+    Raises
+    ------
+    UserError
+        For missing or truncated files and malformed lines, fewer than two domains, metadata
+        of other domains than the reviews, and a dump of another release than `version`.
+    """
+    reviews = _files_by_domain(options.reviews, "reviews")
+    metadata = _files_by_domain(options.metadata, "metadata") if options.metadata else {}
+    if len(reviews) < 2:
+        raise UserError(f"reviews: found one domain '{next(iter(reviews))}'; expected at least two")
+    if metadata and set(metadata) != set(reviews):
+        raise UserError(
+            f"metadata: found the domains {', '.join(metadata)}; "
+            f"expected those of the reviews: {', '.join(reviews)}"
+        )
+    for path in [*reviews.values(), *metadata.values()]:
+        if not path.is_file():  # said before hours of reading, not after
+            raise UserError(f"{path}: no such file")
+    table = ReviewTable()
+    notes: dict[str, int | str] = {}
+    for code, (domain, path) in enumerate(reviews.items()):
+        layout = detect(path, options.version)
+        rows = read_reviews(path, layout, code, options.min_rating, table)
+        notes[f"reviews of {domain}, {layout.found}"] = rows
+    if options.min_rating is not None:
+        notes[f"reviews rated below {options.min_rating:g} dropped"] = table.low_rated
+    return _to_raw_data(table, list(reviews), list(reviews.values()), metadata, options, notes)
+
+
+def _to_raw_data(
+    table: ReviewTable,
+    domains: list[str],
+    inputs: list[Path],
+    metadata: dict[str, Path],
+    options: argparse.Namespace,
+    notes: dict[str, int | str],
+) -> RawData:
+    # each dictionary is let go as soon as its ids are copied: they are the largest things here
+    user_ids = pd.Index(list(table.users), dtype=object)
+    table.users = {}
+    item_ids = pd.Index(list(table.items), dtype=object)
+    table.items = {}
+    user_codes, item_codes = np.asarray(table.user_codes), np.asarray(table.item_codes)
+    times, item_domains = np.asarray(table.times), np.asarray(table.item_domains)
+    notes["items that several domains list"] = len(table.shared)
+    notes["reviews of such items in later domains dropped"] = table.shared_reviews
+    if options.shared_items == "drop":
+        shared = np.zeros(len(item_ids), dtype=bool)
+        shared[list(table.shared)] = True
+        rows = ~shared[item_codes]
+        notes["reviews of such items in their first domain dropped"] = int((~rows).sum())
+        item_codes = (np.cumsum(~shared) - 1)[item_codes[rows]]
+        user_codes, times = user_codes[rows], times[rows]
+        item_ids, item_domains = item_ids[~shared], item_domains[~shared]
+    items = pd.DataFrame(
+        {
+            fields.ITEM: item_ids,
+            fields.DOMAIN: np.array(domains, dtype=object)[item_domains],
+            fields.TITLE: "",
+        }
+    )
+    inter = make_inter(user_codes, user_ids, item_codes, item_ids, times)
+    lookup = partial(_titles, metadata, items) if metadata else None
+    return RawData(inter, items, [*inputs, *metadata.values()], notes, load_titles=lookup)
+
+
+def _titles(
+    metadata: dict[str, Path], items: pd.DataFrame, wanted: pd.Series
+) -> tuple[pd.Series, dict[str, int | str]]:
+    """Return the titles of the `wanted` ids out of the metadata of their own domains."""
+    titles: dict[str, str] = {}
+    listed, unformatted = 0, 0
+    domains = items.loc[wanted.index, fields.DOMAIN]
+    for domain, path in metadata.items():
+        found, broken = read_titles(path, set(wanted[domains == domain]))
+        listed += len(found)
+        unformatted += broken
+        titles |= found
+    notes: dict[str, int | str] = {
+        "items looked up in the metadata": len(wanted),
+        "of them not listed there": len(wanted) - listed,
+        "of them with a page script for a title, taken as untitled": unformatted,
+    }
+    return wanted.map(titles).fillna(""), notes
+
+
+def _files_by_domain(given: list[str] | None, flag: str) -> dict[str, Path]:
+    """Parse ``["a=FILE,b=FILE", "c=FILE"]``; a comma parts entries only before ``name=``."""
+    if not given:
+        raise UserError(f"prepare amazon: --{flag}=DOMAIN=FILE,DOMAIN=FILE is required")
+    files: dict[str, Path] = {}
+    for entry in (part for text in given for part in re.split(r",(?=[^,=/]+=)", text)):
+        domain, equals, path = (part.strip() for part in entry.partition("="))
+        if not (domain and equals and path):
+            raise UserError(f"{flag}: found '{entry}'; expected DOMAIN=FILE")
+        if domain in files:
+            raise UserError(f"{flag}: found the domain '{domain}' twice; expected it once")
+        files[domain] = Path(path)
+    return files

@@ -1,0 +1,155 @@
+"""Writing a dataset's files: ``NAME.inter``, ``NAME.item``, ``prepare.json``, ``NAME.yaml``."""
+
+import re
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from recbole_edt import fields
+from recbole_edt.errors import UserError
+from recbole_edt.files import replacing, sha256_of, write_json, write_text
+from recbole_edt.prepare.raw import RawData
+
+# RecBole reads its files with pandas, which takes these for missing values; [PAD] is RecBole's
+_RESERVED = frozenset(
+    "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a"
+    "|nan|null|[PAD]".split("|")
+)
+
+
+def check_name(name: str) -> None:
+    """Refuse a dataset name that is no plain file name.
+
+    Raises
+    ------
+    UserError
+        When `name` is not made of letters, digits, dots, dashes and underscores.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise UserError(
+            f"dataset: '{name}' cannot be a file name; expected letters, digits, '.', '-', '_'"
+        )
+
+
+def check_tokens(values: pd.Index, what: str) -> None:
+    """Refuse ids that RecBole would not read back as they are.
+
+    Raises
+    ------
+    UserError
+        When a value means "missing" to RecBole's reader or holds a tab or line break.
+    """
+    reserved = values[values.isin(_RESERVED)]
+    if len(reserved):
+        raise UserError(f"{what} '{reserved[0]}': RecBole reads this as missing; rename it")
+    broken = values[values.str.contains(r"[\x00-\x1f\x7f\x85\u2028\u2029]", regex=True)]
+    if len(broken):
+        raise UserError(f"{what} {broken[0]!r}: holds a tab, line break or control character")
+
+
+def dataset_config() -> dict[str, Any]:
+    """Return the RecBole settings with which every prepared dataset is read."""
+    return {
+        "USER_ID_FIELD": fields.USER,
+        "ITEM_ID_FIELD": fields.ITEM,
+        "TIME_FIELD": fields.TIME,
+        "DOMAIN_FIELD": fields.DOMAIN,
+        "load_col": {
+            "inter": [fields.USER, fields.ITEM, fields.TIME],
+            "item": [fields.ITEM, fields.DOMAIN],
+        },
+    }
+
+
+def write_dataset(folder: Path, name: str, data: RawData, summary: dict[str, Any]) -> str:
+    """Write the dataset's files, each whole or not at all, the configuration last.
+
+    Every file is complete under a temporary name before the first one is renamed. A split of
+    other interactions is removed; artefacts are left alone.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The dataset's own folder.
+    name : str
+        The dataset's name.
+    data : RawData
+        Filtered and sorted.
+    summary : dict
+        What goes to ``prepare.json``; the digests of the files are added.
+
+    Returns
+    -------
+    str
+        What became of the split that was there before: ``none``, ``kept`` or ``removed``.
+
+    Raises
+    ------
+    UserError
+        When an id cannot be written such that RecBole reads it back, or the disk refuses.
+    """
+    check_tokens(data.inter[fields.USER].cat.categories, "user")
+    check_tokens(pd.Index(data.items[fields.ITEM]), "item")
+    check_tokens(pd.Index(data.items[fields.DOMAIN].unique()), "domain")
+    inter_path, item_path = folder / f"{name}.inter", folder / f"{name}.item"
+    new_folder = not folder.exists()
+    try:
+        with ExitStack() as stack:
+            # contexts end in reverse order: the configuration is renamed last
+            config, report, item, inter = (
+                stack.enter_context(replacing(path))
+                for path in (
+                    folder / f"{name}.yaml",
+                    folder / "prepare.json",
+                    item_path,
+                    inter_path,
+                )
+            )
+            _write_inter(inter, data.inter)
+            _write_items(item, data.items)
+            hashes = {path.name: sha256_of(file) for path, file in
+                      ((inter_path, inter), (item_path, item))}  # fmt: skip
+            write_json(report, summary | {"files": hashes})
+            header = f"# How RecBole reads {name}; written by 'recbole-edt prepare'.\n"
+            write_text(config, header + yaml.safe_dump(dataset_config(), sort_keys=False))
+            split = "none"
+            if (folder / "split").exists():
+                same = inter_path.exists() and sha256_of(inter_path) == hashes[inter_path.name]
+                split = "kept" if same else "removed"
+            if split == "removed":
+                shutil.rmtree(folder / "split")
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: {error.strerror or error}") from None
+    finally:
+        if new_folder and folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+    return split
+
+
+def _write_inter(path: Path, inter: pd.DataFrame) -> None:
+    times = inter[fields.TIME]
+    whole = (times % 1 == 0).all() and times.abs().max() < 2**53
+    frame = pd.DataFrame(
+        {
+            f"{fields.USER}:token": inter[fields.USER],
+            f"{fields.ITEM}:token": inter[fields.ITEM],
+            f"{fields.TIME}:float": times.astype("int64") if whole else times,
+        }
+    )
+    _write_table(path, frame)
+
+
+def _write_items(path: Path, items: pd.DataFrame) -> None:
+    tokens = (fields.ITEM, fields.DOMAIN)
+    _write_table(
+        path, items.rename(columns=lambda c: f"{c}:{'token' if c in tokens else 'token_seq'}")
+    )
+
+
+def _write_table(path: Path, frame: pd.DataFrame) -> None:
+    # a value with a quotation mark is quoted, as pandas and hence RecBole expect it
+    frame.to_csv(path, sep="\t", index=False, encoding="utf-8", lineterminator="\n")

@@ -1,0 +1,101 @@
+"""What every reader returns, whatever it has read."""
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_edt import fields
+
+
+@dataclass
+class RawData:
+    """Interactions and items of several domains, before any filter.
+
+    Attributes
+    ----------
+    inter : pandas.DataFrame
+        One row per interaction in reading order: `user_id` (categorical, categories in order
+        of first appearance), `item_id` (categorical, its categories are ``items.item_id``)
+        and `timestamp` (float64: seconds since 1970, or positions).
+    items : pandas.DataFrame
+        One row per item: `item_id`, `domain`, `title` (empty when there is none) and any
+        further text columns.
+    inputs : list of pathlib.Path
+        The files it was read from.
+    notes : dict
+        What the reader found and left out, in words and counts, for the report.
+    positions : bool
+        Whether `timestamp` holds positions inside each user's sequence instead of seconds.
+    load_titles : callable, optional
+        Given the ids of the items still wanted, returns their titles (aligned with the ids)
+        and further notes. Readers whose metadata are large set it, so that titles of filtered
+        items are never parsed.
+    """
+
+    inter: pd.DataFrame
+    items: pd.DataFrame
+    inputs: list[Path]
+    notes: dict[str, int | str] = field(default_factory=dict)
+    positions: bool = False
+    load_titles: Callable[[pd.Series], tuple[pd.Series, dict[str, int | str]]] | None = None
+
+    @property
+    def users(self) -> np.ndarray:
+        """User code of each interaction, int, shape [interactions]."""
+        return self.inter[fields.USER].cat.codes.to_numpy()
+
+    @property
+    def item_rows(self) -> np.ndarray:
+        """Row in `items` of each interaction's item, int, shape [interactions]."""
+        return self.inter[fields.ITEM].cat.codes.to_numpy()
+
+    def item_domains(self) -> tuple[np.ndarray, list[str]]:
+        """Return the domain code of each item, shape [items], and the domains' names."""
+        codes, names = pd.factorize(self.items[fields.DOMAIN])
+        return codes, list(names)
+
+
+def make_inter(
+    user_codes: np.ndarray,
+    user_ids: pd.Index,
+    item_codes: np.ndarray,
+    item_ids: pd.Index,
+    times: np.ndarray,
+) -> pd.DataFrame:
+    """Return the `inter` frame of `RawData` from integer codes and the ids they stand for."""
+    return pd.DataFrame(
+        {
+            fields.USER: pd.Categorical.from_codes(user_codes, categories=user_ids),
+            fields.ITEM: pd.Categorical.from_codes(item_codes, categories=item_ids),
+            fields.TIME: np.asarray(times, dtype=np.float64),
+        }
+    )
+
+
+def clean_text(texts: pd.Series) -> tuple[pd.Series, int]:
+    """Unescape HTML entities and fold white space; also return how many texts changed.
+
+    Unescaping is repeated until nothing changes, because dumps hold ``&amp;amp;``. Every run
+    of white space, tabs and line breaks included, becomes one blank.
+    """
+    cleaned = texts.copy()
+    escaped = texts.str.contains("&", regex=False)
+    cleaned[escaped] = texts[escaped].map(_unescape)
+    cleaned = cleaned.str.replace(r"[\s\x00-\x1f\x7f]+", " ", regex=True).str.strip()
+    return cleaned, int((cleaned != texts).sum())
+
+
+def strip_markup(text: str) -> str:
+    """Replace HTML tags by blanks; a lone ``<`` stays."""
+    return re.sub(r"</?[A-Za-z][^<>]*>", " ", text)
+
+
+def _unescape(text: str) -> str:
+    while (plain := html.unescape(text)) != text:
+        text = plain
+    return text
