@@ -13,7 +13,13 @@ import transformers
 import recbole_edt
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
-from recbole_edt.artefacts.embeddings import Plan, encode_items, estimate_seconds, plan_encoding
+from recbole_edt.artefacts.embeddings import (
+    Plan,
+    encode_items,
+    estimate_seconds,
+    finished_batches,
+    plan_encoding,
+)
 from recbole_edt.artefacts.encoder import Encoder, locate
 from recbole_edt.artefacts.store import EMBEDDINGS, ArtefactSettings
 from recbole_edt.errors import UserError, nearest
@@ -105,12 +111,16 @@ def _make_embeddings(task: _Task, dry_run: bool) -> str:
     location = locate(settings.encoder, settings.encoder_revision)
     encoder = Encoder(location, settings.encoder_max_length)
     plan = plan_encoding(task.catalogue.texts, encoder, settings.encoder_batch_size)
+    work = task.folder / ".work"
     counts = _count(task.catalogue, task.config["DOMAIN_FIELD"], plan, encoder)
     if dry_run:
+        finished = finished_batches(plan, encoder, work)
         lines = [f"{EMBEDDINGS}: would be made in {task.folder}", *_lines(counts)]
-        lines.append(f"  about {estimate_seconds(plan, encoder):.0f} s on {encoder.device}")
+        lines.append(
+            f"  {finished:,} of {len(plan):,} batches are done, the others take "
+            f"about {estimate_seconds(plan, encoder, finished):.0f} s on {encoder.device}"
+        )
         return "\n".join(lines)
-    work = task.folder / ".work"
     vectors, seconds = encode_items(plan, encoder, work, task.config["show_progress"])
     made = {
         "encoder": settings.encoder,

@@ -25,6 +25,7 @@ from recbole_edt.files import digest, write_json
 
 _STORED = np.dtype(np.float16)
 _TOKENIZE_AT_ONCE = 4096
+_VECTORS, _PLAN = "vectors.f16", "plan.json"
 
 
 @dataclass(frozen=True)
@@ -117,9 +118,17 @@ def encode_items(
 def _encode(
     plan: Plan, encoder: Encoder, work: Path, show_progress: bool
 ) -> tuple[np.ndarray, float]:
-    vectors, seconds = work / "vectors.f16", work / "seconds.txt"
-    finished = _resume(plan, encoder, work)
+    vectors, seconds = work / _VECTORS, work / "seconds.txt"
     row_bytes = encoder.dim * _STORED.itemsize
+    finished = finished_batches(plan, encoder, work)
+    if finished:
+        # Cut off what a kill left of the batch that was being written.
+        done = min(finished * plan.batch_size, len(plan.texts))
+        os.truncate(vectors, done * row_bytes)
+    else:
+        vectors.unlink(missing_ok=True)
+        seconds.unlink(missing_ok=True)
+        write_json(work / _PLAN, {"plan": _key(plan, encoder)})
     with (
         open(vectors, "ab") as file,
         open(seconds, "a", encoding="ascii") as clock,
@@ -151,10 +160,23 @@ def _encode(
     return table[plan.rows], sum(map(float, seconds.read_text(encoding="ascii").split()))
 
 
-def _resume(plan: Plan, encoder: Encoder, work: Path) -> int:
-    """Return the number of finished batches in the work file, cut to whole batches."""
-    vectors, key_file = work / "vectors.f16", work / "plan.json"
-    key = digest(
+def finished_batches(plan: Plan, encoder: Encoder, work: Path) -> int:
+    """Return how many batches of this very plan the work folder already holds."""
+    try:
+        begun = json.loads((work / _PLAN).read_text(encoding="utf-8"))
+        size = (work / _VECTORS).stat().st_size
+    except (OSError, ValueError):
+        return 0
+    if begun != {"plan": _key(plan, encoder)}:
+        return 0
+    row_bytes = encoder.dim * _STORED.itemsize
+    whole = size // (row_bytes * plan.batch_size)
+    return len(plan) if size == len(plan.texts) * row_bytes else min(whole, len(plan))
+
+
+def _key(plan: Plan, encoder: Encoder) -> str:
+    """Return a hash of all that decides which rows stand in the work file."""
+    return digest(
         {
             "weights": encoder.weights_sha256,
             "max_length": encoder.max_length,
@@ -164,38 +186,28 @@ def _resume(plan: Plan, encoder: Encoder, work: Path) -> int:
             "torch": torch.__version__,
         }
     )
-    try:
-        same = json.loads(key_file.read_text(encoding="utf-8")) == {"plan": key}
-    except (OSError, ValueError):
-        same = False
-    if not same:
-        # Begun with other weights, texts or batches: its rows cannot be mixed with ours.
-        vectors.unlink(missing_ok=True)
-        (work / "seconds.txt").unlink(missing_ok=True)
-        write_json(key_file, {"plan": key})
-    size = vectors.stat().st_size if vectors.exists() else 0
-    row_bytes = encoder.dim * _STORED.itemsize
-    if size >= len(plan.texts) * row_bytes:
-        return len(plan)
-    finished = size // (row_bytes * plan.batch_size)
-    if size:
-        os.truncate(vectors, finished * plan.batch_size * row_bytes)
-    return finished
 
 
-def estimate_seconds(plan: Plan, encoder: Encoder) -> float:
-    """Return about how long the encoding of a plan takes here, from a few timed batches.
+def estimate_seconds(plan: Plan, encoder: Encoder, finished: int) -> float:
+    """Return about how long the batches after the first `finished` take here.
 
-    Batches at evenly spaced places of the length order are timed; the time of the others is
-    interpolated between them.
+    A few of them are timed, and the time of the others is interpolated by their token counts.
     """
-    if not len(plan):
+    left = range(finished, len(plan))
+    if not left:
         return 0.0
-    sample = np.unique(np.linspace(0, len(plan) - 1, num=5).round().astype(int))
-    encoder.encode(plan.batch(int(sample[-1])))  # the first call pays for warming up
+    # Shortest first, as the interpolation wants it; a batch is padded to its first text.
+    lengths = plan.tokens[:: plan.batch_size].clip(max=encoder.max_length)[left][::-1]
+    places = np.unique(np.linspace(0, len(left) - 1, num=8).round().astype(int))
     timed = []
-    for number in sample:
-        started = time.perf_counter()
-        encoder.encode(plan.batch(int(number)))
-        timed.append(time.perf_counter() - started)
-    return float(np.interp(np.arange(len(plan)), sample, timed).sum())
+    for place in places:
+        batch = plan.batch(left[-1 - place])
+        # The better of two: the first call with a new shape pays for allocations.
+        timed.append(min(_seconds(encoder, batch), _seconds(encoder, batch)))
+    return float(np.interp(lengths, lengths[places], timed).sum())
+
+
+def _seconds(encoder: Encoder, batch: list[str]) -> float:
+    started = time.perf_counter()
+    encoder.encode(batch)
+    return time.perf_counter() - started

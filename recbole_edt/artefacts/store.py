@@ -246,6 +246,7 @@ def save_item_vectors(folder: Path, ids: Sequence[str], vectors: np.ndarray) -> 
     """Write item vectors, float16 [N, m], and their ids; return the hash of each file's content."""
     with replacing(folder / _VECTORS) as temporary:
         save_file({_TENSOR: np.ascontiguousarray(vectors)}, temporary)
+        temporary.chmod(0o644)  # safetensors makes it readable by its owner alone
     write_text(folder / _ITEMS, "".join(f"{item}\n" for item in ids))
     # Ids are hashed as a list: a checkout may change the line ends of a text file.
     return {_VECTORS: sha256_of(folder / _VECTORS), _ITEMS: digest(list(ids))}
