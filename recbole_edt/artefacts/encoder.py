@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub import logging as hub_logging
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -116,11 +116,12 @@ def _on_hub(name: str, revision: str | None) -> ModelFolder:
         files = [file.rfilename for file in info.siblings or []]
         wanted = [file for file in files if "/" not in file and file.endswith(_HUB_FILES)]
         folder = Path(snapshot_download(name, revision=info.sha, allow_patterns=wanted))
-    except (HfHubHTTPError, OSError) as error:
+    # The hub's client lets the errors of its HTTP library through, and that library has changed.
+    except Exception as error:
         raise UserError(
             f"encoder: {name!r} is not in the local cache and could not be fetched "
             f"({_one_line(error)})"
-        ) from None
+        ) from error
     if not _is_model(folder):
         raise UserError(f"encoder: {name!r} offers no weights as *.safetensors")
     return ModelFolder(folder, folder.name)

@@ -1,0 +1,78 @@
+import json
+
+import pytest
+
+from recbole_edt.artefacts.command import run_artefacts
+from recbole_edt.artefacts.store import ArtefactSettings, find_artefacts
+from recbole_edt.errors import UserError
+from recbole_edt.prepare.split import Split
+
+TITLES = ["w1 w2", "w3", "", "w4 " * 5000, "w1 w2", "😀 日本語"]
+
+
+@pytest.fixture
+def folder(write_items):
+    return write_items(TITLES)
+
+
+def test_make_then_complete(folder, config, split, monkeypatch):
+    report = run_artefacts(config, folder, "toy", split, ["embeddings"], False)
+    assert "embeddings: made" in report
+    assert "6 items, 4 distinct texts" in report
+    assert "1 items without text get a zero vector (a 1)" in report
+    assert "1 items with a text cut" in report
+    found = find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
+    assert sorted(path.name for path in found.path.iterdir()) == [
+        "item_vectors.safetensors",
+        "items.txt",
+        "manifest.json",
+    ]
+    made = found.manifest["embeddings"]
+    # [CLS] w1 w2 [SEP], [CLS] w3 [SEP], 12 of the long one, and two unknown words
+    assert (made["tokens"], made["truncated"], made["without_text"]) == (4 + 3 + 12 + 4, 1, 1)
+
+    monkeypatch.setattr("recbole_edt.artefacts.command.locate", None)  # must not be called
+    before = json.dumps(found.manifest)
+    assert "complete already" in run_artefacts(config, folder, "toy", split, [], False)
+    found = find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
+    assert json.dumps(found.manifest) == before
+
+
+def test_dry_run_writes_nothing(folder, config, split):
+    report = run_artefacts(config, folder, "toy", split, [], True)
+    assert "6 items, 4 distinct texts, 23 tokens" in report
+    assert "0 of 1 batches are done" in report
+    assert [path.name for path in folder.iterdir()] == ["toy.item"]
+
+
+def test_another_split_shares_the_vectors(folder, config, split, monkeypatch):
+    run_artefacts(config, folder, "toy", split, [], False)
+    monkeypatch.setattr("recbole_edt.artefacts.command.locate", None)
+    other = Split("time", split.codes, "b" * 64)
+    assert "would share" in run_artefacts(config, folder, "toy", other, [], True)
+    assert "shared with" in run_artefacts(config, folder, "toy", other, [], False)
+    settings = ArtefactSettings.from_config(config)
+    first, second = (find_artefacts(folder, "toy", settings, which) for which in (split, other))
+    assert first.hash != second.hash
+    assert (first.item_vectors(["i1"]) == second.item_vectors(["i1"])).all()
+
+
+def test_damaged_set_is_not_called_complete(folder, config, split):
+    run_artefacts(config, folder, "toy", split, [], False)
+    found = find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
+    (found.path / "item_vectors.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="not a readable tensor file"):
+        run_artefacts(config, folder, "toy", split, [], False)
+
+
+def test_unknown_part(folder, config, split):
+    message = r"only: 'embedings' is unknown; expected embeddings \(did you mean 'embeddings'\?\)"
+    with pytest.raises(UserError, match=message):
+        run_artefacts(config, folder, "toy", split, ["embedings"], False)
+
+
+def test_encoder_that_is_not_there_leaves_nothing_behind(folder, config, split):
+    config["encoder"] = "pypi:no_such_encoder"
+    with pytest.raises(UserError, match="not installed"):
+        run_artefacts(config, folder, "toy", split, [], False)
+    assert not (folder / "artefacts").exists()
