@@ -1,1 +1,1 @@
-
+"""Datasets: RecBole's contracts, gathered lazily, any number of domains."""

@@ -1,1 +1,1 @@
-
+"""Ranking targets and summarising ranks, the same for every model."""

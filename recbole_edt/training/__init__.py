@@ -1,1 +1,1 @@
-
+"""Training in phases, checkpoints, resuming."""

@@ -1,0 +1,1 @@
+"""The YAML defaults; a package so that they travel inside the wheel."""

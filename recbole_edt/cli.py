@@ -1,0 +1,172 @@
+"""The command line: ``recbole-edt prepare | artefacts | run | doctor``.
+
+Exit status: 0 done, 2 usage or bad input (one line on the error stream), 1 an error of ours,
+130 interrupted.
+"""
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from recbole_edt.arguments import ArgumentParser
+from recbole_edt.errors import UserError, nearest
+
+USAGE = """usage: recbole-edt COMMAND ...
+
+  prepare READER --dataset=NAME ...           raw data -> the files of a dataset
+  artefacts --dataset=NAME [--only NAMES] [--dry-run] [--key=value ...]
+                                              item texts -> item vectors
+  run --model=M --dataset=D [--config_files="a.yaml b.yaml"] [--resume] [--key=value ...]
+                                              train and evaluate one model
+  doctor                                      versions, hardware, what is usable
+
+'recbole-edt prepare READER --help' lists a reader's flags. Every key of a configuration file
+is a flag --key=value of 'artefacts' and 'run'. --debug shows the traceback of an error."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    sys.exit(dispatch(list(sys.argv[1:] if argv is None else argv)))
+
+
+def dispatch(argv: list[str]) -> int:
+    """Run a command and return its exit status."""
+    debug = "--debug" in argv
+    argv = [argument for argument in argv if argument != "--debug"]
+    try:
+        if not argv or argv[0] in ("-h", "--help"):
+            print(USAGE)
+            return 0 if argv else 2
+        if argv[0] not in _COMMANDS:
+            raise UserError(
+                f"command: {argv[0]!r} is unknown; expected one of {list(_COMMANDS)}"
+                f"{nearest(argv[0], _COMMANDS)}"
+            )
+        if argv[0] != "prepare" and {"-h", "--help"} & {*argv}:
+            print(USAGE)
+            return 0
+        _COMMANDS[argv[0]](argv[1:])
+    except KeyboardInterrupt:
+        print("recbole-edt: interrupted", file=sys.stderr)
+        return 130
+    except UserError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"recbole-edt: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"recbole-edt: {line} (an error of ours; --debug shows where)", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse_keys(
+    argv: Sequence[str], switches: Sequence[str] = (), with_value: Sequence[str] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split arguments into configuration keys and a command's own flags.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        ``--key=value`` arguments in RecBole's style, and the command's flags.
+    switches, with_value : sequence of str
+        Names of flags that stand alone, and of flags that take ``=value`` or the next argument.
+
+    Raises
+    ------
+    UserError
+        For anything else, among it ``--key value`` with a space, and for a key given twice.
+    """
+    from recbole_edt.config import parse_value
+
+    keys: dict[str, Any] = {}
+    flags: dict[str, Any] = dict.fromkeys(switches, False)
+    rest = list(argv)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not name:
+            raise UserError(f"found {argument!r}, expected --key=value")
+        if name in switches and not equals:
+            flags[name] = True
+        elif name in with_value:
+            if not equals and not rest:
+                raise UserError(f"--{name}: expected a value")
+            flags[name] = value if equals else rest.pop(0)
+        elif not equals:
+            following = f" (did you mean --{name}={rest[0]}?)" if rest else nearest(name, switches)
+            raise UserError(f"found {argument!r}, expected --{name}=value{following}")
+        elif name in keys:
+            raise UserError(f"--{name}: given twice")
+        else:
+            keys[name] = parse_value(value)
+    return keys, flags
+
+
+def _config(keys: dict[str, Any], model: str | None = None) -> Any:
+    from recbole_edt.config import EDTConfig
+
+    files = str(keys.pop("config_files", None) or "").split()
+    return EDTConfig(model, None, files, keys)
+
+
+def _prepare(argv: list[str]) -> None:
+    from recbole_edt.prepare import command
+
+    parser = ArgumentParser(prog="recbole-edt")
+    command.add_arguments(parser.add_subparsers(dest="command"))
+    print(command.run(parser.parse_args(["prepare", *argv])))
+
+
+def _artefacts(argv: list[str]) -> None:
+    keys, flags = parse_keys(argv, switches=("dry-run",), with_value=("only",))
+    from recbole_edt.artefacts.command import run_artefacts
+    from recbole_edt.prepare.split import load_or_make_split
+    from recbole_edt.quick_start import find_dataset
+
+    config = _config(keys, model="LLMEDT")
+    find_dataset(config)
+    split = load_or_make_split(config.dataset_dir, config["dataset"], config["split"])
+    only = [name for name in str(flags.get("only", "")).split(",") if name]
+    name = config["dataset"]
+    print(run_artefacts(config, config.dataset_dir, name, split, only, flags["dry-run"]))
+
+
+def _run(argv: list[str]) -> None:
+    keys, flags = parse_keys(argv, switches=("resume",))
+    from recbole_edt import quick_start
+    from recbole_edt.evaluation.report import metric_names, table
+
+    config = _config(keys)
+    result = quick_start.run(config, flags["resume"])
+    names = metric_names(config["metrics"], config["topk"])
+    protocol = result["protocol"]
+    against = f"{protocol['sampled']} sampled items of" if protocol["sampled"] else "all items of"
+    scope = {"target_domain": "the target's domain", "all": "all domains"}[protocol["candidates"]]
+    for phase in result["phases"][:-1]:
+        if "test" in phase:
+            print(f"test after the {phase['name']} phase")
+            print(table(phase["test"], names), end="\n\n")
+    print(f"{result['model']} on {result['dataset']}: test, ranked among {against} {scope}")
+    print(table(result["test"], names))
+    print(f"\nwritten to {result['run_dir']}")
+
+
+def _doctor(argv: list[str]) -> None:
+    if argv:
+        raise UserError(f"doctor: found {argv[0]!r}, expected no arguments")
+    from recbole_edt.doctor import examine
+
+    print(examine())
+
+
+_COMMANDS: dict[str, Callable[[list[str]], None]] = {
+    "prepare": _prepare,
+    "artefacts": _artefacts,
+    "run": _run,
+    "doctor": _doctor,
+}

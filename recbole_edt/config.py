@@ -1,0 +1,221 @@
+"""RecBole's configuration, extended by this package's YAML files and by checks.
+
+Later layers win: RecBole's defaults, ``properties/overall.yaml``, ``properties/model/M.yaml``,
+``properties/recipe/R.yaml`` (models that have recipes), ``properties/dataset/D.yaml``,
+``<data_path>/D/D.yaml``, the caller's files, the caller's keys.
+"""
+
+import inspect
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_edt.compat import KEYS_WITHOUT_DEFAULT, prepare_recbole
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.models import get_model
+from recbole_edt.paths import properties_dir
+from recbole_edt.schema import check_value
+
+prepare_recbole()
+
+from recbole.config import Config  # noqa: E402  (the shims come first)
+from recbole.utils import ModelType  # noqa: E402
+
+_REPLACED = {
+    "eval_args": "split, candidates and sampled_candidates",
+    "checkpoint_dir": "output_dir",
+    "benchmark_filename": "split",
+    **dict.fromkeys(
+        (
+            "rm_dup_inter",
+            "val_interval",
+            "user_inter_num_interval",
+            "item_inter_num_interval",
+            "filter_inter_by_user_or_item",
+        ),
+        "the filters of 'recbole-edt prepare'",
+    ),
+    **dict.fromkeys(
+        ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path"),
+        "nothing: no pickle is written or read",
+    ),
+}
+# Written by RecBole or by us while a run is set up; no part of what the user configures.
+_DERIVED = {
+    "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank",
+    "valid_metric_bigger", "valid_neg_sample_args", "test_neg_sample_args", "run_dir",
+    "checkpoint_dir", "config_files",
+}  # fmt: skip
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that reads 1e-3 as a number, as RecBole's loader does."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d[\d_]*)(?:\.\d*)?[eE][-+]?\d+$|^[-+]?\d+\.\d*$|^[-+]?\.\d+$"),
+    list("-+0123456789."),
+)
+
+
+def parse_value(text: str) -> Any:
+    """Read the value of a ``--key=value`` flag as YAML; ``None`` means null, as in RecBole."""
+    try:
+        return None if text == "None" else yaml.load(text, _Loader)
+    except yaml.YAMLError:
+        return text
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, is not YAML or does not hold a mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        content = yaml.load(text, _Loader)
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path}: no such configuration file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: found {type(content).__name__}, expected lines 'key: value'")
+    return content
+
+
+class EDTConfig(Config):
+    """Configuration of one run.
+
+    Parameters
+    ----------
+    model, dataset : str, optional
+        Names; otherwise taken from the files or keys.
+    config_files : sequence of str
+        YAML files of the caller, the last one wins.
+    overrides : mapping
+        Keys of the caller (the command line's ``--key=value``), above all files.
+
+    Raises
+    ------
+    UserError
+        An unknown model, key or value, a key that this package replaces, a malformed file.
+    """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        dataset: str | None = None,
+        config_files: Sequence[str] = (),
+        overrides: Mapping[str, Any] | None = None,
+    ):
+        external: dict[str, Any] = {}
+        for file in config_files:
+            external.update(load_yaml(file))
+        external.update(overrides or {})
+        for key, name in (("model", model), ("dataset", dataset)):
+            if name is not None:
+                external[key] = name
+            if not isinstance(external.get(key), str):
+                raise UserError(f"{key}: missing; expected --{key}=NAME")
+        if "/" in external["dataset"] or external["dataset"].startswith("."):
+            raise UserError(f"dataset: found {external['dataset']!r}, expected a plain name")
+        model_class = get_model(external["model"])
+        argv, sys.argv = sys.argv, sys.argv[:1]  # RecBole parses sys.argv inside Config
+        try:
+            super().__init__(model_class, external["dataset"], config_dict=external)
+        except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
+            raise UserError(f"configuration: {error}") from None
+        finally:
+            sys.argv = argv
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the complete configuration as plain values, ready to be fed back as a file."""
+        plain = {
+            k: v for k, v in self.final_config_dict.items() if k not in _DERIVED | {*_REPLACED}
+        }
+        plain["data_path"] = str(self.data_root)
+        if plain["train_neg_sample_args"].get("distribution") == "none":
+            plain["train_neg_sample_args"] = None
+        return {k: v.value if isinstance(v, Enum) else v for k, v in sorted(plain.items())}
+
+    @property
+    def dataset_dir(self) -> Path:
+        """The folder that holds the dataset's files."""
+        return self.data_root / self.final_config_dict["dataset"]
+
+    @property
+    def data_root(self) -> Path:
+        """The folder that holds the folders of all datasets."""
+        return Path(self.external_or_internal("data_path"))
+
+    def external_or_internal(self, key: str) -> Any:
+        """Return a key as the user set it, before RecBole rewrites it."""
+        return self.external_config_dict.get(key, self.internal_config_dict.get(key))
+
+    def _build_yaml_loader(self) -> type:
+        return _Loader
+
+    def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
+        return config_dict  # RecBole would eval() every string
+
+    def _load_internal_config_dict(self, model: str, model_class: type, dataset: str) -> None:
+        known_dataset_keys = list(self.parameters["Dataset"])
+        super()._load_internal_config_dict(model, model_class, dataset)
+        self.parameters["Dataset"][:] = known_dataset_keys  # a global list that RecBole extends
+        root = properties_dir()
+        self._layer(root / "overall.yaml")
+        self._layer(root / "model" / f"{model}.yaml")
+        if "recipe" in self.internal_config_dict:
+            self._layer_recipe(root / "recipe")
+        known = {*self.internal_config_dict, *KEYS_WITHOUT_DEFAULT, *_read_by(model_class)}
+        defaults = dict(self.internal_config_dict)
+        self._layer(root / "dataset" / f"{dataset}.yaml")
+        own = Path(self.external_or_internal("data_path")) / dataset / f"{dataset}.yaml"
+        self._layer(own)
+        given = {**self.internal_config_dict, **self.external_config_dict}
+        for key, value in given.items():
+            if key not in {"model", "dataset", "MODEL_TYPE", *_REPLACED}:
+                check_value(key, value, known, defaults)
+        for key in _REPLACED:
+            if key in self.external_config_dict:
+                raise UserError(f"{key}: not used here; its place is taken by {_REPLACED[key]}")
+        if (
+            self.internal_config_dict["MODEL_TYPE"] == ModelType.SEQUENTIAL
+            and given.get("loss_type") == "CE"
+            and "train_neg_sample_args" not in self.external_config_dict
+        ):
+            # RecBole stops here and asks for exactly this: cross-entropy takes no negatives
+            self.internal_config_dict["train_neg_sample_args"] = None
+
+    def _layer(self, path: Path) -> None:
+        if path.is_file():
+            self.internal_config_dict.update(load_yaml(path))
+
+    def _layer_recipe(self, folder: Path) -> None:
+        name = self.external_or_internal("recipe")
+        recipes = sorted(path.stem for path in folder.glob("*.yaml"))
+        if name not in recipes:
+            hint = nearest(str(name), recipes)
+            raise UserError(f"recipe: {name!r} is unknown; expected one of {recipes}{hint}")
+        self._layer(folder / f"{name}.yaml")
+
+
+def _read_by(model_class: type) -> set[str]:
+    """Return the keys that a model's source reads; some have no line in RecBole's YAML files."""
+    keys: set[str] = set()
+    for base in model_class.__mro__:
+        if base.__module__.startswith(("recbole.model", "recbole_edt.model")):
+            source = inspect.getsource(inspect.getmodule(base))  # type: ignore[arg-type]
+            keys.update(re.findall(r"config\[[\"'](\w+)[\"']\]", source))
+    return keys

@@ -1,0 +1,244 @@
+"""One dataset class for every model: rows gathered per batch, any number of domains."""
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from recbole_edt import fields
+from recbole_edt.artefacts.store import ArtefactSet, ArtefactSettings, find_artefacts
+from recbole_edt.compat import prepare_recbole
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.prepare.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split
+
+prepare_recbole()
+
+from recbole.data.dataset import Dataset, SequentialDataset  # noqa: E402
+from recbole.data.interaction import Interaction  # noqa: E402
+from recbole.utils import ModelType  # noqa: E402
+
+if TYPE_CHECKING:
+    from recbole_edt.config import EDTConfig
+
+
+class CrossDomainDataset(SequentialDataset):
+    """Interactions of several domains under one split that all models share.
+
+    RecBole writes one padded row per prefix of every user's sequence; here a row is only the
+    position of its target in one flat table sorted by user and time, and `__getitem__`
+    gathers the history of the rows of one batch. The tensors that come out are RecBole's, the
+    memory is linear in the number of interactions. For general recommenders the rows are the
+    plain interactions.
+
+    Attributes
+    ----------
+    split : Split
+        Which rows are trained on, validated on and tested on.
+    flat : Interaction
+        All interactions, sorted by user and time, each field of shape [rows].
+    codes : numpy.ndarray
+        Split code of each flat row.
+    user_starts : numpy.ndarray
+        First flat row of each user id, shape [user_num + 1].
+    domains : list of str
+        Domain names in alphabetical order; domain k is the k-th.
+    item_domain : torch.Tensor
+        Domain of each item id, shape [item_num], -1 for the padding item.
+    """
+
+    inter_feat: Any
+
+    def __init__(self, config: "EDTConfig"):
+        self.split = load_or_make_split(config.dataset_dir, config["dataset"], config["split"])
+        self.is_sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
+        try:
+            super().__init__(config)
+        except (ValueError, KeyError) as error:
+            path = config.dataset_dir / config["dataset"]
+            raise UserError(f"{path}.inter or .item cannot be read ({error})") from None
+        self.domains, self.item_domain = self._read_domains()
+
+    def _load_data(self, token: str, dataset_path: str) -> None:
+        super()._load_data(token, dataset_path)
+        for field in (fields.USER, fields.ITEM, fields.TIME):
+            if field not in self.inter_feat:
+                raise UserError(f"{dataset_path}/{token}.inter: no column {field!r} loaded")
+        if self.item_feat is None:
+            raise UserError(f"{dataset_path}/{token}.item: no such file")
+        domain = self.config["DOMAIN_FIELD"]
+        if domain not in self.item_feat:
+            columns = list(self.item_feat.columns)
+            raise UserError(
+                f"{dataset_path}/{token}.item: no column {domain!r} among {columns}"
+                f"{nearest(domain, columns)}"
+            )
+        missing = self.item_feat[self.item_feat[domain].isna()]
+        if len(missing):
+            raise UserError(
+                f"{dataset_path}/{token}.item: item {missing[fields.ITEM].iloc[0]!r} has no domain"
+            )
+        unknown = self.inter_feat.index[
+            ~self.inter_feat[fields.ITEM].isin(self.item_feat[fields.ITEM])
+        ]
+        if len(unknown):
+            raise UserError(
+                f"{dataset_path}/{token}.inter: line {unknown[0] + 2}: item "
+                f"{self.inter_feat[fields.ITEM][unknown[0]]!r} is not in {token}.item"
+            )
+
+    def _read_domains(self) -> tuple[list[str], torch.Tensor]:
+        field = self.config["DOMAIN_FIELD"]
+        names = self.field2id_token[field][1:].tolist()
+        if len(names) < 2:
+            raise UserError(
+                f"{self.dataset_path}/{self.dataset_name}.item: one domain only "
+                f"({', '.join(names)}); expected at least two in column {field!r}"
+            )
+        domains = sorted(names)
+        number = {name: k for k, name in enumerate(domains)}
+        of_token = torch.tensor([-1] + [number[name] for name in names])
+        item_domain = torch.full((self.item_num,), -1)
+        ids, tokens = (self.item_feat[f].to_numpy(np.int64) for f in (self.iid_field, field))
+        item_domain[torch.from_numpy(ids)] = of_token[torch.from_numpy(tokens)]
+        item_domain[0] = -1
+        return domains, item_domain
+
+    def _fill_nan(self) -> None:
+        with warnings.catch_warnings():
+            # RecBole assigns in place, which pandas 2 announces to stop working in pandas 3;
+            # compat refuses pandas 3
+            warnings.simplefilter("ignore", FutureWarning)
+            super()._fill_nan()
+
+    def _change_feat_format(self) -> None:
+        """Sort by user and exact time, then convert to tensors (RecBole's are float32)."""
+        users = self.inter_feat[self.uid_field].to_numpy()
+        times = self.inter_feat[self.time_field].to_numpy(dtype=np.float64)
+        if len(users) != len(self.split.codes):
+            raise UserError(
+                f"{self.dataset_path}: {len(users)} interactions are loaded, but the split has "
+                f"{len(self.split.codes)}"
+            )
+        order = np.lexsort((times, users))
+        self.inter_feat = self.inter_feat.iloc[order].reset_index(drop=True)
+        self.codes = self.split.codes[order]
+        self.user_starts = np.searchsorted(users[order], np.arange(self.user_num + 1))
+        Dataset._change_feat_format(self)
+        self.flat = self.inter_feat
+        if self.is_sequential:
+            self._aug_presets()
+
+    def build(self) -> list["CrossDomainDataset"]:
+        """Return the training, validation and test part.
+
+        A sequential part has one row per target that has a history, a general part one row per
+        interaction. Targets without any history are left out of validation and test for every
+        model, so that all models are measured on the same users.
+        """
+        self._change_feat_format()
+        starts = self.user_starts[self.flat[self.uid_field].numpy()]
+        has_history = np.arange(len(self.codes)) > starts
+        parts = []
+        for code in (TRAIN, VALID, TEST):
+            chosen = self.codes == code
+            if code != TRAIN or self.is_sequential:
+                chosen &= has_history
+            rows = np.flatnonzero(chosen)
+            if not len(rows):
+                names = {TRAIN: "training", VALID: "validation", TEST: "test"}
+                raise UserError(
+                    f"{self.dataset_path}: no {names[code]} target in split {self.split.kind!r}; "
+                    "expected users with at least three interactions"
+                )
+            part = self.copy(self.flat[rows])
+            part.rows = rows
+            parts.append(part)
+        if self.is_sequential:
+            # samplers read the targets of this object, as they do in RecBole
+            rows = np.flatnonzero((self.codes != CONTEXT) & has_history)
+            self.inter_feat, self.rows = self.flat[rows], rows
+        return parts
+
+    def __getitem__(self, index: np.ndarray, join: bool = True) -> Interaction:
+        """Return rows with their histories, right-padded to MAX_ITEM_LIST_LENGTH."""
+        batch = self.inter_feat[index]
+        if self.is_sequential:
+            batch.update(self.histories(self.rows[index]))
+        return self.join(batch) if join else batch
+
+    def histories(self, rows: np.ndarray) -> Interaction:
+        """Gather what came before some flat rows.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray
+            Flat rows of the targets, shape [B].
+
+        Returns
+        -------
+        Interaction
+            Every ``*_list`` field, shape [B, MAX_ITEM_LIST_LENGTH], and the item list length.
+        """
+        rows = np.atleast_1d(rows)
+        starts = self.user_starts[self.flat[self.uid_field][rows].numpy()]
+        lengths = np.minimum(rows - starts, self.max_item_list_len)
+        steps = np.arange(self.max_item_list_len)
+        inside = torch.from_numpy(steps < lengths[:, None])
+        position = torch.from_numpy(np.minimum((rows - lengths)[:, None] + steps, rows[:, None]))
+        gathered = {self.item_list_length_field: torch.from_numpy(lengths)}
+        for field in self.flat.columns:
+            if field != self.uid_field:
+                values = self.flat[field][position]
+                shape = inside.shape + (1,) * (values.dim() - 2)
+                gathered[getattr(self, f"{field}_list_field")] = values * inside.view(shape)
+        return Interaction(gathered)
+
+    def inter_matrix(self, form: str = "coo", value_field: str | None = None):  # type: ignore[no-untyped-def]
+        """Return the user-item matrix of this part, first items of the histories included."""
+        inter = self.flat[np.flatnonzero(self.codes == TRAIN)]
+        if not self.is_sequential:
+            inter = self.inter_feat
+        return self._create_sparse_matrix(inter, self.uid_field, self.iid_field, form, value_field)
+
+    def training_rows(self) -> np.ndarray:
+        """Return the flat rows that are trained on, in order, shape [training rows]."""
+        return np.flatnonzero(self.codes == TRAIN)
+
+    def domain_counts(self) -> np.ndarray:
+        """Count each user's training interactions per domain, shape [user_num, K]."""
+        rows = self.training_rows()
+        users = self.flat[self.uid_field][rows].numpy()
+        domains = self.item_domain[self.flat[self.iid_field][rows]].numpy()
+        width = len(self.domains)
+        counts = np.bincount(users * width + domains, minlength=self.user_num * width)
+        return counts.reshape(self.user_num, width)
+
+    def item_counts(self) -> np.ndarray:
+        """Count each item's training interactions, shape [item_num]."""
+        items = self.flat[self.iid_field][self.training_rows()].numpy()
+        return np.bincount(items, minlength=self.item_num)
+
+    def item_vectors(self) -> np.ndarray:
+        """Return the LLM vector of each item, float32 [item_num, m]; row 0 (padding) is zero.
+
+        Raises
+        ------
+        UserError
+            When the dataset has no vectors of the configured encoder, or damaged ones.
+        """
+        found = self.artefacts()
+        if found is None:
+            raise UserError(
+                f"{self.dataset_path}/artefacts: no item vectors of encoder "
+                f"{self.config['encoder']!r}; make them with "
+                f"'recbole-edt artefacts --dataset={self.dataset_name} --only embeddings'"
+            )
+        vectors = found.item_vectors(self.field2id_token[self.iid_field][1:])
+        return np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), vectors])
+
+    def artefacts(self) -> ArtefactSet | None:
+        """Return the artefacts that the configuration asks for, None when there are none."""
+        config = self.config
+        settings = ArtefactSettings.from_config(config)
+        return find_artefacts(config.dataset_dir, self.dataset_name, settings, self.split)

@@ -1,0 +1,76 @@
+"""Training rows of sequence-to-sequence losses: windows over each user's training sequence."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from recbole_edt.compat import prepare_recbole
+from recbole_edt.data.dataset import CrossDomainDataset
+
+prepare_recbole()
+
+from recbole.data.interaction import Interaction  # noqa: E402
+
+ITEMS, LABELS = "window_items", "window_labels"
+# Windows of one chunk are sorted by length before they are cut into batches, so that a batch
+# pads little, while chunks of many batches keep the order random.
+_BATCHES_PER_CHUNK = 16
+
+
+class WindowLoader:
+    """Batches of user windows; every transition of the training part is a label exactly once.
+
+    A sequence of more than T + 1 items is cut from its end into windows of T labels; a shorter
+    one is a single window. [ours] (the release trains on the last window only [code]).
+
+    Parameters
+    ----------
+    dataset : CrossDomainDataset
+        The training part.
+    max_length : int
+        Longest window T.
+    batch_size : int
+        Windows per batch.
+    seed : int
+        Seeds the order of windows and batches.
+    """
+
+    def __init__(self, dataset: CrossDomainDataset, max_length: int, batch_size: int, seed: int):
+        self._dataset = dataset
+        self.batch_size = batch_size
+        self.generator = torch.Generator().manual_seed(seed)
+        rows = dataset.training_rows()
+        self.items = dataset.flat[dataset.iid_field][rows]
+        users = dataset.flat[dataset.uid_field][rows].numpy()
+        first = np.flatnonzero(np.r_[True, users[1:] != users[:-1]])
+        labels = np.diff(np.r_[first, len(users)]) - 1  # every item but a user's first
+        pieces = -(-labels // max_length)
+        owner = np.repeat(np.arange(len(first)), pieces)
+        piece = np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+        end = (first + labels)[owner] - piece * max_length  # index of the last label
+        self.lengths = np.minimum(labels[owner] - piece * max_length, max_length)
+        self.starts = end - self.lengths
+
+    def __len__(self) -> int:
+        return -(-len(self.starts) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Interaction]:
+        """Yield batches of inputs and labels, int64 [B, longest window in the batch]."""
+        order = torch.randperm(len(self.starts), generator=self.generator).numpy()
+        chunk = self.batch_size * _BATCHES_PER_CHUNK
+        chunk_of = np.arange(len(order)) // chunk
+        order = order[np.lexsort((self.lengths[order], chunk_of))]
+        batches = torch.randperm(len(self), generator=self.generator).tolist()
+        for batch in batches:
+            yield self._gather(order[batch * self.batch_size : (batch + 1) * self.batch_size])
+
+    def _gather(self, windows: np.ndarray) -> Interaction:
+        lengths = self.lengths[windows]
+        steps = np.arange(lengths.max())
+        inside = steps < lengths[:, None]
+        index = np.where(inside, self.starts[windows][:, None] + steps, 0)
+        mask, at = torch.from_numpy(inside), torch.from_numpy(index)
+        return Interaction(
+            {ITEMS: self.items[at] * mask, LABELS: self.items[at + mask.long()] * mask}
+        )

@@ -1,0 +1,134 @@
+"""Rank of each target among its candidates, for any RecBole model."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_edt.compat import prepare_recbole
+from recbole_edt.errors import UserError
+from recbole_edt.evaluation.targets import Targets
+
+prepare_recbole()
+
+from recbole.data.interaction import Interaction  # noqa: E402
+
+_MOST_SCORES = 1 << 27  # 512 MiB in float32
+
+
+@torch.no_grad()
+def rank_targets(
+    model: Any, targets: Targets, scope: str, sampled: int | None = None
+) -> np.ndarray:
+    """Return the rank of each target, 1 for the best.
+
+    ``target_domain`` ranks among all items of the target's own domain without the user's
+    history; ties count against the target. ``all`` ranks as RecBole does: among all items,
+    without the history for general models only, ties as ``torch.topk`` breaks them, and ranks
+    beyond the largest cut-off are reported as the number of items.
+
+    Parameters
+    ----------
+    model : RecBole model
+        Anything with ``full_sort_predict`` or ``predict``.
+    targets : Targets
+        What to rank.
+    scope : str
+        ``target_domain`` or ``all``.
+    sampled : int, optional
+        Rank among the target and this many items of one frozen draw instead; ties count
+        against the target.
+
+    Returns
+    -------
+    numpy.ndarray
+        int64 [n], in the order of `targets`.
+
+    Raises
+    ------
+    UserError
+        When a score is not a number.
+    """
+    model.eval()
+    config = targets.part.config
+    item_domain = targets.part.item_domain.to(config["device"])
+    drawn = None
+    if sampled is not None:
+        drawn = torch.from_numpy(targets.sampled_candidates(sampled, scope)[0])
+    size = max(min(config["eval_batch_size"], _MOST_SCORES // targets.part.item_num), 1)
+    ranks = np.empty(len(targets), dtype=np.int64)
+    for at in targets.batches(size):
+        scores = _scores(model, targets, at)
+        target = torch.from_numpy(targets.items[at]).to(scores.device)
+        _refuse_nan(scores, targets, at)
+        if drawn is not None:
+            others = scores.gather(1, drawn[at].to(scores.device))
+            ranks[at] = 1 + (others >= scores.gather(1, target[:, None])).sum(1).cpu().numpy()
+            continue
+        place, item = targets.history(at)
+        seen = (place.to(scores.device), item.to(scores.device))
+        if scope == "all":
+            ranks[at] = _as_recbole(
+                scores, target, seen, targets.part.is_sequential, config["topk"]
+            )
+        else:
+            same_domain = item_domain == item_domain[target][:, None]
+            ranks[at] = _against_target(scores, target, same_domain, seen)
+    return ranks
+
+
+def _against_target(scores: Tensor, target: Tensor, allowed: Tensor, seen: Any) -> np.ndarray:
+    """Rank by counting the allowed, unseen items that score at least as much as the target."""
+    row = torch.arange(len(target), device=scores.device)
+    better = (scores >= scores[row, target][:, None]) & allowed
+    better[seen] = False
+    better[row, target] = False
+    return 1 + better.sum(1).cpu().numpy()
+
+
+def _as_recbole(
+    scores: Tensor, target: Tensor, seen: Any, is_sequential: bool, topk: list[int]
+) -> np.ndarray:
+    if not is_sequential:
+        own = scores.gather(1, target[:, None])
+        scores[seen] = -torch.inf
+        scores.scatter_(1, target[:, None], own)
+    scores[:, 0] = -torch.inf
+    top = scores.topk(min(max(topk), scores.shape[1]), dim=1).indices == target[:, None]
+    rank = torch.where(top.any(1), top.int().argmax(1) + 1, scores.shape[1])
+    return rank.cpu().numpy()
+
+
+def _scores(model: Any, targets: Targets, at: np.ndarray) -> Tensor:
+    """Score all items for some targets, [len(at), item_num]; the model sees no target."""
+    part = targets.part
+    batch = Interaction({part.uid_field: torch.from_numpy(targets.users[at])})
+    if part.is_sequential:
+        batch.update(part.histories(targets.rows[at]))
+    batch = part.join(batch).to(part.config["device"])
+    try:
+        scores = model.full_sort_predict(batch)
+    except NotImplementedError:
+        scores = _score_by_pairs(model, targets, batch)
+    return scores.view(len(at), part.item_num)
+
+
+def _score_by_pairs(model: Any, targets: Targets, batch: Interaction) -> Tensor:
+    """Score every user-item pair through ``predict``, for models without a full ranking."""
+    part = targets.part
+    items = part.get_item_feature().to(part.config["device"])
+    scores = []
+    for one in range(len(batch)):
+        pairs = batch[one : one + 1].repeat_interleave(part.item_num)
+        pairs.update(items)
+        scores.append(model.predict(pairs).reshape(-1))
+    return torch.stack(scores)
+
+
+def _refuse_nan(scores: Tensor, targets: Targets, at: np.ndarray) -> None:
+    broken = torch.isnan(scores).any(1)
+    if broken.any():
+        user = targets.users[at[int(broken.int().argmax())]]
+        token = targets.part.field2id_token[targets.part.uid_field][user]
+        raise UserError(f"model: scores of user {token!r} are not numbers; training has diverged")

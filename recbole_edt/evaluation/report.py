@@ -1,0 +1,115 @@
+"""Metrics from ranks: overall, per domain and per group of users or targets."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.evaluation.targets import Targets
+
+# One relevant item per target, so that each metric is a function of its rank alone.
+_METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "hit": lambda rank, k: rank <= k,
+    "recall": lambda rank, k: rank <= k,
+    "precision": lambda rank, k: (rank <= k) / k,
+    "ndcg": lambda rank, k: np.where(rank <= k, 1 / np.log2(rank + 1), 0.0),
+    "mrr": lambda rank, k: np.where(rank <= k, 1 / rank, 0.0),
+    "map": lambda rank, k: np.where(rank <= k, 1 / rank, 0.0),
+}
+_GROUPS = ("dominant_share", "history_length", "target_popularity")
+
+
+def metric_names(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
+    """Return names such as ``ndcg@10``, in lower case as RecBole prints them.
+
+    Raises
+    ------
+    UserError
+        For a metric that is not defined by the rank of one target.
+    """
+    for metric in metrics:
+        if metric.lower() not in _METRICS:
+            known = ["Hit", "NDCG", "MRR", "MAP", "Recall", "Precision"]
+            raise UserError(
+                f"metrics: {metric!r}; expected some of {known}{nearest(metric, known)}"
+            )
+    return [f"{metric.lower()}@{k}" for metric in metrics for k in topk]
+
+
+def summarise(ranks: np.ndarray, names: Sequence[str]) -> dict[str, float]:
+    """Return the number of users and the mean of each metric over some ranks."""
+    result: dict[str, float] = {"users": len(ranks)}
+    for name in names:
+        metric, k = name.split("@")
+        values = _METRICS[metric](ranks, int(k))
+        result[name] = float(values.mean()) if len(ranks) else 0.0
+    return result
+
+
+def report(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[str, Any]:
+    """Return ``overall``, ``domains`` and ``groups`` as `metrics.json` holds them.
+
+    Parameters
+    ----------
+    ranks : numpy.ndarray
+        Rank of each target, [n].
+    targets : Targets
+        The targets, in the same order.
+    names : sequence of str
+        Metrics such as ``ndcg@10``.
+    """
+    result: dict[str, Any] = {"overall": summarise(ranks, names), "domains": {}, "groups": {}}
+    for k, domain in enumerate(targets.part.domains):
+        result["domains"][domain] = summarise(ranks[targets.domains == k], names)
+    for group, (values, edges) in _group_values(targets).items():
+        bounds = [0, *edges, np.inf]
+        result["groups"][group] = {
+            _label(low, high): summarise(ranks[(values >= low) & (values < high)], names)
+            for low, high in pairwise(bounds)
+        }
+    return result
+
+
+def flatten(result: dict[str, Any]) -> dict[str, float]:
+    """Return a report's metrics as ``ndcg@10`` and ``ndcg@10/DOMAIN``, for choosing and logging."""
+    flat = {name: value for name, value in result["overall"].items() if name != "users"}
+    for domain, metrics in result["domains"].items():
+        flat.update({f"{n}/{domain}": v for n, v in metrics.items() if n != "users"})
+    return flat
+
+
+def table(result: dict[str, Any], names: Sequence[str]) -> str:
+    """Return a report's overall and per-domain metrics as an aligned text table."""
+    rows = [("all", result["overall"]), *result["domains"].items()]
+    width = max(len(name) for name, _ in rows)
+    lines = [" " * width + "    users" + "".join(f"{name:>10}" for name in names)]
+    for name, metrics in rows:
+        cells = "".join(f"{metrics[metric]:10.4f}" for metric in names)
+        lines.append(f"{name:<{width}}{metrics['users']:9d}{cells}")
+    return "\n".join(lines)
+
+
+def _group_values(targets: Targets) -> dict[str, tuple[np.ndarray, list[float]]]:
+    counts = targets.part.domain_counts()[targets.users]
+    lengths = counts.sum(1)
+    values = {
+        "dominant_share": counts.max(1) / np.maximum(lengths, 1),
+        "history_length": lengths,
+        "target_popularity": targets.part.item_counts()[targets.items],
+    }
+    edges = targets.part.config["group_edges"]
+    for key in edges:
+        if key not in _GROUPS:
+            raise UserError(
+                f"group_edges: {key!r}; expected {list(_GROUPS)}{nearest(key, _GROUPS)}"
+            )
+    for key, some in edges.items():
+        if not isinstance(some, list) or sorted({*some}) != some or (some and some[0] <= 0):
+            raise UserError(f"group_edges: {key}: found {some!r}, expected a rising list above 0")
+    return {key: (values[key], edges[key]) for key in _GROUPS if key in edges}
+
+
+def _label(low: float, high: float) -> str:
+    return f">={low:g}" if high == np.inf else f"{low:g}-<{high:g}"

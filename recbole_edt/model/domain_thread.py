@@ -1,0 +1,71 @@
+"""The domain-specific thread: one domain's own sequence through the frozen backbone."""
+
+import torch
+from torch import Tensor, nn
+
+from recbole_edt.model.backbone import Backbone
+
+
+class DomainThread(nn.Module):
+    """Position vectors and bottleneck adapter of one domain.
+
+    h'_t = s h_t + U ReLU(V h_t), where h is the frozen backbone's state on the sequence of the
+    domain alone [code]. U starts at zero; with ``learned`` residual s does too, so that the
+    thread starts by changing nothing [ours]; with ``full`` s stays 1 [code].
+
+    Parameters
+    ----------
+    hidden_size, adapter_size, max_length : int
+        Width d, bottleneck width r, longest sequence T.
+    dropout : float
+        Dropout inside the adapter.
+    residual : str
+        ``learned`` or ``full``.
+    """
+
+    weight: Tensor
+
+    def __init__(
+        self, hidden_size: int, adapter_size: int, max_length: int, dropout: float, residual: str
+    ):
+        super().__init__()
+        self.positions = nn.Parameter(torch.zeros(max_length, hidden_size))
+        self.down = nn.Linear(hidden_size, adapter_size)
+        self.up = nn.Linear(adapter_size, hidden_size)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.zeros_(self.up.weight)
+        nn.init.zeros_(self.up.bias)
+        if residual == "learned":
+            self.weight = nn.Parameter(torch.zeros(()))
+        else:
+            self.register_buffer("weight", torch.ones(()), persistent=False)
+
+    def forward(self, items: Tensor, inside: Tensor, backbone: Backbone) -> Tensor:
+        """Return the thread's state at every position of the mixed sequences.
+
+        Parameters
+        ----------
+        items : torch.Tensor
+            Vectors of the mixed sequences, [B, L, d].
+        inside : torch.Tensor
+            Where the item is of this domain, bool [B, L].
+        backbone : Backbone
+            The shared, frozen encoder.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, L, d]; position t holds the state after the domain's last item up to t, zero
+            where there is none.
+        """
+        seen = inside.cumsum(1)
+        longest = int(seen[:, -1].max())
+        if longest == 0:
+            return torch.zeros_like(items)
+        packed = items.new_zeros(len(items), longest, items.shape[2])
+        user, place = inside.nonzero(as_tuple=True)
+        packed[user, seen[user, place] - 1] = items[user, place]
+        hidden = backbone(packed, self.positions)
+        state = self.weight * hidden + self.up(self.dropout(torch.relu(self.down(hidden))))
+        last = (seen - 1).clamp(min=0).unsqueeze(2).expand(-1, -1, items.shape[2])
+        return state.gather(1, last) * (seen > 0).unsqueeze(2)

@@ -1,0 +1,57 @@
+"""Finding a model class by name: this package's own first, then RecBole's."""
+
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import Path
+
+from recbole_edt.compat import prepare_recbole
+from recbole_edt.errors import UserError, nearest
+
+_FAMILIES = ("general_recommender", "sequential_recommender")
+_OTHER_FAMILIES = ("context_aware_recommender", "knowledge_aware_recommender", "exlib_recommender")
+
+
+def own_models() -> dict[str, type]:
+    """Return the model classes of this package by name."""
+    from recbole_edt.model.llmedt import LLMEDT
+
+    return {"LLMEDT": LLMEDT}
+
+
+@cache
+def recbole_models(families: tuple[str, ...] = _FAMILIES) -> dict[str, str]:
+    """Return the module of each RecBole model of some families by class name."""
+    prepare_recbole()
+    found = {}
+    for family in families:
+        package = importlib.import_module(f"recbole.model.{family}")
+        for info in pkgutil.iter_modules(package.__path__):
+            source = Path(package.__path__[0], f"{info.name}.py").read_text(encoding="utf-8")
+            for line in source.splitlines():
+                name = line[6:].split("(")[0].strip() if line.startswith("class ") else ""
+                if name.lower() == info.name:
+                    found[name] = f"recbole.model.{family}.{info.name}"
+    return found
+
+
+def get_model(name: str) -> type:
+    """Return the model class called `name`.
+
+    Raises
+    ------
+    UserError
+        When no such model exists, or it needs data that this package does not provide.
+    """
+    own = own_models()
+    if name in own:
+        return own[name]
+    stock = recbole_models()
+    if name in stock:
+        return getattr(importlib.import_module(stock[name]), name)
+    if name in recbole_models(_OTHER_FAMILIES):
+        raise UserError(
+            f"model: {name} needs context features or a knowledge graph; "
+            "expected a sequential or general recommender"
+        )
+    raise UserError(f"model: {name!r} is unknown{nearest(name, [*own, *stock])}")

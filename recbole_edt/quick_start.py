@@ -1,0 +1,244 @@
+"""One run: data, model, phases, evaluation, and the files that are left behind."""
+
+import logging
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_edt.config import EDTConfig
+from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.windows import WindowLoader
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.evaluation.ranking import rank_targets
+from recbole_edt.evaluation.report import report
+from recbole_edt.evaluation.targets import Targets
+from recbole_edt.files import digest, read_json, write_json, write_text
+from recbole_edt.model.llmedt import LLMEDT, SHARED
+from recbole_edt.models import get_model
+from recbole_edt.prepare.command import ensure_default
+from recbole_edt.prepare.movielens import DEFAULT_DATASET
+from recbole_edt.training.trainer import PhasedTrainer, get_trainer
+
+from recbole.data.utils import create_samplers, get_dataloader  # isort: skip  (config shims first)
+from recbole.utils import init_seed  # isort: skip
+
+SCHEMA = 1
+_PACKAGES = ("recbole-edt", "recbole", "torch", "numpy", "pandas", "scipy", "transformers")
+_log = logging.getLogger()
+
+
+def run_recbole_edt(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_files: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train and evaluate one model; the Python face of ``recbole-edt run``.
+
+    Parameters
+    ----------
+    model, dataset : str, optional
+        Names, unless a file or key gives them.
+    config_files : sequence of str
+        YAML files, the last one wins.
+    overrides : mapping, optional
+        Keys above all files.
+    resume : bool
+        Go on with the newest run of exactly this configuration, if there is one; a finished
+        run is returned as it is.
+
+    Returns
+    -------
+    dict
+        The content of ``metrics.json``, and under ``run_dir`` where it was written.
+
+    Raises
+    ------
+    UserError
+        Bad configuration, data, artefacts or checkpoint.
+    """
+    config = EDTConfig(model, dataset, config_files, overrides)
+    return run(config, resume)
+
+
+def run(config: EDTConfig, resume: bool = False) -> dict[str, Any]:
+    """Run one configuration; see `run_recbole_edt`."""
+    settings = config.to_dict()
+    run_dir, found = choose_run_dir(settings, resume)
+    metrics_path = run_dir / "metrics.json"
+    if found and metrics_path.exists():
+        return {**read_json(metrics_path), "run_dir": str(run_dir)}
+    config["run_dir"], config["checkpoint_dir"] = str(run_dir), str(run_dir / "checkpoint")
+    config["show_progress"] = config["show_progress"] and sys.stderr.isatty()
+    init_seed(config["seed"], config["reproducibility"])
+    find_dataset(config)
+    dataset = CrossDomainDataset(config)
+    train_data, valid, test = prepare_data(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    run_dir.mkdir(parents=True, exist_ok=True)
+    with logging_to(run_dir / "train.log"):
+        write_text(run_dir / "config.yaml", yaml.safe_dump(settings))
+        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+        if found and not trainer.resume():
+            _log.info("nothing to resume yet: starting from the beginning")
+        trainer.fit(train_data, valid, show_progress=config["show_progress"])
+        metrics = collect_metrics(config, trainer, dataset, valid, test)
+        write_json(metrics_path, metrics)
+    return {**metrics, "run_dir": str(run_dir)}
+
+
+def choose_run_dir(settings: Mapping[str, Any], resume: bool) -> tuple[Path, bool]:
+    """Return the folder of this run and whether it is an earlier one to go on with.
+
+    A run's id is its seed and a hash of its configuration; a second run of the same
+    configuration gets ``-2`` and so on.
+    """
+    unique = {k: v for k, v in settings.items() if k not in ("data_path", "output_dir")}
+    base = Path(settings["output_dir"], settings["dataset"], settings["model"])
+    stem = f"seed{settings['seed']}-{digest(unique)[:8]}"
+    path, previous, number = base / stem, None, 1
+    while path.exists():
+        previous, number = path, number + 1
+        path = base / f"{stem}-{number}"
+    return (previous, True) if resume and previous else (path, False)
+
+
+def find_dataset(config: EDTConfig) -> None:
+    """Make the embedded default dataset when it is missing; refuse any other missing one."""
+    name, folder = config["dataset"], config.dataset_dir
+    if (folder / f"{name}.inter").is_file():
+        return
+    if name == DEFAULT_DATASET:
+        ensure_default(config.data_root)
+        return
+    known = [DEFAULT_DATASET]
+    if config.data_root.is_dir():
+        known += [p.name for p in config.data_root.iterdir() if (p / f"{p.name}.inter").is_file()]
+    raise UserError(
+        f"dataset: {folder}/{name}.inter does not exist{nearest(name, known)}; "
+        "make it with 'recbole-edt prepare'"
+    )
+
+
+def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, Targets, Targets]:
+    """Return the training loader of the model and the targets of validation and test."""
+    parts = dataset.build()
+    if getattr(config.model_class, "trains_on_windows", False):
+        loader = WindowLoader(
+            parts[0], config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"], config["seed"]
+        )
+    else:
+        sampler, _, _ = create_samplers(config, dataset, parts)
+        loader = get_dataloader(config, "train")(
+            config, parts[0], sampler, shuffle=config["shuffle"]
+        )
+    return loader, Targets(parts[1], "valid"), Targets(parts[2], "test")
+
+
+def collect_metrics(
+    config: EDTConfig,
+    trainer: PhasedTrainer,
+    dataset: CrossDomainDataset,
+    valid: Targets,
+    test: Targets,
+) -> dict[str, Any]:
+    """Evaluate the chosen weights once on test and return the content of ``metrics.json``."""
+    scope, sampled = config["candidates"], config["sampled_candidates"]
+
+    def evaluate(targets: Targets) -> dict[str, Any]:
+        ranks = rank_targets(trainer.model, targets, scope, sampled)
+        return report(ranks, targets, trainer.metrics)
+
+    phases = [dict(phase) for phase in trainer.phases]
+    if isinstance(trainer.model, LLMEDT) and len(phases) > 1:
+        last = trainer.model.phase
+        trainer.model.set_phase(SHARED)  # its weights were frozen after it
+        phases[0] |= {"valid": evaluate(valid), "test": evaluate(test)}
+        trainer.model.set_phase(last)
+    protocol = {
+        "split": config["split"],
+        "candidates": scope,
+        "sampled": sampled,
+        "topk": config["topk"],
+        "split_hash": dataset.split.hash,
+    }
+    if sampled:
+        protocol["sampled_hash"] = test.sampled_candidates(sampled, scope)[1]
+    return {
+        "schema": SCHEMA,
+        "model": config["model"],
+        "dataset": config["dataset"],
+        "seed": config["seed"],
+        "protocol": protocol,
+        "valid": evaluate(valid),
+        "test": evaluate(test),
+        "phases": phases,
+        "artefacts": describe_artefacts(config, dataset),
+        "cost": {
+            "train_seconds": round(sum(phase["seconds"] for phase in phases), 2),
+            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "llm_tokens": 0,
+            "llm_seconds": 0.0,
+        },
+        "versions": versions(),
+        "git": git_commit(),
+    }
+
+
+def describe_artefacts(config: EDTConfig, dataset: CrossDomainDataset) -> dict[str, Any] | None:
+    """Return hash, LLM and encoder of the artefacts that the model read, None if it read none."""
+    found = dataset.artefacts() if config.model_class is LLMEDT else None
+    if found is None:
+        return None
+    return {"hash": found.hash, "llm": None, "encoder": config["encoder"]}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def git_commit() -> str | None:
+    """Return the commit of the checkout this package runs from, None outside one."""
+    folder = Path(__file__).parent
+    if not (folder.parent / ".git").exists():
+        return None
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@contextmanager
+def logging_to(path: Path) -> Iterator[None]:
+    """Log to the terminal's error stream and to a file while the block runs."""
+    console, file = logging.StreamHandler(), logging.FileHandler(path, encoding="utf-8")
+    console.setFormatter(logging.Formatter("%(message)s"))
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = _log.level
+    _log.setLevel(logging.INFO)
+    for handler in (console, file):
+        _log.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in (console, file):
+            _log.removeHandler(handler)
+            handler.close()
+        _log.setLevel(level)

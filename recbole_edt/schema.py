@@ -1,0 +1,78 @@
+"""What values a configuration key may have, beyond the type of its default."""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from recbole_edt.errors import UserError, nearest
+
+_ONE_OF = {
+    "candidates": ("target_domain", "all"),
+    "split": ("leave_one_out", "time"),
+    "loss_scope": ("target_domain", "all"),
+    "item_projection": ("pca", "mlp"),
+    "item_bias": ("none", "popularity"),
+    "adapter_residual": ("learned", "full"),
+    "lr_scheduler": ("none", "plateau"),
+    "hidden_act": ("gelu", "relu", "swish", "tanh", "sigmoid"),
+    "learner": ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam"),
+}
+_ABOVE_ZERO = frozenset((
+    "learning_rate", "train_batch_size", "eval_batch_size", "hidden_size", "embedding_size",
+    "n_layers", "n_heads", "inner_size", "MAX_ITEM_LIST_LENGTH", "adapter_size", "num_negatives",
+    "sampled_candidates", "encoder_batch_size", "encoder_max_length", "eval_step",
+))  # fmt: skip
+_FROM_ZERO = frozenset(("epochs", "min_epochs", "stopping_step", "weight_decay", "lr_patience"))
+_PROBABILITY = re.compile(r"(^|_)dropout(_prob|_ratio)?$")
+_PHASE = re.compile(r"^(shared|domain)_(?!dropout)")
+_ACCEPTED: dict[type, tuple[tuple[type, ...], str]] = {
+    bool: ((bool,), "True or False"),
+    int: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+    str: ((str, int, float), "text"),
+    dict: ((dict, type(None)), "a mapping"),
+}
+_EITHER_TEXT_OR_NUMBER = frozenset(("input_scale", "gpu_id"))
+
+
+def check_value(key: str, value: Any, known: Collection[str], defaults: Mapping[str, Any]) -> None:
+    """Refuse an unknown key, a value of another type than the default's, or one out of range.
+
+    Parameters
+    ----------
+    key, value : str, any
+        What a file or flag says.
+    known : collection of str
+        All keys that the model, its data or its training read.
+    defaults : mapping
+        Their defaults, as far as they have one.
+
+    Raises
+    ------
+    UserError
+        Names the key, what was found and what was expected.
+    """
+    if key not in known:
+        raise UserError(f"{key}: no such key{nearest(key, known)}")
+    default = defaults.get(key)
+    if key not in _EITHER_TEXT_OR_NUMBER and type(default) in _ACCEPTED:
+        _check_type(key, value, *_ACCEPTED[type(default)])
+    base = _PHASE.sub("", key)  # shared_epochs is checked like epochs
+    if value is None or isinstance(value, list):
+        return
+    if base in _ONE_OF and value not in _ONE_OF[base]:
+        hint = nearest(str(value), _ONE_OF[base])
+        raise UserError(f"{key}: found {value!r}, expected one of {list(_ONE_OF[base])}{hint}")
+    if base in _ABOVE_ZERO | _FROM_ZERO:
+        _check_type(key, value, (int, float), "a number")
+        if value < 0 or (value == 0 and base in _ABOVE_ZERO):
+            sign = ">" if base in _ABOVE_ZERO else ">="
+            raise UserError(f"{key}: found {value}, expected a value {sign} 0")
+    if _PROBABILITY.search(key) and not isinstance(value, bool) and not 0 <= value < 1:
+        raise UserError(f"{key}: found {value}, expected a value from 0 to below 1")
+
+
+def _check_type(key: str, value: Any, accepted: tuple[type, ...], expected: str) -> None:
+    is_flag = isinstance(value, bool)  # True is an int to Python, not to a user
+    if not isinstance(value, accepted) or (is_flag and bool not in accepted):
+        raise UserError(f"{key}: found {value!r}, expected {expected}")

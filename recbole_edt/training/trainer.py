@@ -1,0 +1,334 @@
+"""Training in phases, with the same evaluation, checkpoints and logs for every model."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recbole_edt.compat import prepare_recbole
+from recbole_edt.errors import UserError
+from recbole_edt.evaluation.ranking import rank_targets
+from recbole_edt.evaluation.report import flatten, metric_names, report
+from recbole_edt.evaluation.targets import Targets
+from recbole_edt.files import replacing
+from recbole_edt.model.llmedt import DOMAIN
+from recbole_edt.training import checkpoint
+from recbole_edt.training.phases import Choice, PhaseSettings
+
+prepare_recbole()
+
+import recbole.trainer  # noqa: E402
+from recbole.trainer import Trainer  # noqa: E402
+from torch.utils.tensorboard import SummaryWriter  # noqa: E402
+
+_SINGLE = "train"  # the only phase of a model without phases of its own
+
+
+class PhasedTrainer(Trainer):
+    """RecBole's trainer with phases, our evaluation and checkpoints without pickle.
+
+    A model without phases is trained in one phase, epoch by epoch as RecBole does, and ends
+    with RecBole's numbers. `LLMEDT` runs its phases one after another, each with its own
+    optimizer, schedule and early stopping; a phase starts from the best epoch of the one
+    before. In the domain phase the best epoch, "no change" included, is kept per domain.
+
+    Parameters
+    ----------
+    config : EDTConfig
+        ``run_dir`` says where checkpoints and curves are written.
+    model : RecBole model
+        The model.
+
+    Attributes
+    ----------
+    phases : list of dict
+        Per finished phase: name, epochs, best_epoch (per domain in the domain phase), seconds.
+    """
+
+    def __init__(self, config: Any, model: Any):
+        super().__init__(config, model)
+        self.run_dir = Path(config["run_dir"])
+        if config["log_tensorboard"]:
+            self.tensorboard = SummaryWriter(self.run_dir / "tensorboard")
+        self.metrics = metric_names(config["metrics"], config["topk"])
+        if self.valid_metric not in self.metrics:
+            self.metrics = [*self.metrics, *metric_names(*_split_metric(self.valid_metric))]
+        self.phases: list[dict[str, Any]] = []
+        self.curves: list[dict[str, Any]] = []
+        self.clip_grad_norm: dict[str, Any] | None
+        self._resumed: dict[str, Any] | None = None
+
+    # ----------------------------------------------------------------- evaluation
+
+    def evaluate(
+        self,
+        eval_data: Targets,
+        load_best_model: bool = False,
+        model_file: str | None = None,
+        show_progress: bool = False,
+    ) -> dict[str, float]:
+        """Return metrics such as ``ndcg@10`` and ``ndcg@10/DOMAIN`` of the model as it is."""
+        if load_best_model or model_file:
+            raise UserError("evaluate: the best weights are already loaded when fit() returns")
+        ranks = rank_targets(self.model, eval_data, self.config["candidates"])
+        return flatten(report(ranks, eval_data, self.metrics))
+
+    # ------------------------------------------------------------------- training
+
+    def fit(
+        self,
+        train_data: Any,
+        valid_data: Targets | None = None,
+        verbose: bool = True,
+        saved: bool = True,
+        show_progress: bool = False,
+        callback_fn: Callable[[int, float], None] | None = None,
+    ) -> tuple[float, dict[str, float]]:
+        """Train all phases and leave the model with its best weights.
+
+        Returns
+        -------
+        tuple
+            Best overall validation score and the validation metrics of the final weights.
+        """
+        if valid_data is None:
+            raise UserError("fit: validation data is missing; epochs are chosen on it")
+        names = list(getattr(self.model, "phases", (_SINGLE,)))
+        self.domains = valid_data.part.domains
+        if self.config["train_neg_sample_args"].get("dynamic", False):
+            train_data.get_model(self.model)
+        start = names.index(self._resumed["phase"]) if self._resumed else 0
+        for name in names[start:]:
+            self._run_phase(name, train_data, valid_data, show_progress, callback_fn)
+        self.model.eval()
+        valid_result = self.evaluate(valid_data)
+        self.tensorboard.close()
+        return valid_result[self.valid_metric], valid_result
+
+    def _run_phase(
+        self,
+        name: str,
+        train_data: Any,
+        valid_data: Targets,
+        show_progress: bool,
+        callback_fn: Callable[[int, float], None] | None,
+    ) -> None:
+        self._enter_phase(name)
+        resumed, self._resumed = self._resumed, None
+        if resumed:
+            self._restore(resumed, train_data)
+        elif name == DOMAIN:
+            self._validate(name, 0, 0.0, 0.0, valid_data)
+            self._save(name, 0, train_data)
+        epoch, settings = (resumed["epoch"] if resumed else 0), self.settings
+        while not (resumed and resumed["phase_done"]):
+            if epoch >= settings.epochs or self._is_stale(epoch):
+                break
+            epoch += 1
+            begun = time.perf_counter()
+            loss = self._train_epoch(train_data, epoch - 1, show_progress=show_progress)
+            seconds = time.perf_counter() - begun
+            self.seconds += seconds
+            total = sum(loss) if isinstance(loss, tuple) else loss
+            if epoch % self.config["eval_step"] and epoch < settings.epochs:
+                continue
+            score = self._validate(name, epoch, total / len(train_data), seconds, valid_data)
+            self._save(name, epoch, train_data)
+            if callback_fn:
+                callback_fn(epoch, score)
+        self._leave_phase(name, epoch, train_data)
+
+    def _enter_phase(self, name: str) -> None:
+        """Build what a phase needs: settings, trainable parameters, optimizer, choices."""
+        if name != _SINGLE:
+            self.model.begin_phase(name)
+            self.settings = PhaseSettings.from_config(name, self.config)
+        else:
+            config = self.config
+            self.settings = PhaseSettings(
+                name, self.learning_rate, self.weight_decay, self.epochs, config["min_epochs"],
+                self.stopping_step, self.clip_grad_norm, "none", 0,
+            )  # fmt: skip
+        self.clip_grad_norm = self.settings.clip_grad_norm
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        if name != _SINGLE:  # a stock model keeps the optimizer that RecBole built
+            self.optimizer = self._build_optimizer(
+                params=trained,
+                learning_rate=self.settings.learning_rate,
+                weight_decay=self.settings.weight_decay,
+            )
+        self.scheduler = None
+        if self.settings.lr_scheduler == "plateau":
+            self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                self.optimizer, mode="max", factor=0.5, patience=self.settings.lr_patience
+            )
+        self.choices = [Choice(self.valid_metric)]
+        if name == DOMAIN and self.config["candidates"] == "target_domain":
+            # threads do not touch each other's domain, so each may keep its own best epoch
+            self.choices = [
+                Choice(f"{self.valid_metric}/{domain}", f"threads.{k}.", keep_on_tie=True)
+                for k, domain in enumerate(self.domains)
+            ]
+        elif name == DOMAIN:
+            self.choices = [Choice(self.valid_metric, "threads.", keep_on_tie=True)]
+        self.seconds = 0.0
+
+    def _validate(
+        self, name: str, epoch: int, loss: float, seconds: float, valid_data: Targets
+    ) -> float:
+        result = self.evaluate(valid_data)
+        for choice in self.choices:
+            score = round(result[choice.metric], self.config["metric_decimal_place"])
+            choice.offer(score, epoch, self.model, self.valid_metric_bigger)
+        score = result[self.valid_metric]
+        if self.scheduler is not None and epoch:
+            self.scheduler.step(score)
+        row = {"phase": name, "epoch": epoch, "loss": loss, "seconds": round(seconds, 2), **result}
+        self.curves.append(row)
+        step = len(self.curves)  # one axis over all phases
+        self.tensorboard.add_scalar("loss/train", loss, step)
+        for metric, value in result.items():
+            self.tensorboard.add_scalar(f"valid/{metric}", value, step)
+        self.wandblogger.log_metrics({"loss": loss, "train_step": step}, head="train")
+        self.wandblogger.log_metrics({**result, "valid_step": step}, head="valid")
+        domains = ", ".join(f"{d} {result[f'{self.valid_metric}/{d}']:.4f}" for d in self.domains)
+        self.logger.info(
+            f"{name} epoch {epoch:3d}  loss {loss:8.4f}  valid {self.valid_metric} {score:.4f} "
+            f"({domains})  {seconds:.1f} s"
+        )
+        return score
+
+    def _is_stale(self, epoch: int) -> bool:
+        if epoch < self.settings.min_epochs:
+            return False
+        return all(choice.stale > self.settings.stopping_step for choice in self.choices)
+
+    def _leave_phase(self, name: str, epoch: int, train_data: Any) -> None:
+        """Load the chosen epochs' weights and record the phase."""
+        weights = self.model.state_dict()
+        for choice in self.choices:
+            weights.update(choice.state)
+        self.model.load_state_dict(weights)
+        if self.phases and self.phases[-1]["name"] == name:
+            return  # resumed after its end
+        best = {c.metric.partition("/")[2] or "all": c.epoch for c in self.choices}
+        self.phases.append(
+            {
+                "name": name,
+                "epochs": epoch,
+                "best_epoch": best.get("all", best),
+                "seconds": round(self.seconds, 2),
+            }
+        )
+        self.logger.info(f"{name} phase: {epoch} epochs, best {self.phases[-1]['best_epoch']}")
+        self._save(name, epoch, train_data, phase_done=True)
+
+    # ---------------------------------------------------------------- checkpoints
+
+    def _save_checkpoint(self, epoch: int, verbose: bool = True, **kwargs: Any) -> None:
+        """Do nothing: RecBole would write a pickle here; `_save` keeps the best weights."""
+
+    def _save(self, name: str, epoch: int, train_data: Any, phase_done: bool = False) -> None:
+        """Write everything that a killed run needs to go on after this epoch."""
+        optimizer, groups = checkpoint.pack_optimizer(self.optimizer)
+        rng, rng_info = checkpoint.pack_rng(getattr(train_data, "generator", None))
+        tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= {f"optimizer/{k}": v for k, v in optimizer.items()}
+        tensors |= {f"rng/{k}": v for k, v in rng.items()}
+        choices = []
+        for number, choice in enumerate(self.choices):
+            tensors |= {f"best{number}/{k}": v for k, v in choice.state.items()}
+            choices.append({"score": choice.score, "epoch": choice.epoch, "stale": choice.stale})
+        info = {
+            "phase": name,
+            "epoch": epoch,
+            "phase_done": phase_done,
+            "seconds": self.seconds,
+            "phases": self.phases,
+            "choices": choices,
+            "param_groups": groups,
+            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "rng": rng_info,
+            "curves": self.curves,
+        }
+        folder = self.run_dir / "checkpoint"
+        checkpoint.save_state(folder, f"{name}-{epoch}{'-end' * phase_done}", tensors, info)
+        self._write_curves()
+
+    def resume(self) -> bool:
+        """Take up the run of ``run_dir`` where its checkpoint stopped; False if it has none.
+
+        Raises
+        ------
+        UserError
+            When the checkpoint is damaged or of another model.
+        """
+        found = checkpoint.load_state(self.run_dir / "checkpoint")
+        if found is None:
+            return False
+        tensors, info = found
+        try:
+            self.model.load_state_dict(_part(tensors, "model/"))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(f"{self.run_dir}/checkpoint: of another model ({reason})") from None
+        self._resumed = {**info, "tensors": tensors}
+        self.phases, self.curves = info["phases"], info["curves"]
+        self.logger.info(f"resuming after {info['phase']} epoch {info['epoch']}")
+        return True
+
+    def _restore(self, info: dict[str, Any], train_data: Any) -> None:
+        """Put optimizer, schedule, choices and random generators back."""
+        tensors = info["tensors"]
+        self.model.load_state_dict(_part(tensors, "model/"))
+        for number, (choice, kept) in enumerate(zip(self.choices, info["choices"], strict=True)):
+            choice.state = _part(tensors, f"best{number}/")
+            choice.score, choice.epoch, choice.stale = kept["score"], kept["epoch"], kept["stale"]
+        optimizer = _part(tensors, "optimizer/")
+        checkpoint.unpack_optimizer(self.optimizer, optimizer, info["param_groups"])
+        if self.scheduler is not None:
+            self.scheduler.load_state_dict(info["scheduler"])
+        self.seconds = info["seconds"]
+        generator = getattr(train_data, "generator", None)
+        checkpoint.unpack_rng(_part(tensors, "rng/"), info["rng"], generator)
+
+    def _write_curves(self) -> None:
+        columns = list(self.curves[-1]) if self.curves else []
+        lines = [",".join(columns)]
+        lines += [",".join(str(row[column]) for column in columns) for row in self.curves]
+        with replacing(self.run_dir / "curves.csv") as temporary:
+            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def get_trainer(model_type: Any, name: str) -> type[PhasedTrainer]:
+    """Return the trainer class for a model: ours, above RecBole's special one if it has one.
+
+    Raises
+    ------
+    UserError
+        For a model whose RecBole trainer brings its own training loop.
+    """
+    stock = recbole.trainer.trainer.__dict__.get(f"{name}Trainer")
+    if stock is None:
+        from recbole.utils import get_trainer as stock_trainer
+
+        stock = stock_trainer(model_type, name)
+    if stock is Trainer:
+        return PhasedTrainer
+    if not issubclass(stock, Trainer) or stock.fit is not Trainer.fit:
+        raise UserError(f"model: {name} brings its own training loop, which is not supported yet")
+    return type(f"Phased{stock.__name__}", (PhasedTrainer, stock), {})
+
+
+def _split_metric(metric: str) -> tuple[list[str], list[int]]:
+    name, _, k = metric.partition("@")
+    if not k.isdigit():
+        raise UserError(f"valid_metric: found {metric!r}, expected a metric such as NDCG@10")
+    return [name], [int(k)]
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
