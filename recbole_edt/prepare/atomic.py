@@ -15,10 +15,10 @@ from recbole_edt.files import replacing, sha256_of, write_json, write_text
 from recbole_edt.prepare.raw import RawData
 
 # RecBole reads its files with pandas, which takes these for missing values; [PAD] is RecBole's
-_RESERVED = frozenset(
-    "|#N/A|#N/A N/A|#NA|-1.#IND|-1.#QNAN|-NaN|-nan|1.#IND|1.#QNAN|<NA>|N/A|NA|NULL|NaN|None|n/a"
-    "|nan|null|[PAD]".split("|")
-)
+_RESERVED = frozenset((
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "[PAD]",
+))  # fmt: skip
 
 
 def check_name(name: str) -> None:

@@ -5,6 +5,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -80,7 +81,7 @@ def read(options: argparse.Namespace) -> RawData:
     item_ids = pd.Index(items[fields.ITEM])
     order_col, positions = _order_column(inter_path, options, sep)
     users, item_column, times = _read_inter(inter_path, options, order_col, sep)
-    notes = {**notes, "rows read": len(times), "items read": len(items)}
+    notes = {"rows read": len(times), "items read": len(items), **notes}
     notes["column that orders a user's rows"] = order_col
 
     codes = item_ids.get_indexer(item_column.categories)[item_column.codes]
@@ -102,7 +103,19 @@ def read(options: argparse.Namespace) -> RawData:
 
 def _header(path: Path, sep: str) -> list[str]:
     with open_source(path) as stream:
-        return list(pd.read_csv(stream, sep=sep, nrows=0, encoding="utf-8", dtype=str).columns)
+        records = filter(None, _records(stream, sep))
+        columns = next(records, None)
+        if columns is None:
+            raise UserError(f"{path}: the file is empty")
+        # pandas, when it reads all columns, refuses a row longer than the first one,
+        # but takes a longer first row as a sign of an index column
+        first: list[str] = next(records, [])
+    if len(first) > len(columns):
+        raise UserError(
+            f"{path}: line {_line(path, 0, sep)}: {len(first)} fields; "
+            f"expected {len(columns)} as in the header"
+        )
+    return columns
 
 
 def _need(path: Path, wanted: str, found: Sequence[str], flag: str) -> None:
@@ -146,8 +159,6 @@ def _read_inter(
             na_filter=False,
             chunksize=_CHUNK_ROWS,
             encoding="utf-8",
-            index_col=False,
-            usecols=columns,
         )
         for chunk in chunks:
             for name in columns[:2]:
@@ -184,10 +195,9 @@ def _read_items(
     columns = [options.item_col, options.domain_col, *([options.title_col] * titled), *extra]
     with open_source(path) as stream:
         frame = pd.read_csv(
-            stream, sep=sep, dtype=str, na_filter=False, encoding="utf-8", index_col=False,
-            usecols=columns,
+            stream, sep=sep, dtype=str, na_filter=False, encoding="utf-8",
         )  # fmt: skip
-    frame = frame.fillna("")
+    frame = frame[columns].fillna("")
     ids, domains = frame[options.item_col], frame[options.domain_col].str.strip()
     _refuse_first(path, ids == "", 0, f"no '{options.item_col}'", sep)
     _refuse_first(path, domains == "", 0, "the item has no domain", sep)
@@ -226,10 +236,14 @@ def _refuse_times(path: Path, texts: pd.Series, times: pd.Series, start: int, se
 def _line(path: Path, row: int, sep: str) -> int:
     """Return the line of a file on which its data row number `row` (from 0) starts."""
     with open_source(path) as stream:
-        records = csv.reader(io.TextIOWrapper(stream, "utf-8", newline=""), delimiter=sep)
+        records = _records(stream, sep)
         before = 0
         for seen, _ in enumerate(filter(None, records), start=-1):
             if seen == row:
                 return before + 1
             before = records.line_num
     raise AssertionError("the row was read before")
+
+
+def _records(stream: BinaryIO, sep: str) -> Any:
+    return csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), delimiter=sep)

@@ -96,6 +96,7 @@ def apply_rules(data: RawData, rules: Rules) -> tuple[RawData, list[Step], dict[
     if rules.duplicates != "keep":
         state.drop_rows(repeats, f"repeats of a (user, item) pair, {rules.duplicates} one kept")
     state.k_core()
+    _check_left(data, state, rules)
 
     wanted = data.items.loc[state.items, fields.ITEM]
     if data.load_titles is None:
@@ -113,12 +114,8 @@ def apply_rules(data: RawData, rules: Rules) -> tuple[RawData, list[Step], dict[
         state.drop_items(untitled, "untitled items")
         state.k_core()
 
-    kept = _take(data, state.rows, state.items, all_titles)
-    present = kept.items[fields.DOMAIN].iloc[np.unique(kept.item_rows)].unique()
-    if len(present) < 2:
-        left = f"only domain '{present[0]}' is" if len(present) else "nothing is"
-        raise UserError(f"{left} left after filtering ({rules.sentence()}); expected two domains")
-    return kept, list(state.steps.values()), notes
+    _check_left(data, state, rules)
+    return _take(data, state.rows, state.items, all_titles), list(state.steps.values()), notes
 
 
 class _State:
@@ -153,8 +150,8 @@ class _State:
     def k_core(self) -> None:
         """Drop scarce items, then scarce users, until a round changes nothing."""
         rules = self._rules
-        item_rule = f"items without {_least(rules.min_item_inter)}"
-        user_rule = f"users without {_least(rules.min_user_inter)}"
+        item_rule = f"items with fewer than {_number(rules.min_item_inter)}"
+        user_rule = f"users with fewer than {_number(rules.min_user_inter)}"
         domain_rule = (
             f"users without {_least(rules.min_domain_inter)} in each of "
             f"{rules.min_user_domains} domains"
@@ -190,8 +187,22 @@ class _State:
         step.interactions += interactions
 
 
+def _check_left(data: RawData, state: _State, rules: Rules) -> None:
+    item_rows = np.unique(data.item_rows[state.rows])
+    present = data.items[fields.DOMAIN].iloc[item_rows].unique()
+    if len(present) < 2:
+        left = f"only the domain '{present[0]}' is" if len(present) else "nothing is"
+        raise UserError(
+            f"{left} left after filtering; expected two domains (kept: {rules.sentence()})"
+        )
+
+
 def _least(number: int) -> str:
-    return f"at least {number} interaction{'' if number == 1 else 's'}"
+    return f"at least {_number(number)}"
+
+
+def _number(number: int) -> str:
+    return f"{number} interaction{'' if number == 1 else 's'}"
 
 
 def _repeats(data: RawData, kept: str) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Opening raw files: plain or gzipped, with a progress bar and one-line errors."""
 
+import csv
 import gzip
 import io
 import zlib
@@ -57,7 +58,7 @@ def open_source(path: Path) -> Iterator[BinaryIO]:
         raise UserError(f"{path}: not UTF-8 text ({error.reason})") from None
     except pd.errors.EmptyDataError:
         raise UserError(f"{path}: the file is empty") from None
-    except pd.errors.ParserError as error:
+    except (pd.errors.ParserError, csv.Error) as error:
         raise UserError(f"{path}: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None

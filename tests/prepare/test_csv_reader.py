@@ -1,0 +1,174 @@
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from small_tables import INTER, ITEMS
+
+from recbole_edt.errors import UserError
+from recbole_edt.files import read_json
+
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def test_files_sorted_by_user_and_order_with_ties_in_file_order(prepare_csv, read):
+    shuffled = "user_id,item_id,timestamp\n10,k,5\n2,b,20\n1,b,30\n2,a,20\n1,a,10\n2,k,10\n1,k,20\n"
+    report = prepare_csv(inter=shuffled)
+    inter = read("small.inter")
+    assert list(zip(inter["user_id"], inter["item_id"], strict=True)) == [
+        ("1", "a"), ("1", "k"), ("1", "b"), ("2", "k"), ("2", "b"), ("2", "a"), ("10", "k"),
+    ]  # fmt: skip
+    assert "25.0% of neighbouring rows; ties keep the order of the raw data" in report
+
+
+def test_own_column_names_separator_gzip_and_further_fields(prepare, read, tmp_path):
+    with gzip.open(tmp_path / "i.gz", "wt") as handle:
+        handle.write("who\twhat\twhen\nx\ta\t1.5\nx\tk\t2.25\n")
+    (tmp_path / "m.tsv").write_text(
+        "what\twhere\tname\tbrand\na\tfood\tA\tAcme  Inc\nk\tkitchen\tK\t\n"
+    )
+    prepare(
+        "csv", f"--inter={tmp_path}/i.gz", f"--items={tmp_path}/m.tsv", "--dataset=own",
+        "--sep=tab", "--user_col=who", "--item_col=what", "--time_col=when", "--domain_col=where",
+        "--title_col=name", "--item_fields=brand",
+    )  # fmt: skip
+    assert read("own.inter")["timestamp"].tolist() == ["1.5", "2.25"]
+    assert read("own.item").to_dict("list") == {
+        "item_id": ["a", "k"], "domain": ["food", "kitchen"], "title": ["A", "K"],
+        "brand": ["Acme Inc", ""],
+    }  # fmt: skip
+
+
+def test_positions_stand_in_for_missing_times_and_forbid_a_split_by_time(prepare_csv, read):
+    inter = INTER.replace("timestamp", "position")
+    assert "positions 10 to 30, no times" in prepare_csv(inter=inter)
+    assert read("small.inter")["timestamp"].tolist()[:3] == ["10", "20", "30"]
+    with pytest.raises(UserError, match="'time' needs times; the data have positions only"):
+        prepare_csv("--split=time", inter=inter)
+
+
+def test_titles_are_unescaped_folded_and_survive_quotation_marks(prepare_csv, read):
+    items = ITEMS.replace("Apple", '"A &amp;amp; B\t""x""\n2nd"').replace("Bread", '"""Open"')
+    report = prepare_csv(items=items)
+    assert read("small.item")["title"].tolist() == ['A & B "x" 2nd', '"Open', "Knife"]
+    assert "1  titles with HTML entities or odd white space mended" in report
+
+
+def test_unknown_items_are_an_error_unless_dropped(prepare_csv, read):
+    inter = INTER + "3,z,1\n3,a,2\n"
+    with pytest.raises(UserError, match=r"inter.csv: line 8: item 'z' is not in .*items.csv"):
+        prepare_csv(inter=inter)
+    report = prepare_csv("--unknown_items=drop", inter=inter)
+    assert "1  rows dropped, item not in the items file" in report
+    assert read("small.inter")["item_id"].tolist().count("z") == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"inter": INTER.replace("user_id", "userid")},
+            r"inter.csv: no column 'user_id' \(did you mean 'userid'\?\); "
+            "found userid, item_id, timestamp; --user_col=NAME",
+        ),
+        ({"inter": INTER.replace("timestamp", "time")}, "no column 'timestamp'"),
+        (
+            {"items": ITEMS.replace("domain", "kind")},
+            "items.csv: no column 'domain'; found item_id, kind",
+        ),
+        ({"items": ITEMS.replace("b,food", "b,")}, "items.csv: line 3: the item has no domain"),
+        (
+            {"items": ITEMS + "a,kitchen,Apple\n"},
+            "items.csv: line 5: the item is listed before with another domain",
+        ),
+        (
+            {"items": ITEMS.replace("kitchen", "food")},
+            "found one domain 'food'; expected at least two",
+        ),
+        (
+            {"inter": INTER.replace("1,k,20", "1,k,soon")},
+            "inter.csv: line 3: timestamp is 'soon'; expected a number",
+        ),
+        ({"inter": INTER.replace("1,k,20", "1,k,nan")}, "inter.csv: line 3: timestamp is 'nan'"),
+        ({"inter": INTER.replace("1,k,20", "1,k")}, "inter.csv: line 3: timestamp is ''"),
+        ({"inter": INTER.replace("1,k,20", ",k,20")}, "inter.csv: line 3: no 'user_id'"),
+        (
+            {"inter": INTER.replace("1,k,20", "1,k,20,9,9")},
+            "inter.csv: .*3 fields in line 3, saw 5",
+        ),
+        ({"inter": INTER.replace("1,a,10", "1,a,10,9")}, "inter.csv: line 2: 4 fields; expected 3"),
+        ({"inter": "user_id,item_id,timestamp\n"}, "inter.csv: holds no interactions"),
+        ({"inter": ""}, "inter.csv: the file is empty"),
+        ({"inter": INTER.replace("1,", "NA,")}, "user 'NA': RecBole reads this as missing"),
+        ({"inter": INTER.replace("1,", '"a\tb",')}, "holds a tab, line break or control character"),
+    ],
+)
+def test_bad_tables_end_in_one_line_and_leave_nothing(prepare_csv, nothing_left, change, message):
+    with pytest.raises(UserError, match=message) as caught:
+        prepare_csv(**change)
+    assert "\n" not in str(caught.value)
+    assert nothing_left()
+
+
+def test_line_numbers_count_line_breaks_inside_quotes(prepare_csv):
+    items = ITEMS.replace("Apple", '"Two\nlines"').replace("k,kitchen", "k,")
+    with pytest.raises(UserError, match=r"items\.csv: line 5: the item has no domain"):
+        prepare_csv(items=items)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "inter.csv.gz: no such file"),
+        (gzip.compress(INTER.encode() * 50)[:-9], "inter.csv.gz: the gzip data end too early"),
+        (b"\x1f\x8b\x08\x00damaged", "inter.csv.gz: "),
+        (b"user_id,item_id,timestamp\n\xe9,a,1\n", "inter.csv.gz: not UTF-8 text"),
+    ],
+)  # fmt: skip
+def test_bad_files_end_in_one_line_and_leave_nothing(
+    prepare, nothing_left, tmp_path, content, message
+):
+    path = tmp_path / "inter.csv.gz"
+    (tmp_path / "items.csv").write_text(ITEMS)
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=message) as caught:
+        prepare("csv", f"--inter={path}", f"--items={tmp_path}/items.csv", "--dataset=small")
+    assert "\n" not in str(caught.value)
+    assert nothing_left()
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared study data are not beside the checkout")
+class TestSharedData:
+    def test_food_kitchen_cut(self, prepare, tmp_path):
+        source = SHARED / "food-kitchen"
+        prepare(
+            "csv", f"--inter={source}/inter.csv.gz", f"--items={source}/items.csv.gz",
+            "--dataset=food-kitchen", "--min_user_inter=5", "--min_user_domains=2",
+            "--min_item_inter=3", "--require_title",
+        )  # fmt: skip
+        counts = read_json(tmp_path / "dataset" / "food-kitchen" / "prepare.json")["counts"]
+        domains = counts["domains"]
+        assert counts["users"] == 7136
+        assert (domains["food"]["items"], domains["kitchen"]["items"]) == (6040, 8686)
+        assert domains["food"]["interactions"] == 73_604
+        assert domains["kitchen"]["interactions"] == 78_549
+
+    def test_windows_have_positions_and_single_domain_users(self, prepare, tmp_path):
+        source = SHARED / "food-kitchen-windows"
+        prepare(
+            "csv", f"--inter={source}/inter.csv.gz", f"--items={source}/items.csv.gz",
+            "--dataset=windows",
+        )  # fmt: skip
+        counts = read_json(tmp_path / "dataset" / "windows" / "prepare.json")["counts"]
+        assert counts["interactions"] == 436_127
+        assert counts["one_domain_users"] == 5_472 + 38_191
+        assert counts["order"] == "positions"
+
+
+def test_chunked_reading_equals_reading_at_once(prepare_csv, read, monkeypatch):
+    prepare_csv()
+    whole = read("small.inter")
+    monkeypatch.setattr("recbole_edt.prepare.csv_reader._CHUNK_ROWS", 2)
+    prepare_csv()
+    pd.testing.assert_frame_equal(read("small.inter"), whole)

@@ -1,0 +1,141 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recbole_edt import fields
+from recbole_edt.errors import UserError
+from recbole_edt.prepare.filtering import Rules, apply_rules
+from recbole_edt.prepare.raw import RawData, make_inter
+
+
+def raw(rows, domains="ffkk", titles=("t",) * 4):
+    """Make raw data from (user, item, time) rows of small numbers."""
+    users, items, times = np.array(rows).T
+    codes, ids = pd.factorize(users.astype(str))
+    table = pd.DataFrame(
+        {
+            fields.ITEM: [f"i{number}" for number in range(len(domains))],
+            fields.DOMAIN: list(domains),
+            fields.TITLE: titles,
+        }
+    )
+    return RawData(
+        make_inter(codes, pd.Index(ids), items, pd.Index(table[fields.ITEM]), times), table, []
+    )
+
+
+def rows_of(data):
+    return [tuple(row) for row in data.inter.astype(str).to_numpy()]
+
+
+def test_min_user_inter_counts_over_all_domains():
+    data, steps, _ = apply_rules(
+        raw([(0, 0, 1), (0, 2, 2), (1, 1, 1), (1, 1, 2), (1, 3, 3)]), Rules(min_user_inter=3)
+    )
+    assert set(data.inter[fields.USER]) == {"1"}
+    by_rule = {step.rule: (step.users, step.items, step.interactions) for step in steps}
+    assert by_rule["users with fewer than 3 interactions"] == (1, 0, 2)
+    # the items of the dropped user lose all their interactions
+    assert by_rule["items with fewer than 1 interaction"] == (0, 2, 0)
+
+
+def test_domains_of_a_user_are_counted_one_by_one():
+    rows = [
+        (0, 0, 1),
+        (0, 1, 2),
+        (0, 2, 3),
+        (1, 0, 1),
+        (1, 1, 2),
+        (2, 0, 1),
+        (2, 1, 1),
+        (2, 2, 1),
+        (2, 3, 1),
+    ]
+    in_two, _, _ = apply_rules(raw(rows), Rules(min_user_domains=2))
+    assert set(in_two.inter[fields.USER]) == {"0", "2"}
+    twice_in_two, _, _ = apply_rules(raw(rows), Rules(min_user_domains=2, min_domain_inter=2))
+    assert set(twice_in_two.inter[fields.USER]) == {"2"}
+
+
+def test_untouched_items_stay_only_with_min_item_inter_0():
+    rows = [(0, 0, 1), (0, 2, 2)]
+    assert len(apply_rules(raw(rows), Rules())[0].items) == 2
+    assert len(apply_rules(raw(rows), Rules(min_item_inter=0))[0].items) == 4
+
+
+@pytest.mark.parametrize(
+    ("which", "times"), [("keep", [1, 2, 5, 9]), ("first", [1, 2]), ("last", [2, 9])]
+)
+def test_repeats_are_judged_by_time_and_counted(which, times):
+    data, _, notes = apply_rules(
+        raw([(0, 0, 9), (0, 0, 1), (0, 2, 2), (0, 0, 5)]), Rules(duplicates=which)
+    )
+    assert sorted(data.inter[fields.TIME]) == times
+    assert notes["repeated (user, item) interactions"] == 2
+
+
+def test_untitled_items_go_only_when_asked():
+    data = raw([(0, 0, 1), (0, 1, 2), (0, 2, 3)], titles=("t", " \t", "t", "t"))
+    kept, _, notes = apply_rules(data, Rules())
+    assert kept.items[fields.TITLE].tolist() == ["t", "", "t"]
+    assert notes["untitled items before the title rule"] == 1
+    titled, steps, _ = apply_rules(data, Rules(require_title=True))
+    assert titled.items[fields.ITEM].tolist() == ["i0", "i2"]
+    assert ("untitled items", 1, 1) in [(s.rule, s.items, s.interactions) for s in steps]
+
+
+def test_only_titles_of_items_that_stay_are_looked_up():
+    data = raw([(0, 0, 1), (0, 2, 2), (1, 0, 1), (1, 2, 2), (1, 1, 3)])
+    asked = []
+
+    def load(wanted):
+        asked.extend(wanted)
+        return wanted.map({"i0": "zero", "i2": ""}), {}
+
+    data.load_titles = load
+    kept, _, _ = apply_rules(data, Rules(min_item_inter=2))
+    assert asked == ["i0", "i2"]
+    assert kept.items[fields.TITLE].tolist() == ["zero", ""]
+
+
+def test_nothing_or_one_domain_left_is_an_error():
+    data = raw([(0, 0, 1), (0, 2, 2), (1, 0, 1)])
+    with pytest.raises(UserError, match="only the domain 'f' is left after filtering"):
+        apply_rules(data, Rules(min_item_inter=2))
+    with pytest.raises(UserError, match="nothing is left after filtering"):
+        apply_rules(data, Rules(min_user_inter=9))
+    with pytest.raises(UserError, match="3 domains asked for; the data have 2: f, k"):
+        apply_rules(data, Rules(min_user_domains=3))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 9)), min_size=1),
+    user=st.integers(1, 4),
+    item=st.integers(1, 4),
+    domains=st.integers(1, 2),
+)
+def test_result_is_the_largest_set_that_satisfies_all_rules(rows, user, item, domains):
+    rules = Rules(min_user_inter=user, min_item_inter=item, min_user_domains=domains)
+    expected = [(str(u), i, t) for u, i, t in rows]
+    while True:  # drop one offending user or item at a time, in any order
+        counts = pd.DataFrame(expected, columns=["u", "i", "t"])
+        bad_users = [
+            u for u, own in counts.groupby("u")
+            if len(own) < user or own["i"].floordiv(2).nunique() < domains
+        ]  # fmt: skip
+        bad_items = [i for i, own in counts.groupby("i") if len(own) < item]
+        if not bad_users and not bad_items:
+            break
+        expected = [
+            row for row in expected
+            if (row[0] != bad_users[-1] if bad_users else row[1] != bad_items[-1])
+        ]  # fmt: skip
+    if len({i // 2 for _, i, _ in expected}) < 2:
+        with pytest.raises(UserError):
+            apply_rules(raw(rows), rules)
+    else:
+        data, _, _ = apply_rules(raw(rows), rules)
+        assert rows_of(data) == [(u, f"i{i}", f"{float(t)}") for u, i, t in expected]
