@@ -1,5 +1,6 @@
 """Writing a dataset's files: ``NAME.inter``, ``NAME.item``, ``prepare.json``, ``NAME.yaml``."""
 
+import csv
 import re
 import shutil
 from contextlib import ExitStack
@@ -41,11 +42,15 @@ def check_tokens(values: pd.Index, what: str) -> None:
     Raises
     ------
     UserError
-        When a value means "missing" to RecBole's reader or holds a tab or line break.
+        When a value means "missing" to RecBole's reader, starts with a quotation mark, which
+        opens a quoted field there, or holds a tab or line break.
     """
     reserved = values[values.isin(_RESERVED)]
     if len(reserved):
         raise UserError(f"{what} '{reserved[0]}': RecBole reads this as missing; rename it")
+    quoted = values[values.str.startswith('"')]
+    if len(quoted):
+        raise UserError(f"{what} {quoted[0]}: starts with a quotation mark; rename it")
     broken = values[values.str.contains(r"[\x00-\x1f\x7f\x85\u2028\u2029]", regex=True)]
     if len(broken):
         raise UserError(f"{what} {broken[0]!r}: holds a tab, line break or control character")
@@ -151,5 +156,8 @@ def _write_items(path: Path, items: pd.DataFrame) -> None:
 
 
 def _write_table(path: Path, frame: pd.DataFrame) -> None:
-    # a value with a quotation mark is quoted, as pandas and hence RecBole expect it
-    frame.to_csv(path, sep="\t", index=False, encoding="utf-8", lineterminator="\n")
+    # no value starts with a quotation mark or holds a tab: no quoting is needed, and readers
+    # that split lines at tabs see the same values as those that parse quotes
+    frame.to_csv(
+        path, sep="\t", index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONE
+    )

@@ -105,7 +105,7 @@ def apply_rules(data: RawData, rules: Rules) -> tuple[RawData, list[Step], dict[
         titles, title_notes = data.load_titles(wanted)
         notes |= title_notes
     titles, changed = clean_text(titles)
-    notes["titles with HTML entities or odd white space mended"] = changed
+    notes["titles mended (entities, white space, leading quotation mark)"] = changed
     all_titles = pd.Series("", index=data.items.index, dtype=object)
     all_titles[wanted.index] = titles.to_numpy()
     untitled = state.items & (all_titles == "").to_numpy()

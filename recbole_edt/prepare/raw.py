@@ -78,15 +78,18 @@ def make_inter(
 
 
 def clean_text(texts: pd.Series) -> tuple[pd.Series, int]:
-    """Unescape HTML entities and fold white space; also return how many texts changed.
+    """Make texts fit one field of a tab-separated file; also return how many changed.
 
-    Unescaping is repeated until nothing changes, because dumps hold ``&amp;amp;``. Every run
-    of white space, tabs and line breaks included, becomes one blank.
+    HTML entities are unescaped until nothing changes, because dumps hold ``&amp;amp;``. Every
+    run of white space, tabs and line breaks included, becomes one blank. A leading ``"`` becomes
+    a typographic one: to RecBole's reader it would open a quoted field, anywhere else it is a
+    character like others.
     """
     cleaned = texts.copy()
     escaped = texts.str.contains("&", regex=False)
     cleaned[escaped] = texts[escaped].map(_unescape)
     cleaned = cleaned.str.replace(r"[\s\x00-\x1f\x7f]+", " ", regex=True).str.strip()
+    cleaned = cleaned.str.replace(r'^"', "\u201c", regex=True)
     return cleaned, int((cleaned != texts).sum())
 
 

@@ -47,11 +47,14 @@ def test_positions_stand_in_for_missing_times_and_forbid_a_split_by_time(prepare
         prepare_csv("--split=time", inter=inter)
 
 
-def test_titles_are_unescaped_folded_and_survive_quotation_marks(prepare_csv, read):
+def test_titles_are_unescaped_folded_and_survive_quotation_marks(prepare_csv, read, tmp_path):
     items = ITEMS.replace("Apple", '"A &amp;amp; B\t""x""\n2nd"').replace("Bread", '"""Open"')
     report = prepare_csv(items=items)
-    assert read("small.item")["title"].tolist() == ['A & B "x" 2nd', '"Open', "Knife"]
-    assert "1  titles with HTML entities or odd white space mended" in report
+    titles = ['A & B "x" 2nd', "\u201cOpen", "Knife"]
+    assert read("small.item")["title"].tolist() == titles
+    assert "2  titles mended" in report
+    lines = (tmp_path / "dataset" / "small" / "small.item").read_text().splitlines()
+    assert [line.split("\t")[2] for line in lines[1:]] == titles
 
 
 def test_unknown_items_are_an_error_unless_dropped(prepare_csv, read):
@@ -101,6 +104,7 @@ def test_unknown_items_are_an_error_unless_dropped(prepare_csv, read):
         ({"inter": ""}, "inter.csv: the file is empty"),
         ({"inter": INTER.replace("1,", "NA,")}, "user 'NA': RecBole reads this as missing"),
         ({"inter": INTER.replace("1,", '"a\tb",')}, "holds a tab, line break or control character"),
+        ({"inter": INTER.replace("1,", '"""q",')}, 'user "q: starts with a quotation mark'),
     ],
 )
 def test_bad_tables_end_in_one_line_and_leave_nothing(prepare_csv, nothing_left, change, message):
