@@ -1,0 +1,1 @@
+"""Ready artefacts of the embedded default dataset; installed as ``recbole_edt.embedded``."""
