@@ -1,0 +1,54 @@
+"""What tests of several folders share; the functions themselves are in synthetic.py."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import synthetic
+import torch
+
+from recbole_edt import cli
+
+torch.set_num_threads(2)
+
+
+class Outcome(NamedTuple):
+    """What a command left: exit status, standard output and error stream."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path) -> Callable[..., Path]:
+    """Return `synthetic.make_dataset` with ``tmp_path/dataset`` as its folder."""
+
+    def make(name: str = "toy", **keys: Any) -> Path:
+        return synthetic.make_dataset(tmp_path / "dataset", name, **keys)
+
+    return make
+
+
+@pytest.fixture
+def give_vectors() -> Callable[..., Path]:
+    return synthetic.give_vectors
+
+
+@pytest.fixture
+def run_cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Return a function that runs ``recbole-edt ARGS`` in this process."""
+
+    def run(*argv: str) -> Outcome:
+        capsys.readouterr()
+        status = cli.dispatch([str(argument) for argument in argv])
+        return Outcome(status, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def ml100k_small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of 100 ml-100k users in two domains; not to be written to."""
+    return synthetic.make_ml100k(tmp_path_factory.mktemp("ml100k"))
