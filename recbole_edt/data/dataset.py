@@ -139,12 +139,13 @@ class CrossDomainDataset(SequentialDataset):
         self._change_feat_format()
         starts = self.user_starts[self.flat[self.uid_field].numpy()]
         has_history = np.arange(len(self.codes)) > starts
+        in_order = self._in_recboles_order()
         parts = []
         for code in (TRAIN, VALID, TEST):
             chosen = self.codes == code
             if code != TRAIN or self.is_sequential:
                 chosen &= has_history
-            rows = np.flatnonzero(chosen)
+            rows = in_order[chosen[in_order]]
             if not len(rows):
                 names = {TRAIN: "training", VALID: "validation", TEST: "test"}
                 raise UserError(
@@ -159,6 +160,17 @@ class CrossDomainDataset(SequentialDataset):
             rows = np.flatnonzero((self.codes != CONTEXT) & has_history)
             self.inter_feat, self.rows = self.flat[rows], rows
         return parts
+
+    def _in_recboles_order(self) -> np.ndarray:
+        """Return all flat rows, users ordered by the (float32) time of their first row.
+
+        The order decides what a seeded shuffle makes of the rows, so that a model ends with
+        RecBole's weights only on RecBole's order.
+        """
+        users = self.flat[self.uid_field].numpy()
+        first = self.user_starts + self.is_sequential  # a first interaction is no row there
+        times = self.flat[self.time_field].numpy()[first.clip(max=len(users) - 1)]
+        return np.lexsort((users, times[users]))
 
     def __getitem__(self, index: np.ndarray, join: bool = True) -> Interaction:
         """Return rows with their histories, right-padded to MAX_ITEM_LIST_LENGTH."""
