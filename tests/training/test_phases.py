@@ -1,0 +1,56 @@
+"""Choosing epochs: RecBole's rule for whole models, "a change must earn its place" for threads."""
+
+import torch
+
+from recbole_edt.config import EDTConfig
+from recbole_edt.training.phases import Choice, PhaseSettings
+
+
+class Weights(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a = torch.nn.Parameter(torch.zeros(1))
+        self.b = torch.nn.Parameter(torch.zeros(1))
+
+
+def offer(choice, scores):
+    model = Weights()
+    for epoch, score in enumerate(scores):
+        with torch.no_grad():
+            model.a.fill_(epoch)
+        choice.offer(score, epoch, model)
+    return choice
+
+
+def test_the_best_epoch_and_its_weights_are_kept():
+    choice = offer(Choice("ndcg@10"), [0.1, 0.3, 0.2, 0.25])
+    assert (choice.epoch, choice.score, choice.stale) == (1, 0.3, 2)
+    assert choice.state["a"].item() == 1
+    assert set(choice.state) == {"a", "b"}
+
+
+def test_ties_go_to_the_later_epoch_as_in_recbole_or_to_the_earlier_one():
+    assert offer(Choice("m"), [0.2, 0.2, 0.2]).epoch == 2
+    kept = offer(Choice("m", keep_on_tie=True), [0.2, 0.2, 0.2])
+    assert (kept.epoch, kept.stale) == (0, 2)
+
+
+def test_only_the_parameters_under_the_prefix_are_remembered():
+    assert set(offer(Choice("m", prefix="b"), [0.1]).state) == {"b"}
+
+
+def test_a_phase_uses_its_own_key_and_else_the_general_one():
+    keys = {"epochs": 7, "domain_epochs": 3, "learning_rate": 0.5, "recipe": "paper"}
+    config = EDTConfig("LLMEDT", "none", overrides=keys)
+    shared = PhaseSettings.from_config("shared", config)
+    domain = PhaseSettings.from_config("domain", config)
+    assert (shared.learning_rate, domain.learning_rate) == (0.5, 0.0001)
+    assert domain.epochs == 3
+    assert domain.clip_grad_norm == {"max_norm": 0.1}
+    assert domain.lr_scheduler == "plateau"
+
+
+def test_epochs_given_by_the_user_limits_each_phase_without_its_own_key():
+    config = EDTConfig("LLMEDT", "none", overrides={"epochs": 2})
+    assert PhaseSettings.from_config("shared", config).epochs == 2
+    assert PhaseSettings.from_config("domain", config).epochs == 2
