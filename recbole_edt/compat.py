@@ -23,6 +23,9 @@ class _NoWriter:
     def add_scalar(self, *_: Any) -> None:
         """Do nothing."""
 
+    def add_hparams(self, *_: Any) -> None:
+        """Do nothing."""
+
     def close(self) -> None:
         """Do nothing."""
 
