@@ -24,6 +24,7 @@ from recbole_edt.errors import UserError
 from recbole_edt.files import digest, write_json
 
 _STORED = np.dtype(np.float16)
+_SECONDS = np.dtype(np.float64)
 _TOKENIZE_AT_ONCE = 4096
 _VECTORS, _PLAN = "vectors.f16", "plan.json"
 
@@ -118,20 +119,21 @@ def encode_items(
 def _encode(
     plan: Plan, encoder: Encoder, work: Path, show_progress: bool
 ) -> tuple[np.ndarray, float]:
-    vectors, seconds = work / _VECTORS, work / "seconds.txt"
+    vectors, seconds = work / _VECTORS, work / "seconds.f64"
     row_bytes = encoder.dim * _STORED.itemsize
     finished = finished_batches(plan, encoder, work)
     if finished:
         # Cut off what a kill left of the batch that was being written.
         done = min(finished * plan.batch_size, len(plan.texts))
         os.truncate(vectors, done * row_bytes)
+        os.truncate(seconds, finished * _SECONDS.itemsize)
     else:
         vectors.unlink(missing_ok=True)
         seconds.unlink(missing_ok=True)
         write_json(work / _PLAN, {"plan": _key(plan, encoder)})
     with (
         open(vectors, "ab") as file,
-        open(seconds, "a", encoding="ascii") as clock,
+        open(seconds, "ab") as clock,
         tqdm(
             total=len(plan.texts),
             initial=min(finished * plan.batch_size, len(plan.texts)),
@@ -149,7 +151,7 @@ def _encode(
             file.write(encoded.astype(_STORED).tobytes())
             file.flush()
             os.fsync(file.fileno())
-            clock.write(f"{time.perf_counter() - started}\n")
+            clock.write(_SECONDS.type(time.perf_counter() - started).tobytes())
             clock.flush()
             bar.update(len(encoded))
     if vectors.stat().st_size != len(plan.texts) * row_bytes:
@@ -157,7 +159,7 @@ def _encode(
     # A last row of zeros is what index -1, an item without text, picks.
     table = np.zeros((len(plan.texts) + 1, encoder.dim), dtype=_STORED)
     table[:-1] = np.fromfile(vectors, dtype=_STORED).reshape(-1, encoder.dim)
-    return table[plan.rows], sum(map(float, seconds.read_text(encoding="ascii").split()))
+    return table[plan.rows], float(np.fromfile(seconds, dtype=_SECONDS).sum())
 
 
 def finished_batches(plan: Plan, encoder: Encoder, work: Path) -> int:
