@@ -13,6 +13,7 @@ from recbole_edt.prepare.split import load_or_make_split
 
 INTER_HEADER = "user_id:token\titem_id:token\ttimestamp:float\n"
 ITEM_HEADER = "item_id:token\tdomain:token\ttitle:token_seq\n"
+NAMES = ("even", "odd")
 SHORT_USERS = {"one": 1, "two": 2, "three": 3}
 
 
@@ -86,7 +87,7 @@ def make_ml100k(folder: Path, name: str = "ml-small", users: int = 100) -> Path:
     columns = ["user_id:token", "item_id:token", "timestamp:float"]
     write_inter(folder / name / f"{name}.inter", list(inter[columns].itertuples(index=False)))
     items = sorted({*inter["item_id:token"]}, key=int)
-    write_items(folder / name / f"{name}.item", [(i, "even odd".split()[int(i) % 2]) for i in items])
+    write_items(folder / name / f"{name}.item", [(i, NAMES[int(i) % 2]) for i in items])
     return folder / name
 
 
