@@ -1,5 +1,6 @@
 """Training in phases, with the same evaluation, checkpoints and logs for every model."""
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -250,13 +251,18 @@ class PhasedTrainer(Trainer):
             "phases": self.phases,
             "choices": choices,
             "param_groups": groups,
-            "scheduler": self.scheduler.state_dict() if self.scheduler else None,
+            "scheduler": self._scheduler_state(),
             "rng": rng_info,
             "curves": self.curves,
         }
         folder = self.run_dir / "checkpoint"
         checkpoint.save_state(folder, f"{name}-{epoch}{'-end' * phase_done}", tensors, info)
         self._write_curves()
+
+    def _scheduler_state(self) -> dict[str, Any]:
+        """Return the schedule's state without infinities, which a new one starts with anyway."""
+        state = self.scheduler.state_dict() if self.scheduler else {}
+        return {k: v for k, v in state.items() if not isinstance(v, float) or math.isfinite(v)}
 
     def resume(self) -> bool:
         """Take up the run of ``run_dir`` where its checkpoint stopped; False if it has none.

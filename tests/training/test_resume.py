@@ -1,0 +1,131 @@
+"""A run that is killed at any point and resumed ends like one that never stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from recbole_edt.quick_start import run_recbole_edt
+from recbole_edt.training.trainer import PhasedTrainer
+
+SMALL = {"hidden_size": 8, "inner_size": 8, "show_progress": False, "eval_batch_size": 64}
+KEYS = {
+    "LLMEDT": {**SMALL, "epochs": 3, "train_batch_size": 16, "lr_scheduler": "plateau"},
+    "SASRec": {**SMALL, "epochs": 3, "loss_type": "BPR", "train_batch_size": 64},
+}
+
+
+class KilledError(Exception):
+    pass
+
+
+def without_times(metrics: dict) -> dict:
+    kept = json.loads(json.dumps(metrics))
+    for key in ("cost", "run_dir", "git"):
+        kept.pop(key)
+    for phase in kept["phases"]:
+        phase.pop("seconds")
+    return kept
+
+
+def curves(metrics: dict) -> list[list[str]]:
+    rows = Path(metrics["run_dir"], "curves.csv").read_text().splitlines()
+    place = rows[0].split(",").index("seconds")
+    return [[cell for n, cell in enumerate(row.split(",")) if n != place] for row in rows]
+
+
+def run(dataset: Path, output: Path, model: str, **keys: object) -> dict:
+    overrides = {"data_path": str(dataset.parent), "output_dir": str(output), **KEYS[model]}
+    return run_recbole_edt(model, dataset.name, overrides=overrides, **keys)
+
+
+@pytest.mark.parametrize("model", ["LLMEDT", "SASRec"])
+@pytest.mark.parametrize("moment", ["_save", "_validate"])
+def test_killed_anywhere_it_ends_with_the_same_numbers(
+    model, moment, make_dataset, give_vectors, tmp_path, monkeypatch
+):
+    dataset = make_dataset()
+    give_vectors(dataset)
+    unbroken = run(dataset, tmp_path / "unbroken", model)
+    original = getattr(PhasedTrainer, moment)
+    # LLMEDT saves after 3 shared epochs, at their end, and likewise in the domain phase, which
+    # also validates and saves its start
+    moments = {"LLMEDT": {"_save": 9, "_validate": 7}, "SASRec": {"_save": 4, "_validate": 3}}
+    for kill_at in range(1, moments[model][moment] + 1):
+        calls = 0
+
+        def dies(self, *args, kill_at=kill_at, **kwargs):
+            nonlocal calls
+            calls += 1
+            if moment == "_validate" and calls == kill_at:
+                raise KilledError  # in the middle of an epoch: nothing of it is on disk
+            result = original(self, *args, **kwargs)
+            if calls == kill_at:
+                raise KilledError
+            return result
+
+        output = tmp_path / f"killed-{kill_at}"
+        monkeypatch.setattr(PhasedTrainer, moment, dies)
+        with pytest.raises(KilledError):
+            run(dataset, output, model)
+        monkeypatch.setattr(PhasedTrainer, moment, original)
+        resumed = run(dataset, output, model, resume=True)
+        assert without_times(resumed) == without_times(unbroken), f"killed at {moment} {kill_at}"
+        assert curves(resumed) == curves(unbroken)
+
+
+def test_kill_minus_nine_on_the_command_line(make_dataset, give_vectors, tmp_path):
+    dataset = make_dataset(users=60)
+    give_vectors(dataset)
+    keys = {**KEYS["LLMEDT"], "epochs": 12, "shared_min_epochs": 12, "data_path": dataset.parent}
+    command = [sys.executable, "-m", "recbole_edt", "run", "--model=LLMEDT", "--dataset=toy"]
+    command += [f"--{key}={value}" for key, value in keys.items()]
+
+    def start(name: str, *more: str) -> subprocess.Popen:
+        return subprocess.Popen([*command, f"--output_dir={tmp_path / name}", *more])
+
+    assert start("unbroken").wait() == 0
+    killed = start("killed")
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "killed").rglob("state.json")):  # at least one epoch is done
+        assert time.monotonic() < deadline
+        assert killed.poll() is None
+        time.sleep(0.01)
+    os.kill(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not list((tmp_path / "killed").rglob("metrics.json"))
+    assert start("killed", "--resume").wait() == 0
+    found = [
+        json.loads(next((tmp_path / name).rglob("metrics.json")).read_text()) | {"run_dir": ""}
+        for name in ("unbroken", "killed")
+    ]
+    assert without_times(found[0]) == without_times(found[1])
+
+
+def test_a_finished_run_is_returned_and_a_second_one_gets_its_own_folder(
+    make_dataset, give_vectors, tmp_path
+):
+    dataset = make_dataset()
+    give_vectors(dataset)
+    first = run(dataset, tmp_path, "LLMEDT")
+    written = Path(first["run_dir"], "metrics.json").stat().st_mtime_ns
+    assert run(dataset, tmp_path, "LLMEDT", resume=True) == first
+    assert Path(first["run_dir"], "metrics.json").stat().st_mtime_ns == written
+    second = run(dataset, tmp_path, "LLMEDT")
+    assert second["run_dir"] == first["run_dir"] + "-2"
+    assert without_times(second) == without_times(first)
+
+
+def test_phase_two_never_lowers_a_domains_validation_score(make_dataset, give_vectors, tmp_path):
+    dataset = make_dataset(users=80)
+    give_vectors(dataset)
+    result = run(dataset, tmp_path, "LLMEDT")
+    before, after = result["phases"][0]["valid"]["domains"], result["valid"]["domains"]
+    for domain in before:
+        assert after[domain]["ndcg@10"] >= before[domain]["ndcg@10"] - 1e-6
+    assert set(result["phases"][1]["best_epoch"]) == set(before)
