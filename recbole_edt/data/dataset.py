@@ -1,6 +1,8 @@
 """One dataset class for every model: rows gathered per batch, any number of domains."""
 
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,7 @@ prepare_recbole()
 
 from recbole.data.dataset import Dataset, SequentialDataset  # noqa: E402
 from recbole.data.interaction import Interaction  # noqa: E402
-from recbole.utils import ModelType  # noqa: E402
+from recbole.utils import FeatureSource, ModelType  # noqa: E402
 
 if TYPE_CHECKING:
     from recbole_edt.config import EDTConfig
@@ -60,19 +62,19 @@ class CrossDomainDataset(SequentialDataset):
         self.domains, self.item_domain = self._read_domains()
 
     def _load_data(self, token: str, dataset_path: str) -> None:
-        super()._load_data(token, dataset_path)
-        for field in (fields.USER, fields.ITEM, fields.TIME):
-            if field not in self.inter_feat:
-                raise UserError(f"{dataset_path}/{token}.inter: no column {field!r} loaded")
-        if self.item_feat is None:
-            raise UserError(f"{dataset_path}/{token}.item: no such file")
         domain = self.config["DOMAIN_FIELD"]
-        if domain not in self.item_feat:
-            columns = list(self.item_feat.columns)
-            raise UserError(
-                f"{dataset_path}/{token}.item: no column {domain!r} among {columns}"
-                f"{nearest(domain, columns)}"
-            )
+        needed = {
+            "inter": (fields.USER, fields.ITEM, fields.TIME),
+            "item": (fields.ITEM, domain),
+        }
+        for suffix, names in needed.items():
+            _check_header(Path(dataset_path, f"{token}.{suffix}"), names)
+        super()._load_data(token, dataset_path)
+        for suffix, names in needed.items():
+            feat = getattr(self, f"{suffix}_feat")
+            unread = [name for name in names if feat is None or name not in feat]
+            if unread:
+                raise UserError(f"load_col: {suffix}: lacks {unread[0]!r}")
         missing = self.item_feat[self.item_feat[domain].isna()]
         if len(missing):
             raise UserError(
@@ -86,6 +88,17 @@ class CrossDomainDataset(SequentialDataset):
                 f"{dataset_path}/{token}.inter: line {unknown[0] + 2}: item "
                 f"{self.inter_feat[fields.ITEM][unknown[0]]!r} is not in {token}.item"
             )
+
+    def _load_feat(self, filepath: str, source: Any) -> Any:
+        feat = super()._load_feat(filepath, source)
+        if source == FeatureSource.ITEM and feat is not None and fields.ITEM in feat:
+            repeated = feat.index[feat[fields.ITEM].duplicated()]
+            if len(repeated):  # RecBole would keep the first one and say nothing
+                raise UserError(
+                    f"{filepath}: line {repeated[0] + 2} repeats item "
+                    f"{feat[fields.ITEM][repeated[0]]!r}"
+                )
+        return feat
 
     def _read_domains(self) -> tuple[list[str], torch.Tensor]:
         field = self.config["DOMAIN_FIELD"]
@@ -254,3 +267,18 @@ class CrossDomainDataset(SequentialDataset):
         config = self.config
         settings = ArtefactSettings.from_config(config)
         return find_artefacts(config.dataset_dir, self.dataset_name, settings, self.split)
+
+
+def _check_header(path: Path, needed: Sequence[str]) -> None:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            found = [
+                field.partition(":")[0] for field in handle.readline().rstrip("\n").split("\t")
+            ]
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; make it with 'recbole-edt prepare'") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not valid UTF-8 ({error})") from None
+    for name in needed:
+        if name not in found:
+            raise UserError(f"{path}: no column {name!r} among {found}{nearest(name, found)}")
