@@ -104,9 +104,9 @@ ITEMS = [(f"i{i}", "ab"[i % 2]) for i in range(5)]
         ([*ROWS, ("", "i1", 3)], ITEMS, "line 22"),
         ([*ROWS, ("u9", "", 3)], ITEMS, "line 22"),
         ([*ROWS, ("u9", "i1", "soon")], ITEMS, "bad.inter"),
-        (ROWS[:2], ITEMS, "no test target"),
+        (ROWS[:2], ITEMS, "no training target"),
         ([], ITEMS, "bad.inter"),
-        (ROWS, [*ITEMS, ("i0", "b")], "i0"),
+        (ROWS, [*ITEMS, ("i0", "b")], "line 7 repeats item 'i0'"),
     ],
 )
 def test_bad_rows_are_named_in_one_line(tmp_path, load, rows, items, said):

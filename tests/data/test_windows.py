@@ -1,6 +1,7 @@
 """Windows over the training rows, against a literal walk over every user's sequence."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -36,7 +37,7 @@ def windows_of(loader):
 @pytest.mark.parametrize("length", [1, 3, 50])
 def test_every_transition_is_a_label_once(part, length):
     sequences = training_sequences(part)
-    expected = Counter(pair for s in sequences.values() for pair in zip(s, s[1:], strict=False))
+    expected = Counter(pair for s in sequences.values() for pair in pairwise(s))
     found = Counter()
     for items, labels in windows_of(WindowLoader(part, length, 16, seed=1)):
         assert 1 <= len(items) <= length
