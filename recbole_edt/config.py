@@ -65,7 +65,13 @@ _Loader.add_implicit_resolver(
 
 
 def parse_value(text: str) -> Any:
-    """Read the value of a ``--key=value`` flag as YAML; ``None`` means null, as in RecBole."""
+    """Read the value of a ``--key=value`` flag as YAML.
+
+    ``None`` means null, as in RecBole. Braces without a colon are text, such as ``{title}``, which
+    YAML would take for a mapping.
+    """
+    if text.startswith("{") and ":" not in text:
+        return text
     try:
         return None if text == "None" else yaml.load(text, _Loader)
     except yaml.YAMLError:
