@@ -126,8 +126,10 @@ class LanguageModel(Protocol):
     Attributes
     ----------
     identity : mapping
-        All of the model that determines its answers (kind of client, name, weights, template);
-        JSON values, no secrets.
+        All of the model that determines its answers (kind of client, weights or name, chat
+        template); JSON values, no secrets. Part of every key in the store.
+    source : mapping
+        Where the model came from and runs, for manifests; JSON values, no secrets.
     exact_tokens : bool
         Whether `count_tokens` counts; else it estimates.
     free_to_try : bool
@@ -135,6 +137,7 @@ class LanguageModel(Protocol):
     """
 
     identity: Mapping[str, Any]
+    source: Mapping[str, Any]
     exact_tokens: bool
     free_to_try: bool
 

@@ -1,7 +1,9 @@
 """Finding a causal language model: folder, hub, or Python package; safetensors or GGUF."""
 
+import contextlib
 import importlib.metadata
 import importlib.util
+import io
 import os
 import shutil
 from dataclasses import dataclass
@@ -10,7 +12,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from recbole_edt.artefacts import encoder
+from recbole_edt.artefacts.encoder import _quiet as quiet
+from recbole_edt.artefacts.encoder import locate
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, sha256_of
 
@@ -58,7 +61,7 @@ def find_weights(name: str, revision: str | None) -> Weights:
         sha = sha256_of(gguf)
         return Weights(_converted(gguf, sha), version, sha)
     try:
-        folder = encoder.locate(name, revision)
+        folder = locate(name, revision)
     except UserError as error:
         # One search serves both kinds of model; only the key that is at fault has another name.
         message = str(error).replace("encoder_revision:", "llm_revision:", 1)
@@ -148,7 +151,8 @@ def _convert(gguf: Path, folder: Path) -> None:
     for package in ("gguf", "accelerate"):
         if importlib.util.find_spec(package) is None:
             raise ImportError(f"{package} is not installed")
-    with encoder.quiet():
+    # The conversion's own bar ignores every switch of the library.
+    with quiet(), contextlib.redirect_stderr(io.StringIO()):
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
         quantised, report = AutoModelForCausalLM.from_pretrained(
             str(gguf.parent),

@@ -1,0 +1,189 @@
+"""Reading a model's reply: what is usable, and what was turned away for which reason.
+
+A reply is data from an untrusted source: its length is bounded before it is read, and nothing
+in it is executed, looked up or repaired.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, field
+
+EMPTY = "empty_reply"
+INVALID = "invalid_number"
+OUT_OF_RANGE = "out_of_range"
+DUPLICATE = "duplicate"
+OVER_LIMIT = "over_limit"
+TOO_LONG = "too_long"
+NOT_A_TITLE = "not_a_title"
+REASONS = (EMPTY, INVALID, OUT_OF_RANGE, DUPLICATE, OVER_LIMIT, TOO_LONG, NOT_A_TITLE)
+"""Reasons to turn a reply, or a part of it, away."""
+
+_LONGEST_REPLY = 20_000
+_NONE = re.compile(r"\W*none\b[\w\s]{0,40}\W*", re.IGNORECASE)
+_LIST = re.compile(
+    r"\W*(?:(?:the\s+)?(?:answers?|numbers?|choices?|candidates?)\b)?(?:\s+(?:is|are))?[\s:*\[(#]*"
+    r"(?P<numbers>[0-9]+(?:(?:\s*[,;&/]\s*(?:and\s+)?|\s+and\s+|\s+)#?[0-9]+)*)[\s\])*.,;]*",
+    re.IGNORECASE,
+)
+_ITEM = re.compile(r"[\s\-*•#(\[]*(?P<number>[0-9]+)\s*[.):\]]\s*\D")
+_BULLET = re.compile(r"^(?:[\s\-*•·–—#>]+|\(?[0-9]{1,3}[.):]\s+|\(?[0-9]{1,3}[.):]$)+")
+_QUOTES = "\"'“”„«»‘’`*_ "
+
+
+@dataclass(frozen=True)
+class Choices:
+    """Numbers chosen from a list.
+
+    Attributes
+    ----------
+    numbers : tuple of int
+        Valid ones from 1, in the order of the reply, each once.
+    rejects : collections.Counter
+        How much was turned away, by reason.
+    none : bool
+        The model said that nothing fits.
+    """
+
+    numbers: tuple[int, ...] = ()
+    rejects: Counter[str] = field(default_factory=Counter)
+    none: bool = False
+
+
+@dataclass(frozen=True)
+class Titles:
+    """Titles in free text; the fields are those of `Choices`."""
+
+    titles: tuple[str, ...] = ()
+    rejects: Counter[str] = field(default_factory=Counter)
+    none: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Running text.
+
+    Attributes
+    ----------
+    text : str
+        One line; empty when there is none.
+    rejects : collections.Counter
+        `EMPTY`, or nothing.
+    cut : bool
+        Whether it was longer than allowed.
+    """
+
+    text: str = ""
+    rejects: Counter[str] = field(default_factory=Counter)
+    cut: bool = False
+
+
+def parse_choices(reply: str, candidates: int, limit: int | None = None) -> Choices:
+    """Read a choice among numbered candidates.
+
+    Lines that are a list of numbers count (``3, 7``, ``Answer: [3] and 7``), and lines that
+    start with a number like a list item (``3. "some title"``); numbers inside other text never
+    do, since titles are full of them.
+
+    Parameters
+    ----------
+    reply : str
+        The model's text.
+    candidates : int
+        How many were offered: numbers 1 to `candidates` are valid.
+    limit : int, optional
+        How many may be chosen; the rest is turned away.
+    """
+    text = _clean_lines(reply)
+    if not text:
+        return Choices(rejects=Counter({EMPTY: 1}))
+    if _NONE.fullmatch(text[0]):
+        return Choices(none=True)
+    found: list[str] = []
+    for line in text:
+        if match := _LIST.fullmatch(line):
+            found += re.findall("[0-9]+", match["numbers"])
+        elif match := _ITEM.match(line):
+            found.append(match["number"])
+    if not found:
+        return Choices(rejects=Counter({INVALID: 1}))
+    numbers: list[int] = []
+    rejects: Counter[str] = Counter()
+    for digits in found:
+        # Beyond nine digits nothing is in range, and int() of thousands of digits raises.
+        number = int(digits) if len(digits) < 10 else 0
+        if not 1 <= number <= candidates:
+            rejects[OUT_OF_RANGE] += 1
+        elif number in numbers:
+            rejects[DUPLICATE] += 1
+        elif limit is not None and len(numbers) >= limit:
+            rejects[OVER_LIMIT] += 1
+        else:
+            numbers.append(number)
+    return Choices(tuple(numbers), rejects)
+
+
+def parse_titles(reply: str, limit: int, max_characters: int = 200) -> Titles:
+    """Read titles, one per line; bullets, numbering and quotes are stripped.
+
+    Parameters
+    ----------
+    reply : str
+        The model's text.
+    limit : int
+        How many may be named; the rest is turned away.
+    max_characters : int
+        A longer line is no title.
+    """
+    text = _clean_lines(reply)
+    if not text:
+        return Titles(rejects=Counter({EMPTY: 1}))
+    if _NONE.fullmatch(text[0]):
+        return Titles(none=True)
+    titles: list[str] = []
+    rejects: Counter[str] = Counter()
+    seen: set[str] = set()
+    for line in text:
+        title = _BULLET.sub("", line).strip(_QUOTES)
+        if not any(character.isalnum() for character in title) or title.endswith(":"):
+            rejects[NOT_A_TITLE] += 1
+        elif len(title) > max_characters:
+            rejects[TOO_LONG] += 1
+        elif title.casefold() in seen:
+            rejects[DUPLICATE] += 1
+        elif len(titles) >= limit:
+            rejects[OVER_LIMIT] += 1
+        else:
+            seen.add(title.casefold())
+            titles.append(title)
+    return Titles(tuple(titles), rejects)
+
+
+def parse_summary(reply: str, max_characters: int = 600) -> Summary:
+    """Read running text as one line, cut after a sentence or a word where it is too long."""
+    text = " ".join(_clean_lines(reply))
+    if not any(character.isalnum() for character in text):
+        return Summary(rejects=Counter({EMPTY: 1}))
+    if len(text) <= max_characters:
+        return Summary(text)
+    head = text[: max_characters + 1]
+    end = max(head.rfind(mark) + 1 for mark in (". ", "! ", "? ", "。", "！", "？"))
+    if end < max_characters // 2:
+        end = head.rfind(" ")
+    return Summary(head[: end if end > 0 else max_characters].rstrip(), cut=True)
+
+
+def _clean_lines(reply: str) -> list[str]:
+    """Return the non-empty lines without control characters and with single spaces.
+
+    What a reasoning model thinks aloud before its answer is no part of the answer.
+    """
+    lines = []
+    for raw in reply[:_LONGEST_REPLY].rpartition("</think>")[2].splitlines():
+        line = "".join(
+            " " if unicodedata.category(character) in ("Cc", "Cs") else character
+            for character in raw
+        )
+        if line := " ".join(line.split()):
+            lines.append(line)
+    return lines

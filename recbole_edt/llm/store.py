@@ -1,0 +1,230 @@
+"""Every answer of a language model, kept once, so that nothing is asked twice.
+
+A store is a folder ``replies/`` of segments. Each process appends lines of JSON to a segment of
+its own, named by its process id and a random suffix, and syncs it to the disk after each batch:
+no two processes write one file, and a process that is killed loses the batch in hand. Reading
+all segments merges the work of all processes.
+
+A line is one answered or failed question::
+
+    {"v": 1, "key": SHA-256, "kind": "generate" | "score" | "failure",
+     "answer": {...}, "usage": {...}}
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from recbole_edt.errors import UserError
+from recbole_edt.llm.client import Answer, Reply, Scores
+
+_VERSION = 1
+_FAILURE = "failure"
+_KINDS: dict[str, type[Reply] | type[Scores]] = {"generate": Reply, "score": Scores}
+
+
+@dataclass
+class Usage:
+    """What was spent, failed attempts included; it adds up over runs and processes.
+
+    Attributes
+    ----------
+    calls : int
+        Questions put to the model, without those that the store answered.
+    prompt_tokens, generated_tokens : int
+        Tokens read and written.
+    seconds : float
+        Time at work, on the clock, summed over processes.
+    retries, failures : int
+        Attempts beyond the first, and questions left without an answer.
+    cost : float
+        In the currency of the configured prices.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    seconds: float = 0.0
+    retries: int = 0
+    failures: int = 0
+    cost: float = 0.0
+
+    def add(self, other: "Usage") -> None:
+        """Add another count to this one."""
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of a store; `answer` has `failure` set when there is none."""
+
+    key: str
+    answer: Answer
+    usage: Usage
+
+
+class ReplyStore:
+    """The answers in a folder, all in memory, and this process's own segment to add to.
+
+    When two processes asked the same question at the same time, both answers are in the folder,
+    and every reader takes the same one of them.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Holds ``replies/``; made at the first write.
+
+    Attributes
+    ----------
+    usage : Usage
+        Over all segments, and what was added since.
+    torn_lines : int
+        Unfinished last lines, left by killed processes, that were passed over.
+
+    Raises
+    ------
+    UserError
+        When a segment holds anything else that is not a record; the message names file and line.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder / "replies"
+        self._answers: dict[str, Answer] = {}
+        self._segment: IO[bytes] | None = None
+        self.usage = Usage()
+        self.torn_lines = 0
+        for path in sorted(self._folder.glob("*.jsonl")):
+            self._read(path)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._answers
+
+    def get(self, key: str) -> Answer | None:
+        """Return the answer to a question, None when it is not known."""
+        return self._answers.get(key)
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Append a batch and sync it to the disk; a failure adds to the usage only.
+
+        Raises
+        ------
+        UserError
+            When it cannot be written; what was written before is kept.
+        """
+        lines = b"".join(_line(record) for record in records)
+        try:
+            self._append(lines)
+        except OSError as error:
+            raise UserError(
+                f"{self._folder}: a batch of replies cannot be written ({error.strerror}); "
+                "what was done before is kept"
+            ) from error
+        for record in records:
+            self._take(record)
+
+    def close(self) -> None:
+        """Close this process's segment."""
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+
+    def __enter__(self) -> "ReplyStore":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _append(self, lines: bytes) -> None:
+        if self._segment is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+            self._segment = open(path, "xb", buffering=0)  # noqa: SIM115 (open for a whole run)
+        start = self._segment.tell()
+        try:
+            left = memoryview(lines)
+            while left:
+                left = left[self._segment.write(left) :]
+            os.fsync(self._segment.fileno())
+        except OSError:
+            # Half a line on a full disk must not stand before the next one.
+            self._segment.truncate(start)
+            self._segment.seek(start)
+            raise
+
+    def _take(self, record: Record) -> None:
+        self.usage.add(record.usage)
+        if record.answer.failure is not None:
+            return
+        known = self._answers.get(record.key)
+        if known is None or _order(record.answer) < _order(known):
+            self._answers[record.key] = record.answer
+
+    def _read(self, path: Path) -> None:
+        with open(path, "rb") as handle:
+            for number, line in enumerate(handle, start=1):
+                if not line.endswith(b"\n"):
+                    self.torn_lines += 1
+                    return
+                try:
+                    record = _parsed(json.loads(line))
+                except (ValueError, TypeError, KeyError, AttributeError) as error:
+                    raise UserError(
+                        f"{path}: line {number} is not a stored reply "
+                        f"({type(error).__name__}: {error}); delete the file to ask again"
+                    ) from None
+                self._take(record)
+
+
+def _order(answer: Answer) -> str:
+    return json.dumps(answer.as_dict(), sort_keys=True)
+
+
+def _line(record: Record) -> bytes:
+    failed = record.answer.failure is not None
+    kind = next(name for name, type_ in _KINDS.items() if isinstance(record.answer, type_))
+    value = {
+        "v": _VERSION,
+        "key": record.key,
+        "kind": _FAILURE if failed else kind,
+        "answer": {"failure": record.answer.failure} if failed else record.answer.as_dict(),
+        "usage": {name: value for name, value in record.usage.as_dict().items() if value},
+    }
+    return json.dumps(value, allow_nan=False).encode() + b"\n"
+
+
+def _parsed(value: Mapping[str, Any]) -> Record:
+    if value["v"] != _VERSION:
+        raise ValueError(f"version {value['v']!r}, expected {_VERSION}")
+    key, answer, usage = value["key"], value["answer"], Usage(**value["usage"])
+    if not isinstance(key, str) or not all(
+        isinstance(spent, (int, float)) for spent in usage.as_dict().values()
+    ):
+        raise TypeError("a field of another type")
+    if value["kind"] == _FAILURE:
+        return Record(key, Reply("", failure=str(answer["failure"]), finish="failed"), usage)
+    if value["kind"] == "score":
+        sums = tuple(float(one) for one in answer["sums"])
+        answer = {**answer, "sums": sums, "counts": tuple(int(one) for one in answer["counts"])}
+        if len(sums) != len(answer["counts"]):
+            raise ValueError("as many sums as counts expected")
+    elif not isinstance(answer["text"], str):
+        raise TypeError("the text is no string")
+    return Record(key, _KINDS[value["kind"]](**answer), usage)

@@ -1,0 +1,274 @@
+"""A causal language model in this process, through Hugging Face transformers."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from recbole_edt.artefacts.encoder import _quiet as quiet
+from recbole_edt.errors import UserError
+from recbole_edt.files import digest
+from recbole_edt.llm import decoding
+from recbole_edt.llm.client import Done, Generation, Prompt, Reply, Scores
+from recbole_edt.llm.decoding import Prefix
+from recbole_edt.llm.prompts import plain_text
+from recbole_edt.llm.weights import find_weights, one_line
+
+
+class TransformersClient:
+    """A model in this process; see `client.LanguageModel` for the calls.
+
+    Prompts are sorted by length and run in batches; the tokens that all prompts of a call
+    start with are read once, and kept for the next call that starts with them. No code that
+    comes with a model is run and no pickled weights are read.
+
+    Parameters
+    ----------
+    name, revision : str, str or None
+        As for `weights.find_weights`.
+    batch_size : int
+        Rows (prompts, or continuations to score) at a time.
+    max_prompt_tokens : int
+        A longer prompt is answered by the failure ``prompt_too_long``.
+    reuse_prefix : bool
+        Read common starts once. Off only for measuring what it is worth.
+
+    Raises
+    ------
+    UserError
+        When the model cannot be found or loaded, or is too large for the memory.
+    """
+
+    exact_tokens = True
+    free_to_try = True
+
+    def __init__(
+        self,
+        name: str,
+        revision: str | None = None,
+        *,
+        batch_size: int = 16,
+        max_prompt_tokens: int = 2048,
+        reuse_prefix: bool = True,
+    ):
+        weights = find_weights(name, revision)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._batch_size = batch_size
+        self._reuse_prefix = reuse_prefix
+        self._prefix = Prefix()
+        self._tokenizer, self._model = self._load(weights.path, name)
+        limit = getattr(self._model.config, "max_position_embeddings", None)
+        self._max_prompt_tokens = min(max_prompt_tokens, limit or max_prompt_tokens)
+        self._ends = self._end_tokens()
+        self._special = sorted(
+            set(self._tokenizer.all_special_tokens)
+            | {t.content for t in self._tokenizer.added_tokens_decoder.values() if t.special},
+            key=len,
+            reverse=True,
+        )
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        vocabulary = backend.to_str() if backend else sorted(self._tokenizer.get_vocab().items())
+        self.identity = {
+            "client": "transformers",
+            "weights": weights.hash,
+            "tokenizer": digest(vocabulary),
+            "chat_template": digest(self._tokenizer.chat_template),
+            "dtype": str(self._model.dtype).removeprefix("torch."),
+        }
+        self.source = {"llm": name, "revision": weights.revision, "device": self.device.type}
+
+    def _load(self, path: Any, name: str) -> tuple[Any, Any]:
+        # bfloat16 is slow on most CPUs, and halves the memory of a GPU at no visible loss.
+        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        options = {"trust_remote_code": False, "local_files_only": True}
+        try:
+            with quiet():
+                tokenizer = AutoTokenizer.from_pretrained(path, **options)
+                model, report = AutoModelForCausalLM.from_pretrained(
+                    path, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
+                )
+            missing = sorted(report["missing_keys"])
+            if not missing:
+                return tokenizer, model.eval().requires_grad_(False).to(self.device)
+        # Whatever is wrong with the files of a model comes as any exception at all from here.
+        except Exception as error:
+            reason = (
+                "it does not fit into the memory"
+                if _out_of_memory(error)
+                else f"{type(error).__name__}: {one_line(error)}"
+            )
+            raise UserError(f"llm: {name}: the model cannot be loaded ({reason})") from error
+        # transformers fills missing weights with random numbers and goes on.
+        raise UserError(
+            f"llm: {name}: the weights lack {len(missing)} tensors, the first is {missing[0]!r}"
+        )
+
+    def _end_tokens(self) -> frozenset[int]:
+        ends = {self._tokenizer.eos_token_id}
+        declared = self._model.generation_config.eos_token_id
+        ends.update(declared if isinstance(declared, list) else [declared])
+        return frozenset(end for end in ends if end is not None)
+
+    def generate(
+        self, prompts: Sequence[Prompt], settings: Generation, done: Done | None = None
+    ) -> list[Reply]:
+        """See `client.LanguageModel.generate`."""
+        ids = self._tokens(prompts)
+        replies: list[Reply] = [
+            Reply("", len(row), finish="failed", failure="prompt_too_long") for row in ids
+        ]
+        fitting = [i for i, row in enumerate(ids) if len(row) <= self._max_prompt_tokens]
+        order = sorted(fitting, key=lambda index: (len(ids[index]), index))
+        if done and len(fitting) < len(ids):
+            done([(i, replies[i]) for i in sorted(set(range(len(ids))) - set(fitting))])
+        if not order:
+            return replies
+        with self._memory_errors():
+            prefix = self._shared([ids[index] for index in order])
+            for batch in decoding.batches(order, self._batch_size):
+                generated = decoding.generate(
+                    self._model,
+                    prefix,
+                    [ids[index][len(prefix.ids) :] for index in batch],
+                    settings.max_new_tokens,
+                    self._ends,
+                    self._chooser(settings, [ids[index] for index in batch]),
+                )
+                for index, tokens in zip(batch, generated, strict=True):
+                    replies[index] = self._reply(ids[index], tokens, settings)
+                if done:
+                    done([(index, replies[index]) for index in batch])
+        return replies
+
+    def score(
+        self,
+        prompts: Sequence[Prompt],
+        continuations: Sequence[Sequence[str]],
+        done: Done | None = None,
+    ) -> list[Scores]:
+        """See `client.LanguageModel.score`; a prompt is read once for all its continuations."""
+        ids = self._tokens(prompts)
+        scores = [Scores((), (), len(row), "prompt_too_long") for row in ids]
+        fitting = [row for row in ids if len(row) <= self._max_prompt_tokens]
+        with self._memory_errors():
+            common = self._shared(fitting) if fitting else Prefix()
+            for index, row in enumerate(ids):
+                if len(row) <= self._max_prompt_tokens:
+                    scores[index] = self._score(row, common, continuations[index])
+                if done:
+                    done([(index, scores[index])])
+        return scores
+
+    def _score(self, row: list[int], common: Prefix, texts: Sequence[str]) -> Scores:
+        tokens = self._encode([self._disarmed(text) for text in texts])
+        if self._reuse_prefix:
+            prompt = decoding.extend(self._model, common, row[len(common.ids) :])
+            sums = decoding.log_likelihoods(self._model, prompt, tokens, self._batch_size)
+        else:
+            sums = []
+            for one in tokens:
+                prompt = decoding.extend(self._model, Prefix(), row)
+                sums += decoding.log_likelihoods(self._model, prompt, [one], 1)
+        return Scores(tuple(sums), tuple(map(len, tokens)), len(row))
+
+    def count_tokens(self, prompts: Sequence[Prompt]) -> np.ndarray:
+        """See `client.LanguageModel.count_tokens`."""
+        rows = self._tokens(prompts)
+        return np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+
+    def _tokens(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        return self._encode([self._text(prompt) for prompt in prompts])
+
+    def _encode(self, texts: Sequence[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        # The chat template writes the special tokens itself.
+        encoded = self._tokenizer(
+            list(texts), add_special_tokens=False, return_attention_mask=False, verbose=False
+        )
+        rows: list[list[int]] = encoded["input_ids"]
+        return rows
+
+    def _text(self, prompt: Prompt) -> str:
+        system, user = self._disarmed(prompt.system), self._disarmed(prompt.user)
+        if not self._tokenizer.chat_template:
+            bos = self._tokenizer.bos_token or ""
+            return bos + plain_text(Prompt(system, user))
+        render = partial(
+            self._tokenizer.apply_chat_template, add_generation_prompt=True, tokenize=False
+        )
+        turns = [{"role": "user", "content": user}]
+        if system:
+            try:
+                return str(render([{"role": "system", "content": system}, *turns]))
+            # Some templates raise on a system turn; what they raise is not of one type.
+            except Exception:
+                turns = [{"role": "user", "content": f"{system}\n\n{user}"}]
+        return str(render(turns))
+
+    def _disarmed(self, text: str) -> str:
+        """Break up what the tokenizer would read as a special token: a title is only text."""
+        for token in self._special:
+            if len(token) > 1 and token in text:
+                text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    def _shared(self, rows: list[list[int]]) -> Prefix:
+        if not self._reuse_prefix:
+            return Prefix()
+        known = self._prefix
+        common = decoding.common_prefix(rows)
+        if common[: len(known.ids)] != known.ids:
+            known = Prefix()
+        # A single prompt has nothing in common with another: only what is known is of use.
+        if len(rows) > 1 and len(common) > len(known.ids):
+            known = decoding.extend(self._model, known, common[len(known.ids) :])
+            self._prefix = known
+        return known
+
+    def _chooser(self, settings: Generation, rows: list[list[int]]) -> Any:
+        if settings.temperature == 0:
+            return lambda logits, _: logits.argmax(-1)
+        # One generator per row, seeded by its prompt: draws do not depend on the other rows.
+        generators = []
+        for row in rows:
+            seed = hashlib.sha256(repr((settings.seed, row)).encode()).digest()
+            generators.append(torch.Generator().manual_seed(int.from_bytes(seed[:8], "big") >> 1))
+
+        def draw(logits: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
+            chances = (logits.float() / settings.temperature).softmax(-1).cpu()
+            drawn = [
+                torch.multinomial(row, 1, generator=generators[place])
+                for row, place in zip(chances, places, strict=True)
+            ]
+            return torch.cat(drawn).to(logits.device)
+
+        return draw
+
+    def _reply(self, prompt: list[int], tokens: list[int], settings: Generation) -> Reply:
+        text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+        finish = "length" if len(tokens) == settings.max_new_tokens else "stop"
+        return Reply(text, len(prompt), len(tokens), finish)
+
+    @contextmanager
+    def _memory_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            raise UserError(
+                f"llm_batch_size: {self._batch_size} prompts at a time do not fit into the "
+                f"memory of {self.device.type}; lower it or llm_max_prompt_tokens"
+            ) from error
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )
