@@ -1,6 +1,6 @@
 """Metrics from ranks: overall, per domain and per group of users or targets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -99,16 +99,27 @@ def _group_values(targets: Targets) -> dict[str, tuple[np.ndarray, list[float]]]
         "history_length": lengths,
         "target_popularity": targets.part.item_counts()[targets.items],
     }
-    edges = targets.part.config["group_edges"]
-    for key in edges:
+    edges = targets.part.config["group_edges"] or {}
+    check_group_edges(edges)
+    return {key: (values[key], edges[key]) for key in _GROUPS if key in edges}
+
+
+def check_group_edges(edges: Mapping[str, Any]) -> None:
+    """Refuse group edges that name no group or are no rising list.
+
+    Raises
+    ------
+    UserError
+        Names the group, what was found and what was expected.
+    """
+    for key, some in edges.items():
         if key not in _GROUPS:
             raise UserError(
-                f"group_edges: {key!r}; expected {list(_GROUPS)}{nearest(key, _GROUPS)}"
+                f"group_edges: {key!r}; expected {list(_GROUPS)}{nearest(str(key), _GROUPS)}"
             )
-    for key, some in edges.items():
-        if not isinstance(some, list) or sorted({*some}) != some or (some and some[0] <= 0):
+        numbers = isinstance(some, list) and all(type(edge) in (int, float) for edge in some)
+        if not numbers or any(low >= high for low, high in pairwise([0, *some])):
             raise UserError(f"group_edges: {key}: found {some!r}, expected a rising list above 0")
-    return {key: (values[key], edges[key]) for key in _GROUPS if key in edges}
 
 
 def _label(low: float, high: float) -> str:
