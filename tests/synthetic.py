@@ -44,7 +44,7 @@ def make_dataset(
     lengths = {f"u{n}": int(rng.integers(5, 12)) for n in range(users)} | SHORT_USERS
     rows = []
     for number, (user, length) in enumerate(lengths.items()):
-        here = names[number % domains : number % domains + 1] if number % 4 == 0 else names
+        here = [names[number // 4 % domains]] if number % 4 == 0 else names
         pool = [f"{domain}-{i}" for domain in here for i in range(12)]
         weights = np.tile(popularity, len(here))
         items = rng.choice(pool, length, replace=False, p=weights / weights.sum()).tolist()

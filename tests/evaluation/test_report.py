@@ -1,0 +1,108 @@
+from math import log2
+
+import numpy as np
+import pytest
+from scorers import random_table
+
+from recbole_edt.errors import UserError
+from recbole_edt.evaluation.ranking import rank_targets
+from recbole_edt.evaluation.report import flatten, metric_names, report, summarise, table
+
+NAMES = metric_names(["Hit", "NDCG", "MRR", "MAP", "Recall", "Precision"], [2, 5])
+
+
+def test_metrics_are_the_fractions_worked_out_by_hand():
+    found = summarise(np.array([1, 2, 4, 7]), NAMES)
+    expected = {
+        "users": 4,
+        "hit@2": 2 / 4,
+        "hit@5": 3 / 4,
+        "ndcg@2": (1 + 1 / log2(3)) / 4,
+        "ndcg@5": (1 + 1 / log2(3) + 1 / log2(5)) / 4,
+        "mrr@2": (1 + 1 / 2) / 4,
+        "mrr@5": (1 + 1 / 2 + 1 / 4) / 4,
+        "map@2": (1 + 1 / 2) / 4,
+        "map@5": (1 + 1 / 2 + 1 / 4) / 4,
+        "recall@2": 2 / 4,
+        "recall@5": 3 / 4,
+        "precision@2": 2 / 4 / 2,
+        "precision@5": 3 / 4 / 5,
+    }
+    assert found == pytest.approx(expected)
+    assert set(summarise(np.array([], dtype=int), NAMES).values()) == {0}
+
+
+@pytest.fixture
+def targets(make_dataset, targets_of):
+    return targets_of(make_dataset(users=90, domains=4))
+
+
+@pytest.fixture
+def ranks(targets):
+    return rank_targets(random_table(targets.part), targets, "target_domain")
+
+
+def test_domains_and_groups_partition_the_users(targets, ranks):
+    result = report(ranks, targets, NAMES)
+    overall = result["overall"]
+    assert overall["users"] == len(targets)
+    assert list(result["domains"]) == ["d0", "d1", "d2", "d3"]
+    assert set(result["groups"]) == {"dominant_share", "history_length", "target_popularity"}
+    for parts in (result["domains"], *result["groups"].values()):
+        assert sum(part["users"] for part in parts.values()) == len(targets)
+        for name in NAMES:
+            total = sum(part["users"] * part[name] for part in parts.values())
+            assert total == pytest.approx(len(targets) * overall[name])
+
+
+def test_users_are_in_the_group_of_their_training_rows(targets, ranks):
+    groups = report(ranks, targets, NAMES)["groups"]
+    counts = targets.part.domain_counts()[targets.users]
+    alone = (counts.max(1) == counts.sum(1)).sum()
+    assert 0 < alone < len(targets)
+    assert groups["dominant_share"][">=1"]["users"] == alone
+    assert groups["history_length"]["0-<10"]["users"] == (counts.sum(1) < 10).sum()
+    new = targets.part.item_counts()[targets.items] == 0
+    assert groups["target_popularity"]["0-<1"]["users"] == new.sum() > 0
+
+
+def test_edges_are_the_configured_ones(make_dataset, targets_of):
+    targets = targets_of(make_dataset(), group_edges={"history_length": [3, 5.5]})
+    result = report(np.ones(len(targets)), targets, NAMES)
+    assert {k: list(v) for k, v in result["groups"].items()} == {
+        "history_length": ["0-<3", "3-<5.5", ">=5.5"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("edges", "said"),
+    [
+        ({"history_lenght": [3]}, "(did you mean 'history_length'?)"),
+        ({"history_length": [5, 3]}, "rising"),
+        ({"history_length": 3}, "rising"),
+        ({"history_length": ["a", "b"]}, "rising"),
+        ({"history_length": [1, "b"]}, "rising"),
+    ],
+)
+def test_bad_edges_are_named(make_dataset, targets_of, edges, said):
+    targets = targets_of(make_dataset(), group_edges=edges)
+    with pytest.raises(UserError) as caught:
+        report(np.ones(len(targets)), targets, NAMES)
+    assert "group_edges" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_unknown_metrics_are_named():
+    with pytest.raises(UserError, match=r"'NDGC'.*did you mean 'NDCG'"):
+        metric_names(["Hit", "NDGC"], [10])
+
+
+def test_flat_names_and_table(targets, ranks):
+    result = report(ranks, targets, ["ndcg@5"])
+    flat = flatten(result)
+    assert set(flat) == {"ndcg@5", *(f"ndcg@5/d{k}" for k in range(4))}
+    assert flat["ndcg@5/d2"] == result["domains"]["d2"]["ndcg@5"]
+    header, overall, *rest = table(result, ["ndcg@5"]).splitlines()
+    assert header.split() == ["users", "ndcg@5"]
+    assert overall.split() == ["all", str(len(targets)), f"{result['overall']['ndcg@5']:.4f}"]
+    assert [line.split()[0] for line in rest] == ["d0", "d1", "d2", "d3"]
