@@ -17,6 +17,7 @@ import yaml
 
 from recbole_edt.compat import KEYS_WITHOUT_DEFAULT, prepare_recbole
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.evaluation.report import check_group_edges, check_metrics
 from recbole_edt.models import get_model
 from recbole_edt.paths import properties_dir
 from recbole_edt.schema import check_value
@@ -132,8 +133,10 @@ class EDTConfig(Config):
         for key, name in (("model", model), ("dataset", dataset)):
             if name is not None:
                 external[key] = name
-            if not isinstance(external.get(key), str):
+            if external.get(key) is None:
                 raise UserError(f"{key}: missing; expected --{key}=NAME")
+            if not isinstance(external[key], str):
+                raise UserError(f"{key}: found {external[key]!r}, expected a name")
         if "/" in external["dataset"] or external["dataset"].startswith("."):
             raise UserError(f"dataset: found {external['dataset']!r}, expected a plain name")
         model_class = get_model(external["model"])
@@ -193,6 +196,8 @@ class EDTConfig(Config):
         for key, value in given.items():
             if key not in {"model", "dataset", "MODEL_TYPE", *_REPLACED}:
                 check_value(key, value, known, defaults)
+        check_metrics(given["metrics"], given["topk"], given["valid_metric"])
+        check_group_edges(given["group_edges"] or {})
         for key in _REPLACED:
             if key in self.external_config_dict:
                 raise UserError(f"{key}: not used here; its place is taken by {_REPLACED[key]}")

@@ -1,7 +1,6 @@
 """Finding a model class by name: this package's own first, then RecBole's."""
 
 import importlib
-import pkgutil
 from functools import cache
 from pathlib import Path
 
@@ -25,13 +24,14 @@ def recbole_models(families: tuple[str, ...] = _FAMILIES) -> dict[str, str]:
     prepare_recbole()
     found = {}
     for family in families:
-        package = importlib.import_module(f"recbole.model.{family}")
-        for info in pkgutil.iter_modules(package.__path__):
-            source = Path(package.__path__[0], f"{info.name}.py").read_text(encoding="utf-8")
+        # the sources are read, not imported: some need libraries that are not there
+        folder = Path(importlib.import_module("recbole.model").__path__[0], family)
+        for path in sorted(folder.glob("*.py")):
+            source = path.read_text(encoding="utf-8")
             for line in source.splitlines():
                 name = line[6:].split("(")[0].strip() if line.startswith("class ") else ""
-                if name.lower() == info.name:
-                    found[name] = f"recbole.model.{family}.{info.name}"
+                if name.lower() == path.stem:
+                    found[name] = f"recbole.model.{family}.{path.stem}"
     return found
 
 

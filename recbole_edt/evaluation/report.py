@@ -18,6 +18,7 @@ _METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "mrr": lambda rank, k: np.where(rank <= k, 1 / rank, 0.0),
     "map": lambda rank, k: np.where(rank <= k, 1 / rank, 0.0),
 }
+_WRITTEN = ("Hit", "NDCG", "MRR", "MAP", "Recall", "Precision")  # as RecBole writes them
 _GROUPS = ("dominant_share", "history_length", "target_popularity")
 
 
@@ -30,12 +31,41 @@ def metric_names(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
         For a metric that is not defined by the rank of one target.
     """
     for metric in metrics:
-        if metric.lower() not in _METRICS:
-            known = ["Hit", "NDCG", "MRR", "MAP", "Recall", "Precision"]
-            raise UserError(
-                f"metrics: {metric!r}; expected some of {known}{nearest(metric, known)}"
-            )
+        _check_metric("metrics", metric)
     return [f"{metric.lower()}@{k}" for metric in metrics for k in topk]
+
+
+def check_metrics(metrics: Any, topk: Any, valid_metric: Any) -> None:
+    """Refuse what cannot be measured before any work is done.
+
+    Parameters
+    ----------
+    metrics, topk, valid_metric : any
+        What the configuration says under these keys.
+
+    Raises
+    ------
+    UserError
+        Names the key, what was found and what was expected.
+    """
+    cuts = topk if isinstance(topk, list) else [topk]
+    if not cuts or any(type(k) is not int or k < 1 for k in cuts):
+        raise UserError(f"topk: found {topk!r}, expected whole numbers above 0")
+    names = metrics if isinstance(metrics, list) else [metrics]
+    if not names:
+        raise UserError(f"metrics: found [], expected some of {list(_WRITTEN)}")
+    for name in names:
+        _check_metric("metrics", name)
+    name, _, k = str(valid_metric).partition("@")
+    if not k.isdigit() or int(k) < 1:
+        raise UserError(f"valid_metric: found {valid_metric!r}, expected a metric such as NDCG@10")
+    _check_metric("valid_metric", name)
+
+
+def _check_metric(key: str, name: Any) -> None:
+    if str(name).lower() not in _METRICS:
+        hint = nearest(str(name), _WRITTEN)
+        raise UserError(f"{key}: {name!r} is unknown; expected some of {list(_WRITTEN)}{hint}")
 
 
 def summarise(ranks: np.ndarray, names: Sequence[str]) -> dict[str, float]:

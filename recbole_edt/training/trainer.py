@@ -56,7 +56,7 @@ class PhasedTrainer(Trainer):
             self.tensorboard = SummaryWriter(self.run_dir / "tensorboard")
         self.metrics = metric_names(config["metrics"], config["topk"])
         if self.valid_metric not in self.metrics:
-            self.metrics = [*self.metrics, *metric_names(*_split_metric(self.valid_metric))]
+            self.metrics = [*self.metrics, self.valid_metric]
         self.phases: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self.clip_grad_norm: dict[str, Any] | None
@@ -327,13 +327,6 @@ def get_trainer(model_type: Any, name: str) -> type[PhasedTrainer]:
     if not issubclass(stock, Trainer) or stock.fit is not Trainer.fit:
         raise UserError(f"model: {name} brings its own training loop, which is not supported yet")
     return type(f"Phased{stock.__name__}", (PhasedTrainer, stock), {})
-
-
-def _split_metric(metric: str) -> tuple[list[str], list[int]]:
-    name, _, k = metric.partition("@")
-    if not k.isdigit():
-        raise UserError(f"valid_metric: found {metric!r}, expected a metric such as NDCG@10")
-    return [name], [int(k)]
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
