@@ -1,0 +1,204 @@
+import sys
+
+import pytest
+import yaml
+
+from recbole_edt.config import EDTConfig, load_yaml, parse_value
+from recbole_edt.errors import UserError
+from recbole_edt.quick_start import choose_run_dir
+
+
+def complaint(*args, **kwargs):
+    with pytest.raises(UserError) as caught:
+        EDTConfig(*args, **kwargs)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def written(path, **keys):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(keys))
+    return str(path)
+
+
+@pytest.mark.parametrize("model", ["LLMEDT", "SASRec", "BPR"])
+@pytest.mark.parametrize("source", ["flag", "file", "dataset"])
+def test_unknown_keys_are_named_with_the_nearest(tmp_path, model, source):
+    keys = {"learnin_rate": 5}
+    overrides = {"data_path": str(tmp_path)}
+    files = []
+    if source == "flag":
+        overrides |= keys
+    elif source == "file":
+        files = [written(tmp_path / "own.yaml", **keys)]
+    else:
+        written(tmp_path / "toy" / "toy.yaml", **keys)
+    said = complaint(model, "toy", files, overrides)
+    assert "learnin_rate: no such key (did you mean 'learning_rate'?)" in said
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("learning_rate", "fast", "'fast'"),
+        ("learning_rate", -1, "> 0"),
+        ("learning_rate", True, "True"),
+        ("learning_rate", None, "None"),
+        ("epochs", 2.5, "2.5"),
+        ("epochs", -1, ">= 0"),
+        ("shared_epochs", -1, ">= 0"),
+        ("shared_learning_rate", "x", "'x'"),
+        ("seed", "x", "'x'"),
+        ("hidden_dropout_prob", 1.5, "1.5"),
+        ("adapter_dropout", -0.1, "-0.1"),
+        ("candidates", "al", "(did you mean 'all'?)"),
+        ("split", "leave_one_ot", "(did you mean 'leave_one_out'?)"),
+        ("sampled_candidates", 0, "> 0"),
+        ("sampled_candidates", "many", "'many'"),
+        ("item_id_embedding", "yes please", "'yes please'"),
+        ("recipe", "papr", "(did you mean 'paper'?)"),
+        ("hidden_size", [64], "[64]"),
+        ("train_batch_size", 0, "> 0"),
+        ("load_col", "all", "'all'"),
+        ("learner", "adma", "(did you mean 'adam'?)"),
+        ("show_progress", 3, "3"),
+        ("metrics", "NDGC", "NDGC"),
+        ("metrics", [], "metrics"),
+        ("topk", 0, "topk"),
+        ("topk", [5, -1], "topk"),
+        ("topk", "ten", "ten"),
+        ("valid_metric", "NDGC@10", "NDGC"),
+        ("valid_metric", "NDCG", "NDCG"),
+        ("group_edges", {"history": [3]}, "group_edges"),
+    ],
+)
+def test_wrong_values_are_named(key, value, said):
+    text = complaint("LLMEDT", "toy", overrides={key: value})
+    assert key in text
+    assert said in text
+
+
+@pytest.mark.parametrize("key", ["eval_args", "benchmark_filename", "checkpoint_dir",
+                                 "user_inter_num_interval", "save_dataset"])  # fmt: skip
+def test_recbole_keys_with_a_successor_say_so(key):
+    assert f"{key}: not used here" in complaint("SASRec", "toy", overrides={key: "x"})
+
+
+def test_unknown_models_are_named_with_the_nearest():
+    assert "did you mean 'SASRec'" in complaint("SASRek", "toy")
+    assert "did you mean 'LLMEDT'" in complaint("LLMETD", "toy")
+    assert "DeepFM needs context features" in complaint("DeepFM", "toy")
+    assert "model: missing" in complaint(None, "toy")
+    assert "dataset: missing" in complaint("SASRec")
+    assert "dataset: found 2018, expected a name" in complaint(
+        "SASRec", overrides={"dataset": 2018}
+    )
+    assert "plain name" in complaint("SASRec", "../toy")
+
+
+@pytest.mark.parametrize("model", ["LLMEDT", "SASRec", "BPR"])
+def test_a_written_configuration_can_be_fed_back(tmp_path, model):
+    first = EDTConfig(model, "toy", overrides={"seed": 3, "output_dir": str(tmp_path)}).to_dict()
+    file = written(tmp_path / "config.yaml", **first)
+    again = EDTConfig(config_files=[file]).to_dict()
+    assert again == first
+    assert choose_run_dir(again, False) == choose_run_dir(first, False)
+    other = EDTConfig(config_files=[file], overrides={"seed": 4}).to_dict()
+    assert choose_run_dir(other, False) != choose_run_dir(first, False)
+    elsewhere = EDTConfig(config_files=[file], overrides={"data_path": str(tmp_path)}).to_dict()
+    assert choose_run_dir(elsewhere, False) == choose_run_dir(first, False)
+
+
+def test_later_layers_win(tmp_path):
+    """Package, recipe, the dataset's own file, the caller's files in order, the caller's keys."""
+
+    def seen(files=(), **overrides):
+        overrides["data_path"] = str(tmp_path)
+        return EDTConfig("LLMEDT", "toy", files, overrides)["learning_rate"]
+
+    recipe = EDTConfig("LLMEDT", "toy")["learning_rate"]
+    assert seen() == recipe
+    assert seen(recipe="paper") != recipe
+    written(tmp_path / "toy" / "toy.yaml", learning_rate=0.2)
+    assert seen() == seen(recipe="paper") == 0.2
+    files = [written(tmp_path / f"{n}.yaml", learning_rate=n / 10) for n in (3, 4)]
+    assert seen(files[:1]) == 0.3
+    assert seen(files) == 0.4
+    assert seen(files[::-1]) == 0.3
+    assert seen(files, learning_rate=0.5) == 0.5
+
+
+def test_a_file_may_name_model_dataset_and_recipe(tmp_path):
+    file = written(tmp_path / "own.yaml", model="LLMEDT", dataset="toy", recipe="paper")
+    config = EDTConfig(config_files=[file])
+    assert (config["model"], config["dataset"], config["item_projection"]) == (
+        "LLMEDT", "toy", "mlp",
+    )  # fmt: skip
+    assert EDTConfig("SASRec", "toy", overrides={})["model"] == "SASRec"
+
+
+def test_one_configuration_leaves_no_trace_in_the_next():
+    plain = EDTConfig("LLMEDT", "toy").to_dict()
+    EDTConfig("LLMEDT", "other", overrides={"epochs": 1, "recipe": "paper"})
+    EDTConfig("SASRec", "toy")
+    assert EDTConfig("LLMEDT", "toy").to_dict() == plain
+
+
+def test_the_programs_own_arguments_are_left_alone(monkeypatch):
+    argv = ["pytest", "--epochs=77", "--nonsense", "-x"]
+    monkeypatch.setattr(sys, "argv", argv)
+    assert EDTConfig("SASRec", "toy")["epochs"] != 77
+    complaint("SASRec", "toy", overrides={"epochs": -1})
+    assert sys.argv is argv
+
+
+def test_texts_are_never_evaluated():
+    config = EDTConfig("LLMEDT", "toy", overrides={"text_template": "__import__('os').getcwd()"})
+    assert config["text_template"] == "__import__('os').getcwd()"
+    assert parse_value("__import__('os').getcwd()") == "__import__('os').getcwd()"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-3", 0.001),
+        ("1E-3", 0.001),
+        ("2", 2),
+        ("-.5", -0.5),
+        ("0.5", 0.5),
+        ("True", True),
+        ("false", False),
+        ("None", None),
+        ("null", None),
+        ("", None),
+        ("[1, 2]", [1, 2]),
+        ("{a: 1}", {"a": 1}),
+        ("{title}", "{title}"),
+        ("NDCG@10", "NDCG@10"),
+        ("@10", "@10"),
+        ("a: b: c", "a: b: c"),
+        ("no", False),
+        ("'7'", "7"),
+    ],
+)
+def test_values_of_flags(text, value):
+    found = parse_value(text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("- a\n- b\n", "expected lines"), ("a: [1\n", "not valid YAML"), ("just text", "expected")],
+)
+def test_malformed_files_are_named(tmp_path, content, said):
+    path = tmp_path / "own.yaml"
+    path.write_text(content)
+    with pytest.raises(UserError) as caught:
+        load_yaml(path)
+    assert str(path) in str(caught.value)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="no such configuration file"):
+        load_yaml(tmp_path / "none.yaml")
