@@ -183,43 +183,47 @@ class EDTConfig(Config):
         super()._load_internal_config_dict(model, model_class, dataset)
         self.parameters["Dataset"][:] = known_dataset_keys  # a global list that RecBole extends
         root = properties_dir()
-        self._layer(root / "overall.yaml")
-        self._layer(root / "model" / f"{model}.yaml")
-        if "recipe" in self.internal_config_dict:
-            self._layer_recipe(root / "recipe")
+        layers = self.internal_config_dict
+        layers.update(_load_if_there(root / "overall.yaml"))
+        layers.update(_load_if_there(root / "model" / f"{model}.yaml"))
+        of_dataset = _load_if_there(root / "dataset" / f"{dataset}.yaml")
+        given = {**layers, **of_dataset, **self.external_config_dict}
+        own = Path(given["data_path"]) / dataset / f"{dataset}.yaml"
+        of_dataset |= _load_if_there(own)
+        if "recipe" in layers:
+            name = {**layers, **of_dataset, **self.external_config_dict}["recipe"]
+            layers.update(_load_recipe(root / "recipe", name))
         known = {*self.internal_config_dict, *KEYS_WITHOUT_DEFAULT, *_read_by(model_class)}
         defaults = dict(self.internal_config_dict)
-        self._layer(root / "dataset" / f"{dataset}.yaml")
-        own = Path(self.external_or_internal("data_path")) / dataset / f"{dataset}.yaml"
-        self._layer(own)
-        given = {**self.internal_config_dict, **self.external_config_dict}
+        layers.update(of_dataset)
+        given = {**layers, **self.external_config_dict}
         for key, value in given.items():
             if key not in {"model", "dataset", "MODEL_TYPE", *_REPLACED}:
                 check_value(key, value, known, defaults)
         check_metrics(given["metrics"], given["topk"], given["valid_metric"])
         check_group_edges(given["group_edges"] or {})
         for key in _REPLACED:
-            if key in self.external_config_dict:
+            if key in of_dataset or key in self.external_config_dict:
                 raise UserError(f"{key}: not used here; its place is taken by {_REPLACED[key]}")
         if (
-            self.internal_config_dict["MODEL_TYPE"] == ModelType.SEQUENTIAL
+            layers["MODEL_TYPE"] == ModelType.SEQUENTIAL
             and given.get("loss_type") == "CE"
-            and "train_neg_sample_args" not in self.external_config_dict
+            and "train_neg_sample_args" not in {*of_dataset, *self.external_config_dict}
         ):
             # RecBole stops here and asks for exactly this: cross-entropy takes no negatives
-            self.internal_config_dict["train_neg_sample_args"] = None
+            layers["train_neg_sample_args"] = None
 
-    def _layer(self, path: Path) -> None:
-        if path.is_file():
-            self.internal_config_dict.update(load_yaml(path))
 
-    def _layer_recipe(self, folder: Path) -> None:
-        name = self.external_or_internal("recipe")
-        recipes = sorted(path.stem for path in folder.glob("*.yaml"))
-        if name not in recipes:
-            hint = nearest(str(name), recipes)
-            raise UserError(f"recipe: {name!r} is unknown; expected one of {recipes}{hint}")
-        self._layer(folder / f"{name}.yaml")
+def _load_if_there(path: Path) -> dict[str, Any]:
+    return load_yaml(path) if path.is_file() else {}
+
+
+def _load_recipe(folder: Path, name: Any) -> dict[str, Any]:
+    recipes = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in recipes:
+        hint = nearest(str(name), recipes)
+        raise UserError(f"recipe: {name!r} is unknown; expected one of {recipes}{hint}")
+    return load_yaml(folder / f"{name}.yaml")
 
 
 def _read_by(model_class: type) -> set[str]:

@@ -129,6 +129,23 @@ def test_later_layers_win(tmp_path):
     assert seen(files, learning_rate=0.5) == 0.5
 
 
+def test_the_datasets_own_file_may_choose_the_recipe(tmp_path):
+    written(tmp_path / "toy" / "toy.yaml", recipe="paper", n_heads=4)
+    config = EDTConfig("LLMEDT", "toy", overrides={"data_path": str(tmp_path)})
+    assert (config["recipe"], config["item_projection"], config["n_heads"]) == ("paper", "mlp", 4)
+    assert (
+        EDTConfig("LLMEDT", "toy", overrides={"data_path": str(tmp_path), "recipe": "full"})[
+            "item_projection"
+        ]
+        == EDTConfig("LLMEDT", "none")["item_projection"]
+    )
+
+
+def test_replaced_keys_are_refused_in_the_datasets_own_file(tmp_path):
+    written(tmp_path / "toy" / "toy.yaml", eval_args={"order": "RO"})
+    assert "eval_args" in complaint("SASRec", "toy", overrides={"data_path": str(tmp_path)})
+
+
 def test_a_file_may_name_model_dataset_and_recipe(tmp_path):
     file = written(tmp_path / "own.yaml", model="LLMEDT", dataset="toy", recipe="paper")
     config = EDTConfig(config_files=[file])
