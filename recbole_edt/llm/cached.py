@@ -129,9 +129,7 @@ class CachedClient:
         written = answer.generated_tokens if isinstance(answer, Reply) else sum(answer.counts)
         spent = (answer.prompt_tokens, written) if answer.failure is None else (0, 0)
         # Scored continuations are read, not written.
-        cost = (
-            self.prices.of(*spent) if isinstance(answer, Reply) else self.prices.of(sum(spent), 0)
-        )
+        paid = spent if isinstance(answer, Reply) else (sum(spent), 0)
         return Record(
             key,
             answer,
@@ -142,6 +140,6 @@ class CachedClient:
                 seconds=round(seconds, 6),
                 retries=answer.retries,
                 failures=int(answer.failure is not None),
-                cost=cost,
+                cost=self.prices.of(*paid),
             ),
         )

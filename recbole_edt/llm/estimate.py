@@ -9,7 +9,7 @@ import numpy as np
 from recbole_edt.llm.cached import CachedClient
 from recbole_edt.llm.client import Generation, Prompt
 
-_SAMPLE = 8
+_SAMPLE = 16
 
 
 @dataclass(frozen=True)
@@ -121,13 +121,8 @@ def _estimate(
         start = time.perf_counter()
         sampled = run(places)
         took = time.perf_counter() - start
-        more = (
-            min(most, round(sampled * calls / len(places)))
-            if written
-            else round(sampled * calls / len(places))
-        )
-        share = (int(sizes[places].sum()) + sampled) / max(1, read + more)
-        seconds = took / max(share, len(places) / calls / 4)
+        more = round(sampled * calls / len(places))
+        seconds = took * (read + more) / (int(sizes[places].sum()) + sampled)
         basis = f"counted tokens, a timed sample of {len(places)}"
     else:
         more, seconds = most, (most if written else read + most) / tokens_per_second

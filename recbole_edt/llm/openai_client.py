@@ -1,7 +1,7 @@
 """Any server that speaks OpenAI's protocol: vLLM, Ollama, llama.cpp, a cloud."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from recbole_edt.errors import UserError
 from recbole_edt.llm.client import Done, Generation, Prompt, Reply, Scores
 from recbole_edt.llm.prompts import plain_text
-from recbole_edt.llm.transport import LOOPBACK, Outcome, Rejected, Transport, Unsupported
+from recbole_edt.llm.transport import LOOPBACK, Outcome, RejectedError, Transport, UnsupportedError
 
 KEY_VARIABLES = ("RECBOLE_EDT_API_KEY", "OPENAI_API_KEY")
 _NO_SCORES = (
@@ -87,13 +87,13 @@ class OpenAIClient:
         self._length_field = "max_tokens"
         self._transport = Transport(base_url, key_for(base_url), timeout, retries, sleep)
         address = self._transport.address("")
-        self.identity = {
+        self.identity: Mapping[str, Any] = {
             "client": "openai",
             "url": address,
             "model": model,
             "revision": revision,
         }
-        self.source = {"llm": address, "model": model, "revision": revision}
+        self.source: Mapping[str, Any] = {"llm": address, "model": model, "revision": revision}
 
     def generate(
         self, prompts: Sequence[Prompt], settings: Generation, done: Done | None = None
@@ -163,7 +163,7 @@ class OpenAIClient:
             message = choice.get("message")
             text = message.get("content") if isinstance(message, dict) else None
             if not isinstance(text, str):
-                raise Rejected("missing_content")
+                raise RejectedError("missing_content")
             text = _valid(text)
             finish = "length" if choice.get("finish_reason") == "length" else "stop"
             read = _usage(body, "prompt_tokens", int(self.count_tokens([prompt])[0]))
@@ -188,12 +188,14 @@ class OpenAIClient:
         def parse(answer: Any) -> Scores:
             choices = answer.get("choices") if isinstance(answer, dict) else None
             if not isinstance(choices, list) or len(choices) != len(wanted):
-                raise Rejected("empty_choices")
+                raise RejectedError("empty_choices")
             places = [
-                c.get("index", i) if isinstance(c, dict) else i for i, c in enumerate(choices)
+                choice["index"]
+                for choice in choices
+                if isinstance(choice, dict) and isinstance(choice.get("index"), int)
             ]
-            if sorted(map(str, places)) != sorted(map(str, range(len(wanted)))):
-                raise Rejected("bad_choices")
+            if sorted(places) != list(range(len(wanted))):
+                raise RejectedError("bad_choices")
             sums, counts = [0.0] * len(continuations), [0] * len(continuations)
             for place, choice in zip(places, choices, strict=True):
                 index = wanted[place]
@@ -281,7 +283,7 @@ def _with_retries(answer: Any, outcome: Outcome) -> Any:
 def _first_choice(body: Any) -> dict[str, Any]:
     choices = body.get("choices") if isinstance(body, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise Rejected("empty_choices")
+        raise RejectedError("empty_choices")
     return choices[0]
 
 
@@ -289,17 +291,17 @@ def _tail(choice: Any, start: int, length: int) -> tuple[float, int]:
     """Return sum and number of the log-likelihoods of the tokens in [start, start + length)."""
     logprobs = choice.get("logprobs") if isinstance(choice, dict) else None
     if not isinstance(logprobs, dict):
-        raise Unsupported("cannot_score")
+        raise UnsupportedError("cannot_score")
     values, offsets = logprobs.get("token_logprobs"), logprobs.get("text_offset")
     if not isinstance(values, list) or not isinstance(offsets, list) or not values:
-        raise Unsupported("cannot_score")
+        raise UnsupportedError("cannot_score")
     pairs = list(zip(offsets, values, strict=False))
     if min((offset for offset, _ in pairs), default=0) >= start:
-        raise Unsupported("cannot_score")  # no echo: only new text was scored
+        raise UnsupportedError("cannot_score")  # no echo: only new text was scored
     tail = [value for offset, value in pairs if start <= offset < start + length]
     # A token across the border belongs to neither side.
     if start not in offsets or not all(isinstance(value, (int, float)) for value in tail):
-        raise Rejected("bad_logprobs")
+        raise RejectedError("bad_logprobs")
     return float(sum(tail)), len(tail)
 
 

@@ -19,7 +19,7 @@ NOT_A_TITLE = "not_a_title"
 REASONS = (EMPTY, INVALID, OUT_OF_RANGE, DUPLICATE, OVER_LIMIT, TOO_LONG, NOT_A_TITLE)
 """Reasons to turn a reply, or a part of it, away."""
 
-_LONGEST_REPLY = 20_000
+_LONGEST_REPLY, _LONGEST_LIST = 20_000, 300
 _NONE = re.compile(r"\W*none\b[\w\s]{0,40}\W*", re.IGNORECASE)
 _LIST = re.compile(
     r"\W*(?:(?:the\s+)?(?:answers?|numbers?|choices?|candidates?)\b)?(?:\s+(?:is|are))?[\s:*\[(#]*"
@@ -83,7 +83,7 @@ def parse_choices(reply: str, candidates: int, limit: int | None = None) -> Choi
 
     Lines that are a list of numbers count (``3, 7``, ``Answer: [3] and 7``), and lines that
     start with a number like a list item (``3. "some title"``); numbers inside other text never
-    do, since titles are full of them.
+    do, since titles are full of them. Of a line the first 300 characters are read.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ def parse_choices(reply: str, candidates: int, limit: int | None = None) -> Choi
     if _NONE.fullmatch(text[0]):
         return Choices(none=True)
     found: list[str] = []
-    for line in text:
+    for line in (whole[:_LONGEST_LIST] for whole in text):
         if match := _LIST.fullmatch(line):
             found += re.findall("[0-9]+", match["numbers"])
         elif match := _ITEM.match(line):

@@ -1,7 +1,7 @@
 """A causal language model in this process, through Hugging Face transformers."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -73,14 +73,18 @@ class TransformersClient:
         )
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
         vocabulary = backend.to_str() if backend else sorted(self._tokenizer.get_vocab().items())
-        self.identity = {
+        self.identity: Mapping[str, Any] = {
             "client": "transformers",
             "weights": weights.hash,
             "tokenizer": digest(vocabulary),
             "chat_template": digest(self._tokenizer.chat_template),
             "dtype": str(self._model.dtype).removeprefix("torch."),
         }
-        self.source = {"llm": name, "revision": weights.revision, "device": self.device.type}
+        self.source: Mapping[str, Any] = {
+            "llm": name,
+            "revision": weights.revision,
+            "device": self.device.type,
+        }
 
     def _load(self, path: Any, name: str) -> tuple[Any, Any]:
         # bfloat16 is slow on most CPUs, and halves the memory of a GPU at no visible loss.
@@ -89,9 +93,10 @@ class TransformersClient:
         try:
             with quiet():
                 tokenizer = AutoTokenizer.from_pretrained(path, **options)
-                model, report = AutoModelForCausalLM.from_pretrained(
+                loaded: Any = AutoModelForCausalLM.from_pretrained(
                     path, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
                 )
+            model, report = loaded
             missing = sorted(report["missing_keys"])
             if not missing:
                 return tokenizer, model.eval().requires_grad_(False).to(self.device)

@@ -21,11 +21,11 @@ _LARGEST_BODY = 64 << 20
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
-class Rejected(ValueError):
+class RejectedError(ValueError):
     """A parsed body that is not in the expected form; the text is the reason's name."""
 
 
-class Unsupported(Rejected):
+class UnsupportedError(RejectedError):
     """The server cannot do what is asked: trying again is no use."""
 
 
@@ -117,8 +117,8 @@ class Transport:
         """Send `body` and parse the answer, trying again where that may help.
 
         Tried again: no connection, a cut one, a timeout, status 408, 409, 425, 429 and 5xx, and
-        a 200 whose body is not JSON or is refused by `parse` (by `Rejected`). The waits grow by
-        a factor of two from half a second to 30 seconds, with jitter; ``Retry-After`` is
+        a 200 whose body is not JSON or is refused by `parse` (by `RejectedError`). The waits
+        double from half a second to 30 seconds, with jitter; ``Retry-After`` is
         honoured up to ten minutes. Any other status fails at once.
         """
         data = json.dumps(body).encode()
@@ -166,11 +166,11 @@ class Transport:
             return failed("cut_connection", f"{type(error).__name__}: {error}"), wait
         try:
             return Outcome(parse(json.loads(body)), status=200, retries=attempt), None
-        except Unsupported as error:
+        except UnsupportedError as error:
             return failed(str(error), "HTTP 200", 200), None
-        except Rejected as error:
+        except RejectedError as error:
             return failed(str(error), f"HTTP 200 with {str(error).replace('_', ' ')}", 200), wait
-        except (ValueError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return failed("bad_json", "HTTP 200 with a body that is not JSON", 200), wait
 
     def _send(self, path: str, data: bytes) -> bytes:

@@ -8,6 +8,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -154,12 +155,13 @@ def _convert(gguf: Path, folder: Path) -> None:
     # The conversion's own bar ignores every switch of the library.
     with quiet(), contextlib.redirect_stderr(io.StringIO()):
         tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
-        quantised, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(gguf.parent),
             gguf_file=gguf.name,
             dtype=torch.float16,
             output_loading_info=True,
         )
+        quantised, report = loaded
         missing = sorted(report["missing_keys"])
         if missing:
             raise ValueError(f"the weights lack {len(missing)} tensors, the first is {missing[0]}")
