@@ -147,6 +147,12 @@ class EDTConfig(Config):
             raise UserError(f"configuration: {error}") from None
         finally:
             sys.argv = argv
+        if "MODEL_INPUT_TYPE" not in self.final_config_dict:
+            found, known = self.final_config_dict["loss_type"], ("CE", "BPR")
+            raise UserError(
+                f"loss_type: found {found!r}, expected one of {list(known)}"
+                f"{nearest(str(found), known)}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the complete configuration as plain values, ready to be fed back as a file."""

@@ -84,17 +84,35 @@ def run(config: EDTConfig, resume: bool = False) -> dict[str, Any]:
     dataset = CrossDomainDataset(config)
     train_data, valid, test = prepare_data(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
-    model = get_model(config["model"])(config, train_data._dataset).to(config["device"])
+    if config["sampled_candidates"]:  # a draw that cannot be made is no news for after training
+        for targets in (valid, test):
+            targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
+    model = build_model(config, train_data._dataset)
+    trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     run_dir.mkdir(parents=True, exist_ok=True)
     with logging_to(run_dir / "train.log"):
         write_text(run_dir / "config.yaml", yaml.safe_dump(settings))
-        trainer = get_trainer(config["MODEL_TYPE"], config["model"])(config, model)
+        trainer = trainer_class(config, model)
         if found and not trainer.resume():
             _log.info("nothing to resume yet: starting from the beginning")
         trainer.fit(train_data, valid, show_progress=config["show_progress"])
         metrics = collect_metrics(config, trainer, dataset, valid, test)
         write_json(metrics_path, metrics)
     return {**metrics, "run_dir": str(run_dir)}
+
+
+def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
+    """Return the model on its device; what a stock model refuses is a user error."""
+    model_class = get_model(config["model"])
+    try:
+        return model_class(config, dataset).to(config["device"])
+    except (KeyError, ValueError, NotImplementedError) as error:
+        if not model_class.__module__.startswith("recbole.model"):
+            raise
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"model: {config['model']} refuses its settings or {config['dataset']}: {reason}"
+        ) from error
 
 
 def choose_run_dir(settings: Mapping[str, Any], resume: bool) -> tuple[Path, bool]:

@@ -23,6 +23,7 @@ _ABOVE_ZERO = frozenset((
     "sampled_candidates", "encoder_batch_size", "encoder_max_length", "eval_step",
 ))  # fmt: skip
 _FROM_ZERO = frozenset(("epochs", "min_epochs", "stopping_step", "weight_decay", "lr_patience"))
+_CLIP = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # of torch's clip_grad_norm_
 _PROBABILITY = re.compile(r"(^|_)dropout(_prob|_ratio)?$")
 _PHASE = re.compile(r"^(shared|domain)_(?!dropout)")
 _ACCEPTED: dict[type, tuple[tuple[type, ...], str]] = {
@@ -60,6 +61,14 @@ def check_value(key: str, value: Any, known: Collection[str], defaults: Mapping[
     base = _PHASE.sub("", key)  # shared_epochs is checked like epochs
     if value is None or isinstance(value, list):
         return
+    if base == "clip_grad_norm":
+        _check_type(key, value, (dict,), "a mapping such as {max_norm: 1.0}")
+        unknown = [name for name in value if name not in _CLIP]
+        if unknown:
+            hint = nearest(str(unknown[0]), _CLIP)
+            raise UserError(f"{key}: {unknown[0]!r}; expected some of {list(_CLIP)}{hint}")
+        if "max_norm" not in value:
+            raise UserError(f"{key}: found {value!r}, expected 'max_norm' among its entries")
     if base in _ONE_OF and value not in _ONE_OF[base]:
         hint = nearest(str(value), _ONE_OF[base])
         raise UserError(f"{key}: found {value!r}, expected one of {list(_ONE_OF[base])}{hint}")

@@ -18,10 +18,12 @@ prepare_recbole()
 
 from recbole.data.dataset import Dataset, SequentialDataset  # noqa: E402
 from recbole.data.interaction import Interaction  # noqa: E402
-from recbole.utils import FeatureSource, ModelType  # noqa: E402
+from recbole.utils import FeatureSource, FeatureType, ModelType  # noqa: E402
 
 if TYPE_CHECKING:
     from recbole_edt.config import EDTConfig
+
+_TYPES = [kind.value for kind in FeatureType]
 
 
 class CrossDomainDataset(SequentialDataset):
@@ -52,7 +54,6 @@ class CrossDomainDataset(SequentialDataset):
     inter_feat: Any
 
     def __init__(self, config: "EDTConfig"):
-        self.split = load_or_make_split(config.dataset_dir, config["dataset"], config["split"])
         self.is_sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
         try:
             super().__init__(config)
@@ -60,6 +61,7 @@ class CrossDomainDataset(SequentialDataset):
             path = config.dataset_dir / config["dataset"]
             raise UserError(f"{path}.inter or .item cannot be read ({error})") from None
         self.domains, self.item_domain = self._read_domains()
+        self.split = load_or_make_split(config.dataset_dir, config["dataset"], config["split"])
 
     def _load_data(self, token: str, dataset_path: str) -> None:
         domain = self.config["DOMAIN_FIELD"]
@@ -272,13 +274,17 @@ class CrossDomainDataset(SequentialDataset):
 def _check_header(path: Path, needed: Sequence[str]) -> None:
     try:
         with open(path, encoding="utf-8") as handle:
-            found = [
-                field.partition(":")[0] for field in handle.readline().rstrip("\n").split("\t")
-            ]
+            lines = [handle.readline().rstrip("\n").split("\t") for _ in range(2)]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; make it with 'recbole-edt prepare'") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not valid UTF-8 ({error})") from None
+    for field in lines[0]:
+        if field.partition(":")[2] not in _TYPES:
+            raise UserError(f"{path}: column {field!r}: expected NAME:TYPE, TYPE one of {_TYPES}")
+    found = [field.partition(":")[0] for field in lines[0]]
     for name in needed:
         if name not in found:
             raise UserError(f"{path}: no column {name!r} among {found}{nearest(name, found)}")
+    if len(lines[1]) > len(found):  # pandas would take the first column for row names
+        raise UserError(f"{path}: line 2 has {len(lines[1])} fields, expected {len(found)}")

@@ -124,7 +124,8 @@ def test_bad_rows_are_named_in_one_line(tmp_path, load, rows, items, said):
     [
         ("inter", "timestamp:float", "time:float", "timestamp"),
         ("inter", "item_id:token", "item:token", "item_id"),
-        ("inter", "user_id:token", "user_id", "user_id"),
+        ("inter", "user_id:token", "user_id", "column 'user_id': expected NAME:TYPE"),
+        ("item", "domain:token", "domain:tokne", "column 'domain:tokne'"),
         ("item", "domain:token", "domian:token", "(did you mean 'domian'?)"),
         ("item", "item_id:token", "item:token", "item_id"),
     ],
