@@ -48,6 +48,9 @@ def get_model(name: str) -> type:
         return own[name]
     stock = recbole_models()
     if name in stock:
+        datasets = importlib.import_module("recbole.data.dataset")
+        if hasattr(datasets, f"{name}Dataset"):
+            raise UserError(f"model: {name} needs a {name}Dataset of RecBole's, not provided here")
         return getattr(importlib.import_module(stock[name]), name)
     if name in recbole_models(_OTHER_FAMILIES):
         raise UserError(

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from recbole_edt.config import EDTConfig
+from recbole_edt.data.batching import TrimmedLoader
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import WindowLoader
 from recbole_edt.errors import UserError, nearest
@@ -160,6 +161,8 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
         loader = get_dataloader(config, "train")(
             config, parts[0], sampler, shuffle=config["shuffle"]
         )
+        if config["trim_batches"] and dataset.is_sequential:
+            loader = TrimmedLoader(loader)
     return loader, Targets(parts[1], "valid"), Targets(parts[2], "test")
 
 

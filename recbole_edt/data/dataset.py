@@ -205,12 +205,14 @@ class CrossDomainDataset(SequentialDataset):
         Returns
         -------
         Interaction
-            Every ``*_list`` field, shape [B, MAX_ITEM_LIST_LENGTH], and the item list length.
+            Every ``*_list`` field, shape [B, MAX_ITEM_LIST_LENGTH] (with ``trim_batches``, up to
+            the longest history), and the item list length.
         """
         rows = np.atleast_1d(rows)
         starts = self.user_starts[self.flat[self.uid_field][rows].numpy()]
         lengths = np.minimum(rows - starts, self.max_item_list_len)
-        steps = np.arange(self.max_item_list_len)
+        trimmed = self.config["trim_batches"]
+        steps = np.arange(lengths.max() if trimmed else self.max_item_list_len)
         inside = torch.from_numpy(steps < lengths[:, None])
         position = torch.from_numpy(np.minimum((rows - lengths)[:, None] + steps, rows[:, None]))
         gathered = {self.item_list_length_field: torch.from_numpy(lengths)}

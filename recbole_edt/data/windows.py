@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from recbole_edt.compat import prepare_recbole
+from recbole_edt.data.batching import batches_of_like_length
 from recbole_edt.data.dataset import CrossDomainDataset
 
 prepare_recbole()
@@ -13,9 +14,6 @@ prepare_recbole()
 from recbole.data.interaction import Interaction  # noqa: E402
 
 ITEMS, LABELS = "window_items", "window_labels"
-# Windows of one chunk are sorted by length before they are cut into batches, so that a batch
-# pads little, while chunks of many batches keep the order random.
-_BATCHES_PER_CHUNK = 16
 
 
 class WindowLoader:
@@ -57,13 +55,8 @@ class WindowLoader:
 
     def __iter__(self) -> Iterator[Interaction]:
         """Yield batches of inputs and labels, int64 [B, longest window in the batch]."""
-        order = torch.randperm(len(self.starts), generator=self.generator).numpy()
-        chunk = self.batch_size * _BATCHES_PER_CHUNK
-        chunk_of = np.arange(len(order)) // chunk
-        order = order[np.lexsort((self.lengths[order], chunk_of))]
-        batches = torch.randperm(len(self), generator=self.generator).tolist()
-        for batch in batches:
-            yield self._gather(order[batch * self.batch_size : (batch + 1) * self.batch_size])
+        for batch in batches_of_like_length(self.lengths, self.batch_size, self.generator):
+            yield self._gather(batch)
 
     def _gather(self, windows: np.ndarray) -> Interaction:
         lengths = self.lengths[windows]
