@@ -130,7 +130,6 @@ def _group_values(targets: Targets) -> dict[str, tuple[np.ndarray, list[float]]]
         "target_popularity": targets.part.item_counts()[targets.items],
     }
     edges = targets.part.config["group_edges"] or {}
-    check_group_edges(edges)
     return {key: (values[key], edges[key]) for key in _GROUPS if key in edges}
 
 
