@@ -2,6 +2,9 @@
 
 import json
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from synthetic import hash_tree
@@ -312,3 +315,20 @@ def test_the_written_configuration_repeats_the_run(dataset, run, run_cli, tmp_pa
     again = metrics_of(run_cli("run", f"--config_files={config}"))
     assert without_cost(again) == without_cost(first)
     assert len(list((tmp_path / "output").rglob("seed2026-*-2"))) == 1  # the same run id
+
+
+@pytest.mark.parametrize("entry", [("-m", "recbole_edt", "run"), ("run_recbole_edt.py",)])
+def test_a_process_of_its_own_says_one_line_too(entry):
+    """No warning of a library stands beside it, and both entries are the same."""
+    root = Path(__file__).parent.parent
+    command = [sys.executable, *entry, "--model=SASRek", "--dataset=toy"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "recbole-edt: model: 'SASRek' is unknown (did you mean 'SASRec'?)\n"
+
+
+def test_a_time_split_runs_to_the_end(make_dataset, give_vectors, run):
+    give_vectors(make_dataset(users=120, domains=4), split="time")
+    metrics = metrics_of(run("--model=LLMEDT", "--split=time", *QUICK))
+    assert metrics["protocol"]["split"] == "time"
+    assert_report(metrics["test"], ["d0", "d1", "d2", "d3"])
