@@ -1,5 +1,6 @@
 """The command line as a user meets it: exit status, one line per mistake, what is left behind."""
 
+import csv
 import json
 import math
 import subprocess
@@ -332,3 +333,16 @@ def test_a_time_split_runs_to_the_end(make_dataset, give_vectors, run):
     metrics = metrics_of(run("--model=LLMEDT", "--split=time", *QUICK))
     assert metrics["protocol"]["split"] == "time"
     assert_report(metrics["test"], ["d0", "d1", "d2", "d3"])
+
+
+def test_domain_names_may_hold_commas_and_slashes(dataset, run, tmp_path):
+    path = dataset / "toy.item"
+    path.write_text(path.read_text().replace("\td0\t", "\tFood, Tea/Coffee\t"))
+    metrics = metrics_of(run("--model=SASRec", *STOCK))
+    assert list(metrics["test"]["domains"]) == ["Food, Tea/Coffee", "d1", "d2"]
+    (curves,) = (tmp_path / "output").rglob("curves.csv")
+    with open(curves, newline="", encoding="utf-8") as handle:
+        (row,) = csv.DictReader(handle)
+    assert None not in row
+    found = float(row["ndcg@10/Food, Tea/Coffee"])
+    assert found == metrics["valid"]["domains"]["Food, Tea/Coffee"]["ndcg@10"]

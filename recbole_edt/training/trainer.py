@@ -1,5 +1,6 @@
 """Training in phases, with the same evaluation, checkpoints and logs for every model."""
 
+import csv
 import math
 import time
 from collections.abc import Callable
@@ -303,10 +304,13 @@ class PhasedTrainer(Trainer):
 
     def _write_curves(self) -> None:
         columns = list(self.curves[-1]) if self.curves else []
-        lines = [",".join(columns)]
-        lines += [",".join(str(row[column]) for column in columns) for row in self.curves]
-        with replacing(self.run_dir / "curves.csv") as temporary:
-            temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with (
+            replacing(self.run_dir / "curves.csv") as temporary,
+            open(temporary, "w", encoding="utf-8", newline="") as handle,
+        ):
+            writer = csv.DictWriter(handle, columns, lineterminator="\n")  # quotes domain names
+            writer.writeheader()
+            writer.writerows(self.curves)
 
 
 def get_trainer(model_type: Any, name: str) -> type[PhasedTrainer]:
