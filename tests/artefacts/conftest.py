@@ -3,9 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from recbole_edt.paths import properties_dir
 from recbole_edt.prepare.split import Split
 
 WORDS = [f"w{number}" for number in range(60)]
@@ -40,13 +42,11 @@ def tiny_model(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def config(tiny_model) -> dict:
-    return {
+    defaults = yaml.safe_load((properties_dir() / "overall.yaml").read_text(encoding="utf-8"))
+    return defaults | {
         "encoder": str(tiny_model),
-        "encoder_revision": None,
-        "text_template": "{title}",
         "encoder_batch_size": 4,
         "encoder_max_length": 12,
-        "DOMAIN_FIELD": "domain",
         "show_progress": False,
     }
 

