@@ -1,39 +1,66 @@
 """The sequence encoder that both phases share."""
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
+
+from recbole_edt.errors import UserError
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid,
 }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class BackboneSettings:
+    """Sizes of the encoder; each attribute is the configuration key of that name."""
+
+    hidden_size: int
+    n_layers: int
+    n_heads: int
+    inner_size: int
+    hidden_dropout_prob: float
+    attn_dropout_prob: float
+    hidden_act: str
+    layer_norm_eps: float
+    initializer_range: float
+
+    @classmethod
+    def from_config(cls, config: Any) -> "BackboneSettings":
+        """Read the settings from a configuration.
+
+        Raises
+        ------
+        UserError
+            When the heads do not divide the width.
+        """
+        settings = cls(**{field.name: config[field.name] for field in fields(cls)})
+        if settings.hidden_size % settings.n_heads:
+            raise UserError(
+                f"n_heads: {settings.n_heads} does not divide hidden_size {settings.hidden_size}"
+            )
+        return settings
+
+
 class Layer(nn.Module):
     """One pre-norm transformer layer with causal self-attention."""
 
-    def __init__(
-        self,
-        hidden_size: int,
-        n_heads: int,
-        inner_size: int,
-        dropout: float,
-        attn_dropout: float,
-        activation: str,
-        eps: float,
-    ):
+    def __init__(self, settings: BackboneSettings):
         super().__init__()
-        self.n_heads, self.attn_dropout = n_heads, attn_dropout
-        self.activation = _ACTIVATIONS[activation]
-        self.norm_attention = nn.LayerNorm(hidden_size, eps=eps)
-        self.norm_inner = nn.LayerNorm(hidden_size, eps=eps)
-        self.query_key_value = nn.Linear(hidden_size, 3 * hidden_size)
-        self.out = nn.Linear(hidden_size, hidden_size)
-        self.up = nn.Linear(hidden_size, inner_size)
-        self.down = nn.Linear(inner_size, hidden_size)
-        self.dropout = nn.Dropout(dropout)
+        width = settings.hidden_size
+        self.n_heads, self.attn_dropout = settings.n_heads, settings.attn_dropout_prob
+        self.activation = _ACTIVATIONS[settings.hidden_act]
+        self.norm_attention = nn.LayerNorm(width, eps=settings.layer_norm_eps)
+        self.norm_inner = nn.LayerNorm(width, eps=settings.layer_norm_eps)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.up = nn.Linear(width, settings.inner_size)
+        self.down = nn.Linear(settings.inner_size, width)
+        self.dropout = nn.Dropout(settings.hidden_dropout_prob)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, L, d] to [B, L, d]; position t reads positions up to t only."""
@@ -57,38 +84,18 @@ class Backbone(nn.Module):
 
     Parameters
     ----------
-    hidden_size, n_layers, n_heads, inner_size : int
-        Usual sizes; `n_heads` divides `hidden_size`.
-    dropout, attn_dropout : float
-        Dropout of the input and the layers, and of the attention weights.
-    activation : str
-        Activation of the feed-forward layers.
-    eps, std : float
-        Epsilon of the layer norms; standard deviation of the initial weights.
+    settings : BackboneSettings
+        Sizes, dropout and initialisation.
     """
 
-    def __init__(
-        self,
-        hidden_size: int,
-        n_layers: int,
-        n_heads: int,
-        inner_size: int,
-        dropout: float,
-        attn_dropout: float,
-        activation: str,
-        eps: float,
-        std: float,
-    ):
+    def __init__(self, settings: BackboneSettings):
         super().__init__()
-        self.layers = nn.ModuleList(
-            Layer(hidden_size, n_heads, inner_size, dropout, attn_dropout, activation, eps)
-            for _ in range(n_layers)
-        )
-        self.norm = nn.LayerNorm(hidden_size, eps=eps)
-        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(Layer(settings) for _ in range(settings.n_layers))
+        self.norm = nn.LayerNorm(settings.hidden_size, eps=settings.layer_norm_eps)
+        self.dropout = nn.Dropout(settings.hidden_dropout_prob)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=std)
+                nn.init.normal_(module.weight, std=settings.initializer_range)
                 nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.model import losses
-from recbole_edt.model.backbone import Backbone
+from recbole_edt.model.backbone import Backbone, BackboneSettings
 from recbole_edt.model.domain_thread import DomainThread
 from recbole_edt.model.items import ItemEncoder
 
@@ -55,8 +55,6 @@ class LLMEDT(SequentialRecommender):
     def __init__(self, config: Any, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width, self.max_length = config["hidden_size"], config["MAX_ITEM_LIST_LENGTH"]
-        if width % config["n_heads"]:
-            raise UserError(f"n_heads: {config['n_heads']} does not divide hidden_size {width}")
         self.loss_type, self.loss_scope = config["loss_type"], config["loss_scope"]
         if self.loss_type not in _LOSSES:
             hint = nearest(str(self.loss_type), _LOSSES)
@@ -73,17 +71,7 @@ class LLMEDT(SequentialRecommender):
             config["item_id_embedding"],
             config["item_bias"],
         )
-        self.backbone = Backbone(
-            width,
-            config["n_layers"],
-            config["n_heads"],
-            config["inner_size"],
-            config["hidden_dropout_prob"],
-            config["attn_dropout_prob"],
-            config["hidden_act"],
-            config["layer_norm_eps"],
-            config["initializer_range"],
-        )
+        self.backbone = Backbone(BackboneSettings.from_config(config))
         self.positions = nn.Parameter(torch.empty(self.max_length, width))
         nn.init.normal_(self.positions, std=config["initializer_range"])
         self.threads = nn.ModuleList(
