@@ -15,8 +15,10 @@ from recbole_edt.errors import UserError, nearest
 USAGE = """usage: recbole-edt COMMAND ...
 
   prepare READER --dataset=NAME ...           raw data -> the files of a dataset
-  artefacts --dataset=NAME [--only NAMES] [--dry-run] [--key=value ...]
-                                              item texts -> item vectors
+  artefacts --dataset=NAME [--only embeddings,augment,profiles] [--dry-run] [--shard=I/N]
+            [--key=value ...]                 item vectors, augmented interactions, profiles
+  artefacts --dataset=NAME --probe [--probe-users=N] [--key=value ...]
+                                              what the augmenter is worth, on hidden interactions
   run --model=M --dataset=D [--config_files="a.yaml b.yaml"] [--resume] [--key=value ...]
                                               train and evaluate one model
   doctor                                      versions, hardware, what is usable
@@ -123,17 +125,29 @@ def _prepare(argv: list[str]) -> None:
 
 
 def _artefacts(argv: list[str]) -> None:
-    keys, flags = parse_keys(argv, switches=("dry-run",), with_value=("only",))
-    from recbole_edt.artefacts.command import run_artefacts
+    switches, with_value = ("dry-run", "probe"), ("only", "probe-users", "shard")
+    keys, flags = parse_keys(argv, switches, with_value)
+    from recbole_edt.artefacts.command import PROBED_USERS, parse_shard, run_artefacts
+    from recbole_edt.llm.sharding import shard_from_environment
     from recbole_edt.prepare.split import load_or_make_split
     from recbole_edt.quick_start import find_dataset
 
+    users = flags.get("probe-users", str(PROBED_USERS))
+    if not users.isdecimal() or not int(users):
+        raise UserError(f"--probe-users: found {users!r}, expected a whole number above 0")
+    if "probe-users" in flags and not flags["probe"]:
+        raise UserError("--probe-users: of use with --probe only")
+    for flag in ("only", "dry-run", "shard"):
+        if flags["probe"] and flags.get(flag):
+            raise UserError(f"--probe: measures and makes nothing; found --{flag} beside it")
+    shard = parse_shard(flags["shard"]) if "shard" in flags else shard_from_environment()
     config = _config(keys, model="LLMEDT")
     find_dataset(config)
     split = load_or_make_split(config.dataset_dir, config["dataset"], config["split"])
     only = [name for name in str(flags.get("only", "")).split(",") if name]
-    name = config["dataset"]
-    print(run_artefacts(config, config.dataset_dir, name, split, only, flags["dry-run"]))
+    probe = int(users) if flags["probe"] else None
+    name, dry_run = config["dataset"], flags["dry-run"]
+    print(run_artefacts(config, config.dataset_dir, name, split, only, dry_run, probe, shard))
 
 
 def _run(argv: list[str]) -> None:

@@ -20,11 +20,16 @@ from recbole_edt.artefacts.embeddings import (
     plan_encoding,
 )
 from recbole_edt.artefacts.encoder import Encoder, locate
-from recbole_edt.artefacts.store import EMBEDDINGS, ArtefactSettings
+from recbole_edt.artefacts.profiles import make_profiles
+from recbole_edt.artefacts.store import AUGMENT, EMBEDDINGS, PROFILES, ArtefactSettings
 from recbole_edt.artefacts.task import Task
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest
+from recbole_edt.llm.sharding import Shard
 from recbole_edt.prepare.split import Split
+
+PROBED_USERS = 200
+"""Users that a probe draws unless it is told another number."""
 
 
 def run_artefacts(
@@ -34,19 +39,21 @@ def run_artefacts(
     split: Split,
     only: Sequence[str],
     dry_run: bool,
+    probe: int | None = None,
+    shard: Shard | None = None,
 ) -> str:
     """Make the wanted parts of the set that the configuration asks for.
 
-    What is complete is left alone, what was interrupted goes on, and item vectors that differ
-    from those of another set in nothing but the split are shared with it.
+    What is complete is left alone, what was interrupted goes on, and a part that another set
+    has already, made from the same things, is shared with it.
 
     Parameters
     ----------
     config : mapping
-        The configuration; the keys of `ArtefactSettings`, ``DOMAIN_FIELD`` and
-        ``show_progress`` are read.
+        The configuration; the keys of `ArtefactSettings`, those of the parts and of the
+        language model, and ``show_progress`` are read.
     dataset_dir : pathlib.Path
-        The folder that holds ``NAME.item``.
+        The folder that holds ``NAME.inter`` and ``NAME.item``.
     name : str
         The dataset's name.
     split : Split
@@ -55,6 +62,10 @@ def run_artefacts(
         The parts to make; all when empty.
     dry_run : bool
         Write nothing and report what there is to do and how long it would take here.
+    probe : int, optional
+        Make nothing; measure the augmenter on hidden interactions of so many users.
+    shard : Shard, optional
+        The share of the questions to a language model that this process asks; all by default.
 
     Returns
     -------
@@ -64,7 +75,7 @@ def run_artefacts(
     Raises
     ------
     UserError
-        Bad input, an encoder that cannot be loaded, or a damaged set.
+        Bad input, a model that cannot be used, a damaged set, or a disk that is full.
     """
     for part in only:
         if part not in _PARTS:
@@ -75,9 +86,46 @@ def run_artefacts(
     catalogue = read_catalogue(dataset_dir, name, settings.text_template)
     identity = settings.identity(catalogue, split)
     folder = store.set_folder(dataset_dir, identity)
-    task = Task(config, dataset_dir, name, settings, catalogue, split, identity, folder)
-    reports = [make(task, dry_run) for part, make in _PARTS.items() if not only or part in only]
-    return "\n".join(reports)
+    shard = shard or Shard()
+    task = Task(config, dataset_dir, name, settings, catalogue, split, identity, folder, shard)
+    try:
+        if probe is not None:
+            from recbole_edt.artefacts.probe import run_probe
+
+            return run_probe(task, probe)
+        wanted = [part for part in _PARTS if not only or part in only]
+        return "\n".join(_PARTS[part](task, dry_run) for part in wanted)
+    except OSError as error:
+        where = error.filename or folder
+        raise UserError(
+            f"{where}: cannot be read or written ({error.strerror or error}); "
+            "what was done so far is kept"
+        ) from error
+
+
+def parse_shard(text: str) -> Shard:
+    """Read ``I/N``: part I, counted from 0, of N.
+
+    Raises
+    ------
+    UserError
+        When it is not of that form, or I is not below N.
+    """
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal()):
+        raise UserError(f"shard: {text!r}, expected I/N, such as 0/4 for the first of four parts")
+    return Shard(int(index), int(count))
+
+
+def _make_augmented(task: Task, dry_run: bool) -> str:
+    from recbole_edt.artefacts.augment import make_augmented
+
+    if dry_run and not task.has_item_vectors():
+        return (
+            f"{AUGMENT}: cannot be counted before the item vectors are there; "
+            f"make them with '--only {EMBEDDINGS}' and repeat the dry run"
+        )
+    return make_augmented(task, dry_run)
 
 
 def _make_embeddings(task: Task, dry_run: bool) -> str:
@@ -92,6 +140,11 @@ def _make_embeddings(task: Task, dry_run: bool) -> str:
         made = lender.manifest[EMBEDDINGS] | {"shared_with": lender.hash}
         shared = store.record_part(task.folder, task.name, task.identity, EMBEDDINGS, made)
         return f"{EMBEDDINGS}: shared with the set {lender.hash}\n{_describe(shared)}"
+    if task.shard.count > 1 and not dry_run:
+        raise UserError(
+            "shard: item vectors are not made in parts; "
+            f"make them first, with '--only {EMBEDDINGS}'"
+        )
     settings = task.settings
     location = locate(settings.encoder, settings.encoder_revision)
     encoder = Encoder(location, settings.encoder_max_length)
@@ -180,5 +233,5 @@ def _lines(counts: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-_PARTS = {EMBEDDINGS: _make_embeddings}
+_PARTS = {EMBEDDINGS: _make_embeddings, AUGMENT: _make_augmented, PROFILES: make_profiles}
 """What can be made, in the order in which it is."""

@@ -77,7 +77,7 @@ def plan_encoding(texts: Sequence[str], encoder: Encoder, batch_size: int) -> Pl
 
 
 def encode_items(
-    plan: Plan, encoder: Encoder, work: Path, show_progress: bool
+    plan: Plan, encoder: Encoder, work: Path, show_progress: bool, what: str = "item vectors"
 ) -> tuple[np.ndarray, float]:
     """Encode all texts of a plan, going on where an interrupted call with the same plan stopped.
 
@@ -94,6 +94,8 @@ def encode_items(
         Folder for the unfinished vectors; the caller removes it when the result is safe.
     show_progress : bool
         Whether to show a progress bar where standard error is a terminal.
+    what : str
+        Name of the bar.
 
     Returns
     -------
@@ -111,13 +113,13 @@ def encode_items(
     work.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(work / "lock").acquire(timeout=0):
-            return _encode(plan, encoder, work, show_progress)
+            return _encode(plan, encoder, work, show_progress, what)
     except filelock.Timeout:
         raise UserError(f"{work.parent}: another process is making this set") from None
 
 
 def _encode(
-    plan: Plan, encoder: Encoder, work: Path, show_progress: bool
+    plan: Plan, encoder: Encoder, work: Path, show_progress: bool, what: str
 ) -> tuple[np.ndarray, float]:
     vectors, seconds = work / _VECTORS, work / "seconds.f64"
     row_bytes = encoder.dim * _STORED.itemsize
@@ -137,7 +139,7 @@ def _encode(
         tqdm(
             total=len(plan.texts),
             initial=min(finished * plan.batch_size, len(plan.texts)),
-            desc="item vectors",
+            desc=what,
             unit="text",
             disable=None if show_progress else True,
         ) as bar,

@@ -130,14 +130,22 @@ class Task:
         UserError
             When they have not been made, or are damaged.
         """
-        found = store.find_set(self.dataset_dir, self.name, self.identity)
-        if found is None or not found.has(store.EMBEDDINGS):
+        found = self._set()
+        if found is None:
             raise UserError(
                 f"{self.dataset_dir / 'artefacts'}: no item vectors of encoder "
                 f"{self.settings.encoder!r}; make them with "
                 f"'recbole-edt artefacts --dataset={self.name} --only {store.EMBEDDINGS}'"
             )
         return found.item_vectors(self.catalogue.ids)
+
+    def has_item_vectors(self) -> bool:
+        """Whether the vectors have been made, for this set or for another that lends them."""
+        return self._set() is not None
+
+    def _set(self) -> store.ArtefactSet | None:
+        found = store.find_set(self.dataset_dir, self.name, self.identity)
+        return found if found is not None and found.has(store.EMBEDDINGS) else None
 
     def llm_settings(self) -> LLMSettings:
         """Return the settings of the language model."""

@@ -14,7 +14,7 @@ A line is one answered or failed question::
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -100,6 +100,7 @@ class ReplyStore:
     def __init__(self, folder: Path):
         self._folder = folder / "replies"
         self._answers: dict[str, Answer] = {}
+        self._spent: dict[str, Usage] = {}
         self._segment: IO[bytes] | None = None
         self.usage = Usage()
         self.torn_lines = 0
@@ -115,6 +116,13 @@ class ReplyStore:
     def get(self, key: str) -> Answer | None:
         """Return the answer to a question, None when it is not known."""
         return self._answers.get(key)
+
+    def spent_on(self, keys: Iterable[str]) -> Usage:
+        """Return what these questions took, each counted once, in all runs and processes."""
+        total = Usage()
+        for key in dict.fromkeys(keys):
+            total.add(self._spent.get(key, Usage()))
+        return total
 
     def add(self, records: Sequence[Record]) -> None:
         """Append a batch and sync it to the disk; a failure adds to the usage only.
@@ -171,6 +179,7 @@ class ReplyStore:
 
     def _take(self, record: Record) -> None:
         self.usage.add(record.usage)
+        self._spent.setdefault(record.key, Usage()).add(record.usage)
         if record.answer.failure is not None:
             return
         known = self._answers.get(record.key)
