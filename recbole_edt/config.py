@@ -20,7 +20,7 @@ from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.report import check_group_edges, check_metrics
 from recbole_edt.models import get_model
 from recbole_edt.paths import properties_dir
-from recbole_edt.schema import check_value
+from recbole_edt.schema import PHASE_PREFIX, check_value
 
 prepare_recbole()
 
@@ -197,8 +197,13 @@ class EDTConfig(Config):
         own = Path(given["data_path"]) / dataset / f"{dataset}.yaml"
         of_dataset |= _load_if_there(own)
         if "recipe" in layers:
-            name = {**layers, **of_dataset, **self.external_config_dict}["recipe"]
-            layers.update(_load_recipe(root / "recipe", name))
+            caller = {**of_dataset, **self.external_config_dict}
+            recipe = _load_recipe(root / "recipe", {**layers, **caller}["recipe"])
+            for key in recipe:  # --epochs=3 is meant for a phase that the recipe gives 200
+                general = PHASE_PREFIX.sub("", key)
+                if general != key and general in caller:
+                    recipe[key] = None
+            layers.update(recipe)
         known = {*self.internal_config_dict, *KEYS_WITHOUT_DEFAULT, *_read_by(model_class)}
         defaults = dict(self.internal_config_dict)
         layers.update(of_dataset)

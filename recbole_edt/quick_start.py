@@ -153,7 +153,7 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
     """Return the training loader of the model and the targets of validation and test."""
     parts = dataset.build()
     if getattr(config.model_class, "trains_on_windows", False):
-        loader = WindowLoader(
+        loader: Any = WindowLoader(
             parts[0], config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"], config["seed"]
         )
     else:

@@ -8,6 +8,7 @@ from recbole_edt.errors import UserError, nearest
 
 _ONE_OF = {
     "candidates": ("target_domain", "all"),
+    "augment_as": ("context", "targets"),
     "split": ("leave_one_out", "time"),
     "loss_scope": ("target_domain", "all"),
     "item_projection": ("pca", "mlp"),
@@ -25,7 +26,7 @@ _ABOVE_ZERO = frozenset((
 _FROM_ZERO = frozenset(("epochs", "min_epochs", "stopping_step", "weight_decay", "lr_patience"))
 _CLIP = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # of torch's clip_grad_norm_
 _PROBABILITY = re.compile(r"(^|_)dropout(_prob|_ratio)?$")
-_PHASE = re.compile(r"^(shared|domain)_(?!dropout)")
+PHASE_PREFIX = re.compile(r"^(shared|domain)_(?!dropout)")
 _ACCEPTED: dict[type, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False"),
     int: ((int,), "a whole number"),
@@ -58,7 +59,7 @@ def check_value(key: str, value: Any, known: Collection[str], defaults: Mapping[
     default = defaults.get(key)
     if key not in _EITHER_TEXT_OR_NUMBER and type(default) in _ACCEPTED:
         _check_type(key, value, *_ACCEPTED[type(default)])
-    base = _PHASE.sub("", key)  # shared_epochs is checked like epochs
+    base = PHASE_PREFIX.sub("", key)  # shared_epochs is checked like epochs
     if value is None or isinstance(value, list):
         return
     if base == "clip_grad_norm":

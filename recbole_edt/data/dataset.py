@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from recbole_edt import fields
+from recbole_edt.artefacts.augmented_file import ANCHOR
 from recbole_edt.artefacts.store import ArtefactSet, ArtefactSettings, find_artefacts
 from recbole_edt.compat import prepare_recbole
 from recbole_edt.errors import UserError, nearest
@@ -233,6 +234,67 @@ class CrossDomainDataset(SequentialDataset):
     def training_rows(self) -> np.ndarray:
         """Return the flat rows that are trained on, in order, shape [training rows]."""
         return np.flatnonzero(self.codes == TRAIN)
+
+    def training_sequences(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return all users' training sequences, augmented ones if ``augment`` is set.
+
+        Augmented interactions stand right after their anchor. They exist here only: held-out
+        rows, histories, counts and RecBole's own models never see them.
+
+        Returns
+        -------
+        tuple
+            User [n], item [n] and whether it is to be predicted, bool [n], users one by one.
+        """
+        rows = self.training_rows()
+        users = self.flat[self.uid_field][rows].numpy()
+        items = self.flat[self.iid_field][rows].numpy()
+        is_target = np.ones(len(rows), dtype=bool)
+        if not self.config["augment"]:
+            return users, items, is_target
+        more_users, more_items, after = self._augmented()
+        order = np.argsort(np.r_[rows, after + 0.5], kind="stable")
+        more_targets = np.full(len(after), self.config["augment_as"] == "targets")
+        return (
+            np.r_[users, more_users][order],
+            np.r_[items, more_items][order],
+            np.r_[is_target, more_targets][order],
+        )
+
+    def _augmented(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return user, item and the anchor's flat row of each augmented interaction, each [n]."""
+        found = self.artefacts()
+        tokens = self.field2id_token[self.iid_field]
+        domain_of = {tokens[i]: self.domains[self.item_domain[i]] for i in range(1, self.item_num)}
+        users_known, items_known = (
+            self.field2token_id[f] for f in (self.uid_field, self.iid_field)
+        )
+        frame = None if found is None else found.augmented(users_known, domain_of)
+        if frame is None:
+            raise UserError(
+                f"{self.dataset_path}/artefacts: no augmented interactions of these settings; "
+                f"make them with 'recbole-edt artefacts --dataset={self.dataset_name} "
+                "--only augment', or set augment: False"
+            )
+        users = frame[fields.USER].map(users_known).to_numpy(np.int64)
+        items = frame[fields.ITEM].map(items_known).to_numpy(np.int64)
+        anchors = frame[ANCHOR].map(items_known).to_numpy(np.int64)
+        rows = self.training_rows()
+        pair = self.flat[self.uid_field][rows].numpy() * self.item_num
+        pair += self.flat[self.iid_field][rows].numpy()
+        order = np.argsort(pair, kind="stable")
+        wanted = users * self.item_num + anchors
+        # the last of a user's interactions with the anchor
+        place = np.searchsorted(pair[order], wanted, side="right") - 1
+        after = rows[order[place.clip(min=0)]]
+        lost = np.flatnonzero((place < 0) | (pair[order[place.clip(min=0)]] != wanted))
+        if len(lost):
+            row = frame.iloc[lost[0]]
+            raise UserError(
+                f"augmented.inter: user {row[fields.USER]!r} has no training interaction with "
+                f"anchor {row[ANCHOR]!r}; the rows were made from other data"
+            )
+        return users, items, after
 
     def domain_counts(self) -> np.ndarray:
         """Count each user's training interactions per domain, shape [user_num, K]."""

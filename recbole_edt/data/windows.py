@@ -20,7 +20,8 @@ class WindowLoader:
     """Batches of user windows; every transition of the training part is a label exactly once.
 
     A sequence of more than T + 1 items is cut from its end into windows of T labels; a shorter
-    one is a single window. [ours] (the release trains on the last window only [code]).
+    one is a single window. [ours] (the release trains on the last window only [code]). Augmented
+    interactions that are context only are inputs and never labels.
 
     Parameters
     ----------
@@ -38,9 +39,9 @@ class WindowLoader:
         self._dataset = dataset
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
-        rows = dataset.training_rows()
-        self.items = dataset.flat[dataset.iid_field][rows]
-        users = dataset.flat[dataset.uid_field][rows].numpy()
+        users, items, is_target = dataset.training_sequences()
+        self.items = torch.from_numpy(items)
+        self.labels = torch.from_numpy(items * is_target)
         first = np.flatnonzero(np.r_[True, users[1:] != users[:-1]])
         labels = np.diff(np.r_[first, len(users)]) - 1  # every item but a user's first
         pieces = -(-labels // max_length)
@@ -65,5 +66,5 @@ class WindowLoader:
         index = np.where(inside, self.starts[windows][:, None] + steps, 0)
         mask, at = torch.from_numpy(inside), torch.from_numpy(index)
         return Interaction(
-            {ITEMS: self.items[at] * mask, LABELS: self.items[at + mask.long()] * mask}
+            {ITEMS: self.items[at] * mask, LABELS: self.labels[at + mask.long()] * mask}
         )

@@ -140,7 +140,7 @@ class LLMEDT(SequentialRecommender):
         total = vectors.new_zeros(())
         for state, pool in zip(states, pools, strict=True):
             total = total + self._pool_loss(state[pool.positions], pool, vectors, bias, row)
-        return total / labelled.sum()
+        return total / labelled.sum().clamp(min=1)
 
     def _pools(self, targets: Tensor) -> list["Pool"]:
         """Group the labels by the candidates they compete with, and draw negatives."""

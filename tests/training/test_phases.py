@@ -40,14 +40,22 @@ def test_only_the_parameters_under_the_prefix_are_remembered():
 
 
 def test_a_phase_uses_its_own_key_and_else_the_general_one():
-    keys = {"epochs": 7, "domain_epochs": 3, "learning_rate": 0.5, "recipe": "paper"}
+    keys = {"epochs": 7, "domain_epochs": 3, "recipe": "paper"}
     config = EDTConfig("LLMEDT", "none", overrides=keys)
     shared = PhaseSettings.from_config("shared", config)
     domain = PhaseSettings.from_config("domain", config)
-    assert (shared.learning_rate, domain.learning_rate) == (0.5, 0.0001)
+    assert (shared.learning_rate, domain.learning_rate) == (0.001, 0.0001)
     assert domain.epochs == 3
     assert domain.clip_grad_norm == {"max_norm": 0.1}
     assert domain.lr_scheduler == "plateau"
+
+
+def test_a_general_key_of_the_caller_goes_before_the_recipes_phase_key():
+    keys = {"epochs": 7, "learning_rate": 0.5, "domain_learning_rate": 0.25, "recipe": "paper"}
+    config = EDTConfig("LLMEDT", "none", overrides=keys)
+    phases = [PhaseSettings.from_config(name, config) for name in ("shared", "domain")]
+    assert [phase.epochs for phase in phases] == [7, 7]
+    assert [phase.learning_rate for phase in phases] == [0.5, 0.25]
 
 
 def test_epochs_given_by_the_user_limits_each_phase_without_its_own_key():
