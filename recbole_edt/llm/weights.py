@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from recbole_edt.artefacts.encoder import _quiet as quiet
@@ -125,18 +126,16 @@ def _converted(gguf: Path, sha: str) -> Path:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _convert(gguf, temporary)
-        _to_disk(temporary)
-        try:
-            temporary.rename(target)
-        except OSError:
-            # Another process was first; what it made is the same.
+        # Processes that start together would each hold the model twice, for nothing.
+        with FileLock(target.with_suffix(".lock")):
             if not (target / "config.json").is_file():
-                raise
+                _convert(gguf, temporary)
+                _to_disk(temporary)
+                temporary.rename(target)
     except ImportError as error:
         raise UserError(
             f"llm: {gguf}: reading GGUF needs the packages gguf and accelerate "
-            f"('pip install recbole-edt[llm]'): {one_line(error)}"
+            f"('pip install recbole-edt[gguf]'): {one_line(error)}"
         ) from error
     except Exception as error:
         raise UserError(
