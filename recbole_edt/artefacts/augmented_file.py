@@ -75,6 +75,7 @@ def read_augmented(
     if list(frame.columns) != _HEADER:
         raise UserError(f"{path}: line 1 is {list(frame.columns)}, expected {_HEADER}")
     frame.columns = pd.Index(COLUMNS)
+    frame = frame.fillna("")  # what a short line lacks at its end
     for column in COLUMNS:
         if _KINDS[column] == "float":
             numbers = pd.to_numeric(frame[column], errors="coerce").astype(np.float64)

@@ -33,24 +33,24 @@ def test_make_then_complete(folder, config, split, monkeypatch):
 
     monkeypatch.setattr("recbole_edt.artefacts.command.locate", None)  # must not be called
     before = json.dumps(found.manifest)
-    assert "complete already" in run_artefacts(config, folder, "toy", split, [], False)
+    assert "complete already" in run_artefacts(config, folder, "toy", split, ["embeddings"], False)
     found = find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
     assert json.dumps(found.manifest) == before
 
 
 def test_dry_run_writes_nothing(folder, config, split):
-    report = run_artefacts(config, folder, "toy", split, [], True)
+    report = run_artefacts(config, folder, "toy", split, ["embeddings"], True)
     assert "6 items, 4 distinct texts, 23 tokens" in report
     assert "0 of 1 batches are done" in report
     assert [path.name for path in folder.iterdir()] == ["toy.item"]
 
 
 def test_another_split_shares_the_vectors(folder, config, split, monkeypatch):
-    run_artefacts(config, folder, "toy", split, [], False)
+    run_artefacts(config, folder, "toy", split, ["embeddings"], False)
     monkeypatch.setattr("recbole_edt.artefacts.command.locate", None)
     other = Split("time", split.codes, "b" * 64)
-    assert "would share" in run_artefacts(config, folder, "toy", other, [], True)
-    assert "shared with" in run_artefacts(config, folder, "toy", other, [], False)
+    assert "would share" in run_artefacts(config, folder, "toy", other, ["embeddings"], True)
+    assert "shared with" in run_artefacts(config, folder, "toy", other, ["embeddings"], False)
     settings = ArtefactSettings.from_config(config)
     first, second = (find_artefacts(folder, "toy", settings, which) for which in (split, other))
     assert first.hash != second.hash
@@ -58,15 +58,15 @@ def test_another_split_shares_the_vectors(folder, config, split, monkeypatch):
 
 
 def test_damaged_set_is_not_called_complete(folder, config, split):
-    run_artefacts(config, folder, "toy", split, [], False)
+    run_artefacts(config, folder, "toy", split, ["embeddings"], False)
     found = find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
     (found.path / "item_vectors.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match="not a readable tensor file"):
-        run_artefacts(config, folder, "toy", split, [], False)
+        run_artefacts(config, folder, "toy", split, ["embeddings"], False)
 
 
 def test_unknown_part(folder, config, split):
-    message = r"only: 'embedings' is unknown; expected embeddings \(did you mean 'embeddings'\?\)"
+    message = r"'embedings' is unknown; expected embeddings, augment, profiles \(did you mean 'emb"
     with pytest.raises(UserError, match=message):
         run_artefacts(config, folder, "toy", split, ["embedings"], False)
 
@@ -74,5 +74,5 @@ def test_unknown_part(folder, config, split):
 def test_encoder_that_is_not_there_leaves_nothing_behind(folder, config, split):
     config["encoder"] = "pypi:no_such_encoder"
     with pytest.raises(UserError, match="not installed"):
-        run_artefacts(config, folder, "toy", split, [], False)
+        run_artefacts(config, folder, "toy", split, ["embeddings"], False)
     assert not (folder / "artefacts").exists()

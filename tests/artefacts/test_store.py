@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from recbole_edt.artefacts.catalogue import read_catalogue
 from recbole_edt.artefacts.command import run_artefacts
-from recbole_edt.artefacts.store import ArtefactSettings, embedded_dir, find_artefacts
+from recbole_edt.artefacts.store import (
+    ArtefactSettings,
+    embedded_dir,
+    find_artefacts,
+    require_set,
+)
 from recbole_edt.errors import UserError
 from recbole_edt.prepare.split import Split
 
@@ -19,7 +25,7 @@ def folder(write_items):
 
 @pytest.fixture
 def made(folder, config, split):
-    run_artefacts(config, folder, "toy", split, [], False)
+    run_artefacts(config, folder, "toy", split, ["embeddings"], False)
     return find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
 
 
@@ -51,6 +57,31 @@ def test_a_set_is_found_only_for_what_it_was_made_from(made, folder, config, spl
     text = (folder / "toy.item").read_text(encoding="utf-8")
     (folder / "toy.item").write_text(text.replace("w3", "w9"), encoding="utf-8")
     assert find() is None
+
+
+def test_a_set_asked_for_by_name(made, folder, config, split):
+    def require(name=made.hash, of_split=split, **changes):
+        settings = ArtefactSettings.from_config(config | changes)
+        catalogue = read_catalogue(folder, "toy", settings.text_template)
+        return require_set(folder, "toy", name, settings.identity(catalogue, of_split))
+
+    assert require().hash == made.hash
+    with pytest.raises(UserError, match="was made for another split; the configuration asks for"):
+        require(of_split=Split("time", split.codes, "b" * 64))
+    with pytest.raises(UserError, match="another profiles and another llm"):
+        require(llm="other", profile_history=1)
+    with pytest.raises(UserError, match=f"no such set .did you mean '{made.hash}'"):
+        require(made.hash[:-1] + "x")
+    text = (folder / "toy.item").read_text(encoding="utf-8")
+    (folder / "toy.item").write_text(text.replace("w3", "w9"), encoding="utf-8")
+    with pytest.raises(UserError, match="made for another catalogue and another titles"):
+        require()
+
+
+def test_part_that_has_not_been_made(made):
+    assert made.augmented() is None
+    with pytest.raises(UserError, match=r"has no profiles; make them with .* --only profiles"):
+        made.profiles(["u"], ["a", "b"])
 
 
 def test_a_set_without_manifest_is_unfinished(made, folder, config, split):
