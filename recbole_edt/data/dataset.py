@@ -10,7 +10,7 @@ import torch
 
 from recbole_edt import fields
 from recbole_edt.artefacts.augmented_file import ANCHOR
-from recbole_edt.artefacts.store import ArtefactSet, ArtefactSettings, find_artefacts
+from recbole_edt.artefacts.store import PROFILES, ArtefactSet, ArtefactSettings, find_artefacts
 from recbole_edt.compat import prepare_recbole
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.prepare.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split
@@ -327,6 +327,29 @@ class CrossDomainDataset(SequentialDataset):
             )
         vectors = found.item_vectors(self.field2id_token[self.iid_field][1:])
         return np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), vectors])
+
+    def profile_vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the encoded profile of each user in each domain, and where there is one.
+
+        Returns
+        -------
+        tuple
+            float32 [user_num, K, m], zero where there is none, and bool [user_num, K]; row 0
+            (padding) has none.
+
+        Raises
+        ------
+        UserError
+            When the profiles have not been made, or are of other users or domains.
+        """
+        found = self.artefacts()
+        if found is None or not found.has(PROFILES):
+            raise UserError(
+                f"{self.dataset_path}/artefacts: no profiles of these settings; make them with "
+                f"'recbole-edt artefacts --dataset={self.dataset_name} --only profiles'"
+            )
+        vectors, present = found.profiles(self.field2id_token[self.uid_field][1:], self.domains)
+        return np.pad(vectors, ((1, 0), (0, 0), (0, 0))), np.pad(present, ((1, 0), (0, 0)))
 
     def artefacts(self) -> ArtefactSet | None:
         """Return the artefacts that the configuration asks for, None when there are none."""

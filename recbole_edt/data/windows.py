@@ -42,6 +42,7 @@ class WindowLoader:
         users, items, is_target = dataset.training_sequences()
         self.items = torch.from_numpy(items)
         self.labels = torch.from_numpy(items * is_target)
+        self.users = torch.from_numpy(users)
         first = np.flatnonzero(np.r_[True, users[1:] != users[:-1]])
         labels = np.diff(np.r_[first, len(users)]) - 1  # every item but a user's first
         pieces = -(-labels // max_length)
@@ -55,7 +56,7 @@ class WindowLoader:
         return -(-len(self.starts) // self.batch_size)
 
     def __iter__(self) -> Iterator[Interaction]:
-        """Yield batches of inputs and labels, int64 [B, longest window in the batch]."""
+        """Yield inputs and labels, int64 [B, longest window in the batch], and users [B]."""
         for batch in batches_of_like_length(self.lengths, self.batch_size, self.generator):
             yield self._gather(batch)
 
@@ -66,5 +67,9 @@ class WindowLoader:
         index = np.where(inside, self.starts[windows][:, None] + steps, 0)
         mask, at = torch.from_numpy(inside), torch.from_numpy(index)
         return Interaction(
-            {ITEMS: self.items[at] * mask, LABELS: self.labels[at + mask.long()] * mask}
+            {
+                self._dataset.uid_field: self.users[self.starts[windows]],
+                ITEMS: self.items[at] * mask,
+                LABELS: self.labels[at + mask.long()] * mask,
+            }
         )
