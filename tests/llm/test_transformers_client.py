@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import REAL
+from echo_model import REAL
 
 from recbole_edt.errors import UserError
 from recbole_edt.llm import decoding
