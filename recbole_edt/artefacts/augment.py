@@ -89,7 +89,7 @@ def make_augmented(task: Task, dry_run: bool) -> str:
                 ]
             )
     assert answers is not None
-    encode = title_encoder(task)
+    encode = title_encoder(task, work.unit.shape[1])
     choice = read_answers(questions, answers, work, encode, settings.augment_floor)
     model = _model_entry(questions, client, choice, client.store.usage.seconds - spent)
     return _write(task, work, choice, settings, counts, model)

@@ -11,18 +11,26 @@ from recbole_edt.artefacts.embeddings import plan_encoding
 from recbole_edt.artefacts.encoder import Encoder, locate
 from recbole_edt.artefacts.pool import unit_vectors
 from recbole_edt.artefacts.task import Task
+from recbole_edt.errors import UserError
 
 
-def title_encoder(task: Task) -> Encode:
-    """Return a function from free titles to unit vectors, made as item vectors are made.
+def title_encoder(task: Task, dim: int) -> Encode:
+    """Return a function from free titles to unit vectors [n, dim], made as item vectors are.
 
-    A title is put into the text template; the template's other fields stay empty.
+    A title is put into the text template; the template's other fields stay empty. The encoder
+    is loaded at the first call; it raises `UserError` when it cannot be, or when its vectors
+    are not as long as those of the items.
     """
 
     def encode(titles: Sequence[str]) -> np.ndarray:
         settings = task.settings
         location = locate(settings.encoder, settings.encoder_revision)
         encoder = Encoder(location, settings.encoder_max_length)
+        if encoder.dim != dim:
+            raise UserError(
+                f"encoder: {settings.encoder} gives vectors of {encoder.dim} values, "
+                f"the item vectors have {dim}; they were made by another model"
+            )
         texts = [as_item_text(settings.text_template, title) for title in titles]
         plan = plan_encoding(texts, encoder, settings.encoder_batch_size)
         table = np.concatenate([encoder.encode(plan.batch(i)) for i in range(len(plan))])

@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+from augment_toys import ToldModel, make_task, make_training, picks
+
+from recbole_edt.artefacts.probe import run_probe
+from recbole_edt.artefacts.probe_case import hide
+from recbole_edt.artefacts.probe_stats import Hidden, lift
+from recbole_edt.errors import UserError
+
+USERS, ITEMS_EACH = 12, 30
+
+
+@pytest.fixture
+def make(config, tmp_path, monkeypatch):
+    """Return a function that makes a shop in which pool and hidden items lie close together.
+
+    User u has a-items u, u + 1, ... and the b-item with the vector of a-item u, which nobody
+    else has; the c-items with these vectors are in the domain of the b-items.
+    """
+    vectors = np.eye(ITEMS_EACH)
+    monkeypatch.setattr(
+        "recbole_edt.artefacts.probe.title_encoder",
+        lambda task, dim: lambda titles: -np.ones((len(titles), dim)),
+    )
+    items = {f"a{n}": ("a", f"tea {n}", vectors[n]) for n in range(ITEMS_EACH)}
+    items |= {f"b{n}": ("b", f"cup {n}", vectors[n]) for n in range(ITEMS_EACH)}
+    items |= {f"c{n}": ("b", f"pan {n}", vectors[n]) for n in range(ITEMS_EACH)}
+
+    def run(model, **keys):
+        histories = {
+            f"u{n}": [f"a{n}", f"b{n}", *[f"a{n + i}" for i in range(1, 5)], "c29", "a29"]
+            for n in range(USERS)
+        }
+        # these make the c-items popular
+        histories |= {f"v{n}": [f"c{n}", "c28", "c28"] for n in range(USERS + 4)}
+        keys = {"augment_cap": 3} | keys
+        return make_task(tmp_path / "toy", config, histories, items, model, **keys)
+
+    return run
+
+
+def figures(report, row, table=0):
+    """Return recall, proposed and found of a row, as text."""
+    part = report.split("pool: ")[1 + table]
+    lines = [line.strip() for line in part.splitlines()]
+    return next(line.removeprefix(row).split()[:3] for line in lines if line.startswith(row))
+
+
+def test_an_oracle_reaches_the_bound_and_says_so(make):
+    hidden = {f"cup {n}" for n in range(USERS)}
+    task = make(ToldModel(picks(hidden), value=lambda title: title not in hidden and -1.0))
+    report = run_probe(task, 99)
+    assert "12 of 12 users with items in two domains" in report
+    assert "hidden: 12 training interactions" in report
+    # b-items and c-items at each of five a-items, one of which is hidden: all reachable
+    assert "own pool: 10.0 candidates per user, which hold 12 of 12" in report
+    assert figures(report, "perfect choice")[0] == "1.0000"
+    assert figures(report, "score") == ["1.0000", "36", "12"]
+    assert figures(report, "random")[0] == "0.3000"
+    assert "own pool: score beats random" in report
+    assert "own pool: score beats popularity" in report
+    assert figures(report, "score", 1) == ["1.0000", "36", "12"]
+
+
+def test_a_useless_model_is_told_in_words(make):
+    report = run_probe(make(ToldModel(lambda text: "I like trains")), 10)
+    assert "10 of 12 users" in report
+    assert figures(report, "select") == ["0.0000", "0", "0"]
+    assert "select turned away: invalid_number 10" in report
+    assert "own pool: select is worse than random" in report
+    assert "own pool: select does not beat popularity" in report
+
+
+def test_repeatable_and_seeded(make):
+    def told(**keys):
+        report = run_probe(make(ToldModel(lambda text: "1, 2"), **keys), 6)
+        lines = [line for line in report.splitlines() if "proposed" not in line]
+        # the last column is seconds
+        return [line.rsplit(maxsplit=1)[0] for line in lines if line]
+
+    assert told() == told()
+    assert told() != told(seed=1)
+
+
+def test_held_out_rows_are_not_read(config, tmp_path, make):
+    task = make(ToldModel(lambda text: "1, 2"))
+    before = task._client.client
+    run_probe(task, 9)
+    path = task.dataset_dir / "toy.inter"
+    changed = path.read_text().replace("\tc29\t", "\tc28\t").replace("\ta29\t", "\tb28\t")
+    assert changed != path.read_text()
+    path.write_text(changed)
+    other = ToldModel(lambda text: "1, 2")
+    again = make(other)
+    path.write_text(changed)
+    for reply in (again.dataset_dir / "artefacts" / "replies").glob("*"):
+        reply.unlink()
+    again.__dict__["_client"] = make(other)._client
+    path.write_text(changed)
+    run_probe(again, 9)
+    assert other.asked == before.asked
+
+
+def test_a_model_that_cannot_score_still_selects(make):
+    class Chat(ToldModel):
+        def score(self, prompts, continuations, done=None):
+            raise UserError("llm: the server cannot score")
+
+    report = run_probe(make(Chat(lambda text: "1")), 5)
+    assert "could not be run: llm: the server cannot score" in report
+    assert figures(report, "select")[1] == "5"
+
+
+def test_no_mode_can_be_run(make):
+    class Down(ToldModel):
+        def generate(self, prompts, settings, done=None):
+            raise UserError("llm: no connection")
+
+        score = generate
+
+    with pytest.raises(UserError, match="no connection"):
+        run_probe(make(Down()), 5)
+
+
+def test_what_is_hidden():
+    # u0: two of d0, one of d1, one of d2; u1: one domain; u2: its d1 item has no title
+    training = make_training([[0, 1, 2, 3], [0, 1], [0, 1, 4], [3, 3, 2]], [0, 0, 1, 2, 1], 3)
+    usable = np.array([True, True, True, True, False])
+    case = hide(training, usable, 9, 2, 0)
+    assert case.eligible == 2
+    assert case.demands.users.tolist() == [0, 3]
+    assert case.demands.domains.tolist() == [1, 1]
+    assert case.demands.dominant.tolist() == [0, 2]
+    assert case.hidden.items.tolist() == [2, 2]
+    assert case.training.items.tolist() == [0, 1, 3, 0, 1, 0, 1, 4, 3, 3]
+    assert case.training.starts.tolist() == [0, 3, 5, 8, 10]
+
+
+def test_nothing_to_hide(make):
+    with pytest.raises(UserError, match="no user has training interactions with titled items"):
+        hide(make_training([[0], [1]], [0, 1], 2), np.ones(2, bool), 5, 2, 0)
+    with pytest.raises(UserError, match="probe: 0 users"):
+        run_probe(make(ToldModel()), 0)
+
+
+def test_found_by():
+    hidden = Hidden(np.array([0, 0, 2]), np.array([4, 7, 4]), 3)
+    assert hidden.sizes.tolist() == [2, 0, 1]
+    found = hidden.found_by(np.array([0, 0, 1, 2, 2]), np.array([7, 7, 4, 4, 9]))
+    assert found.tolist() == [1, 0, 1]
+
+
+def test_lift():
+    rng = np.random.default_rng(0)
+    base = rng.random(400)
+    sure = lift(base + 0.1, base, 1)
+    assert (sure.low, sure.high) == pytest.approx((0.1, 0.1))
+    assert sure.verdict == "beats"
+    noise = lift(base + rng.normal(size=400), base, 1)
+    half = 1.96 / np.sqrt(400)
+    assert noise.high - noise.low == pytest.approx(2 * half, rel=0.15)
+    assert noise.verdict == "does not beat"
+    assert lift(base, base + 0.1, 1).verdict == "is worse than"
+    assert lift(base, np.zeros(400), 1).ratio is None
