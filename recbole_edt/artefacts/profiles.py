@@ -171,7 +171,7 @@ def make_profiles(task: Task, dry_run: bool) -> str:
     settings = ProfileSettings.from_config(task.config)
     lender = store.find_lender(task.dataset_dir, task.name, task.identity, PROFILES)
     # What failed the last time is asked again.
-    if lender is not None and not lender.manifest[PROFILES]["failed"]:
+    if lender is not None and not lender.manifest[PROFILES].get("failed"):
         return _take_over(task, lender, dry_run)
     plan = plan_profiles(task.training(), task.titles(), settings)
     generation = Generation(settings.profile_max_tokens)

@@ -1,11 +1,16 @@
+import errno
 import json
+import os
+import re
 
 import pytest
+from fake_model import write_shop
 
 from recbole_edt.artefacts.command import run_artefacts
 from recbole_edt.artefacts.store import ArtefactSettings, find_artefacts
 from recbole_edt.errors import UserError
-from recbole_edt.prepare.split import Split
+from recbole_edt.llm.sharding import Shard
+from recbole_edt.prepare.split import Split, load_or_make_split
 
 TITLES = ["w1 w2", "w3", "", "w4 " * 5000, "w1 w2", "😀 日本語"]
 
@@ -76,3 +81,45 @@ def test_encoder_that_is_not_there_leaves_nothing_behind(folder, config, split):
     with pytest.raises(UserError, match="not installed"):
         run_artefacts(config, folder, "toy", split, ["embeddings"], False)
     assert not (folder / "artefacts").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--probe", "--only", "augment"], "measures and makes nothing; found --only beside it"),
+        (["--probe", "--dry-run"], "found --dry-run beside it"),
+        (["--probe-users=10"], "of use with --probe only"),
+        (["--probe", "--probe-users=0"], "found '0', expected a whole number above 0"),
+        (["--shard=2/2"], "part 2 of 2; expected parts from 0"),
+        (["--shard", "one"], "'one', expected I/N"),
+        (["--only=profile"], r"'profile' is unknown; .*did you mean 'profiles'"),
+    ],
+)
+def test_flags(run_cli, make_dataset, arguments, message):
+    folder = make_dataset()
+    outcome = run_cli("artefacts", "--dataset=toy", f"--data_path={folder.parent}", *arguments)
+    assert outcome.status == 2
+    assert re.search(message, outcome.err)
+    assert outcome.err.count("\n") == 1
+
+
+def test_item_vectors_are_not_made_in_parts(folder, config, split):
+    with pytest.raises(UserError, match="shard: item vectors are not made in parts"):
+        run_artefacts(config, folder, "toy", split, [], False, shard=Shard(0, 2))
+
+
+def test_dry_run_before_there_are_vectors(config, tmp_path):
+    folder = write_shop(tmp_path / "toy", "ann: a1 a2 a3 a4 a5", {f"a{n}": "w1" for n in range(9)})
+    made_for = load_or_make_split(folder, "toy", "leave_one_out")
+    report = run_artefacts(config, folder, "toy", made_for, ["augment"], True)
+    assert "augment: cannot be counted before the item vectors are there" in report
+    assert not (folder / "artefacts").exists()
+
+
+def test_full_disk(folder, config, split, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "items.txt")
+
+    monkeypatch.setattr("recbole_edt.artefacts.vector_files.write_text", full)
+    with pytest.raises(UserError, match=r"^items\.txt: .*No space left on device.*is kept$"):
+        run_artefacts(config, folder, "toy", split, ["embeddings"], False)

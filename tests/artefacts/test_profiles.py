@@ -68,7 +68,7 @@ def test_prompts_show_the_latest_titles_of_one_domain(make):
         ("bea", "a"): ("likes w1 a and w2 a and w3 a", 3),
         ("cy", "b"): ("likes w4 b and w3 b and w2 b", 3),
     }
-    assert all(("Domain: a\n" in text) == (' a"' in text) for text in model.asked)
+    assert not any(' a"' in text and ' b"' in text for text in model.asked)
     made = found.manifest["profiles"]
     assert (made["asked"], made["profiles"], made["masked"]) == (4, 4, {"too_few_items": 4})
     assert (made["spent"]["calls"], made["prompt"]["name"]) == (4, "profile")
@@ -137,7 +137,7 @@ def test_pair_without_any_title_is_masked(make):
 
 def test_unusable_replies_are_masked_and_failures_asked_again(make):
     def answer(text):
-        if "Domain: b" in text:
+        if ' b"' in text:
             return " \n ..." if "w4" in text else Reply("", failure="timeout", finish="failed")
         return repeat_titles(text)
 
