@@ -9,6 +9,7 @@ import numpy as np
 from recbole_edt.artefacts.questions import Questions, Work
 from recbole_edt.llm.client import Answer, Reply, Scores
 from recbole_edt.llm.parsing import DUPLICATE, OVER_LIMIT, parse_choices, parse_titles
+from recbole_edt.llm.prompts import clean_title
 
 UNGROUNDED, IN_HISTORY, NOT_FINITE = "ungrounded", "in_history", "not_finite"
 FAILED = "failed_"
@@ -115,7 +116,8 @@ def read_answers(
         if isinstance(answer, Scores):
             _read_scores(demand, offered, answer.means, limit, choice)
         elif isinstance(answer, Reply):
-            read = parse_choices(answer.text, len(offered), limit)
+            titles = [clean_title(work.titles[item])[0] for item in offered]
+            read = parse_choices(answer.text, titles, limit)
             choice.none += read.none
             choice.rejects.update(read.rejects)
             for rank, number in enumerate(read.numbers):

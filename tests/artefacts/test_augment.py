@@ -94,6 +94,7 @@ def test_candidates_are_trained_titled_and_near(make):
         ("", {"empty_reply": 2}, 0),
         ("As an AI I like tea!", {"invalid_number": 2}, 0),
         ("1, 1, 99, 2", {"duplicate": 2, "out_of_range": 2}, 4),
+        ('1. "cake"\n2. "bread"', {"other_title": 4}, 0),
         ("1, 2, 3", {"over_limit": 2}, 4),
         (Reply("", finish="failed", failure="timeout"), {"failed_timeout": 2}, 0),
     ],
