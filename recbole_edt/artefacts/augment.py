@@ -4,9 +4,12 @@ Budget, pool, questions, choice and placement, in this order; docs/augmenter.md 
 Nothing but the catalogue and the training rows is read.
 """
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import filelock
 import numpy as np
 from tqdm import tqdm
 
@@ -26,9 +29,9 @@ from recbole_edt.artefacts.questions import (
 )
 from recbole_edt.artefacts.task import Task, Training
 from recbole_edt.artefacts.title_vectors import title_encoder
+from recbole_edt.errors import UserError
 from recbole_edt.llm.cached import CachedClient
 from recbole_edt.llm.client import Answer
-from recbole_edt.llm.store import ReplyStore
 
 _FOR_GOOD = FAILED + "prompt_too_long"
 """The one failure that asking again cannot mend."""
@@ -38,8 +41,8 @@ def make_augmented(task: Task, dry_run: bool) -> str:
     """Make ``augmented.inter`` of a set, going on where an interrupted call stopped.
 
     Every reply is kept, so that a call after a kill asks only what was not answered; questions
-    that failed are asked again by the next call. A process with a share of the work asks its
-    users' questions, and writes the file if the replies of all shares are there.
+    that failed are asked again by the next call. With a shard that is a part of the work, its
+    users' questions are asked and the replies kept; a call without a shard then finds them.
 
     Parameters
     ----------
@@ -75,24 +78,38 @@ def make_augmented(task: Task, dry_run: bool) -> str:
     if dry_run:
         rate = task.llm_settings().llm_tokens_per_second
         return "\n".join([*head, f"  {questions.part(mine).estimate(client, rate)}"])
-    spent = client.store.usage.seconds
-    answers: Sequence[Answer] | None = ask(questions.part(mine), client, task, store.AUGMENT)
-    if task.shard.count > 1:
-        answers, missing = _merged(task, questions, client)
-        if answers is None:
-            return "\n".join(
-                [
-                    *head,
-                    f"  part {task.shard.index} of {task.shard.count}: {len(mine):,} questions "
-                    f"put, {missing:,} of all are open; once every part is through, run the "
-                    "command by itself to write the file",
-                ]
+    # An encoder that cannot be loaded is no news for after hours of questions.
+    grounds = settings.augment_mode == "generate"
+    encode = title_encoder(task, work.unit.shape[1]) if grounds else None
+    with _alone(task):
+        answers = ask(questions.part(mine), client, task, store.AUGMENT)
+        if task.shard.count > 1:
+            part = f"part {task.shard.index} of {task.shard.count}"
+            return (
+                f"{store.AUGMENT}: {part}: {len(mine):,} of {len(questions.prompts):,} questions "
+                "are answered; when all parts are, run the command without a shard"
             )
-    assert answers is not None
-    encode = title_encoder(task, work.unit.shape[1])
-    choice = read_answers(questions, answers, work, encode, settings.augment_floor)
-    model = _model_entry(questions, client, choice, client.store.usage.seconds - spent)
-    return _write(task, work, choice, settings, counts, model)
+        choice = read_answers(questions, answers, work, encode, settings.augment_floor)
+        model = _model_entry(questions, client, choice)
+        return _write(task, work, choice, settings, counts, model)
+
+
+@contextmanager
+def _alone(task: Task) -> Iterator[None]:
+    """Keep a second process from asking, and paying for, the same questions."""
+    folder = task.folder / ".work-augment"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        name = f"{task.shard.index}-of-{task.shard.count}.lock"
+        with filelock.FileLock(folder / name).acquire(timeout=0):
+            yield
+    except filelock.Timeout:
+        raise UserError(
+            f"{task.folder}: another process is making its augmented interactions; "
+            "--shard shares the work"
+        ) from None
+    if task.shard.count == 1:  # the other parts may still hold their locks
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def plan_work(task: Task, settings: AugmentSettings) -> tuple[Work, dict[str, int]]:
@@ -163,39 +180,18 @@ def _ready_made(task: Task, dry_run: bool) -> str | None:
     return "\n".join([f"{store.AUGMENT}: shared with the set {lender.hash}", *_lines(made)])
 
 
-def _merged(
-    task: Task, questions: Questions, client: CachedClient
-) -> tuple[list[Answer] | None, int]:
-    """Return the answers of all shares if all are there, and how many are not."""
-    replies = ReplyStore(task.dataset_dir / "artefacts")
-    found = [replies.get(key) for key in questions.keys(client)]
-    answers = [answer for answer in found if answer is not None]
-    missing = len(found) - len(answers)
-    return (None if missing else answers), missing
-
-
-def _model_entry(
-    questions: Questions, client: CachedClient, choice: Choice, seconds: float
-) -> dict[str, Any]:
+def _model_entry(questions: Questions, client: CachedClient, choice: Choice) -> dict[str, Any]:
     template = TEMPLATES[questions.mode]
-    read, written = choice.prompt_tokens, choice.generated_tokens
-    # Scored titles are read, not written.
-    paid = (read + written, 0) if questions.mode == "score" else (read, written)
+    spent = client.store.spent_on(questions.keys(client)).as_dict()
+    failures = {reason: n for reason, n in choice.rejects.items() if reason.startswith(FAILED)}
     return {
         "llm": dict(client.client.source),
         "llm_identity": dict(client.identity),
         "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
         "questions": len(questions.prompts),
         "none_replies": choice.none,
-        "failed": sum(
-            count
-            for reason, count in choice.rejects.items()
-            if reason.startswith(FAILED) and reason != _FOR_GOOD
-        ),
-        "prompt_tokens": read,
-        "generated_tokens": written,
-        "cost": round(client.prices.of(*paid), 6),
-        "seconds": round(seconds, 2),
+        "failed": sum(n for reason, n in failures.items() if reason != _FOR_GOOD),
+        "spent": {key: round(value, 6) for key, value in spent.items()},
     }
 
 
@@ -250,10 +246,12 @@ def _lines(made: dict[str, Any]) -> list[str]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in made["rejects"].items())
         lines.append(f"  turned away: {reasons}")
     if "questions" in made:
+        spent = made["spent"]
         lines.append(
             f"  {made['questions']:,} questions ({made['none_replies']:,} answered none), "
-            f"{made['prompt_tokens']:,} tokens read, {made['generated_tokens']:,} written or "
-            f"scored, {made['seconds']:,.0f} s in this run, cost {made['cost']:,.2f}"
+            f"{spent['calls']:,} calls, {spent['prompt_tokens']:,} tokens read, "
+            f"{spent['generated_tokens']:,} written or scored, {spent['seconds']:,.0f} s, "
+            f"cost {spent['cost']:,.2f}"
         )
     if made.get("failed"):
         lines.append(

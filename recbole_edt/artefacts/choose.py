@@ -82,7 +82,11 @@ def choose_by_rule(mode: str, work: Work) -> Choice:
 
 
 def read_answers(
-    questions: Questions, answers: Sequence[Answer], work: Work, encode: Encode, floor: float
+    questions: Questions,
+    answers: Sequence[Answer],
+    work: Work,
+    encode: Encode | None,
+    floor: float,
 ) -> Choice:
     """Read the answers of a language model.
 
@@ -93,7 +97,7 @@ def read_answers(
     work : Work
         Demands and candidates.
     encode : callable
-        The item encoder, for free text.
+        The item encoder; for `generate` only.
     floor : float
         Least similarity of a free title to a candidate.
     """
@@ -108,6 +112,8 @@ def read_answers(
         choice.generated_tokens += written
         usable.append((place, answer))
     if questions.mode == "generate":
+        if encode is None:
+            raise ValueError("free titles need an encoder")
         _read_titles(questions, usable, work, encode, floor, choice)
         return choice
     for place, answer in usable:

@@ -17,23 +17,27 @@ from recbole_edt.errors import UserError
 def title_encoder(task: Task, dim: int) -> Encode:
     """Return a function from free titles to unit vectors [n, dim], made as item vectors are.
 
-    A title is put into the text template; the template's other fields stay empty. The encoder
-    is loaded at the first call; it raises `UserError` when it cannot be, or when its vectors
-    are not as long as those of the items.
+    A title is put into the text template; the template's other fields stay empty.
+
+    Raises
+    ------
+    UserError
+        When the encoder cannot be loaded, or its vectors are not as long as the items'.
     """
+    settings = task.settings
+    location = locate(settings.encoder, settings.encoder_revision)
+    encoder = Encoder(location, settings.encoder_max_length)
+    if encoder.dim != dim:
+        raise UserError(
+            f"encoder: {settings.encoder} gives vectors of {encoder.dim} values, "
+            f"the item vectors have {dim}; they were made by another model"
+        )
 
     def encode(titles: Sequence[str]) -> np.ndarray:
-        settings = task.settings
-        location = locate(settings.encoder, settings.encoder_revision)
-        encoder = Encoder(location, settings.encoder_max_length)
-        if encoder.dim != dim:
-            raise UserError(
-                f"encoder: {settings.encoder} gives vectors of {encoder.dim} values, "
-                f"the item vectors have {dim}; they were made by another model"
-            )
         texts = [as_item_text(settings.text_template, title) for title in titles]
         plan = plan_encoding(texts, encoder, settings.encoder_batch_size)
         table = np.concatenate([encoder.encode(plan.batch(i)) for i in range(len(plan))])
+        # Rounded as the stored vectors are.
         return unit_vectors(table.astype(np.float16)[plan.rows])
 
     return encode

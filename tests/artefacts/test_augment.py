@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -73,7 +74,8 @@ def test_oracle_and_placement(make):
     # eve has one item of each domain in training: nothing to balance
     assert (made["users"], made["imbalanced_users"], made["budget"]) == (3, 2, 4)
     assert made["accepted_by_domain"] == {"a": 2, "b": 2}
-    assert (made["questions"], made["prompt_tokens"], made["generated_tokens"]) == (2, 14, 4)
+    spent = made["spent"]
+    assert (spent["calls"], spent["prompt_tokens"], spent["generated_tokens"]) == (2, 14, 4)
     assert "4 interactions accepted for 2 users (a 2, b 2)" in report
     assert "complete already" in make_augmented(task, False)
     assert len(model.asked) == 2
@@ -249,7 +251,7 @@ def test_without_titles(make):
         make_augmented(make(ToldModel(), items=items), False)
 
 
-def test_dry_run_asks_and_writes_nothing_that_stays(make):
+def test_dry_run_writes_nothing(make):
     model = ToldModel(lambda text: "1")
     task = make(model)
     report = make_augmented(task, True)
@@ -267,33 +269,45 @@ def test_held_out_rows_change_nothing(config, tmp_path, mode):
         model = ToldModel(lambda text: "2, 1", value=len)
         task = make_task(tmp_path / str(number), config, histories, ITEMS, model, augment_mode=mode)
         make_augmented(task, False)
-        made = {k: v for k, v in entry(task).items() if k != "seconds"}
+        made = entry(task)
+        if "spent" in made:
+            del made["spent"]["seconds"]
         contents.append(((task.folder / "augmented.inter").read_bytes(), made, model.asked))
     assert contents[0][0].count(b"\n") > 3
     assert contents[0] == contents[1]
 
 
-def test_two_processes_share_the_work(make):
+def test_two_processes_share_the_work(make, tmp_path):
     whole = make(ToldModel(lambda text: "2, 1"))
     make_augmented(whole, False)
     expected = (whole.folder / "augmented.inter").read_bytes()
-    for path in (whole.dataset_dir / "artefacts").rglob("*.jsonl"):
-        path.unlink()
+    shutil.rmtree(tmp_path / "toy")
     asked, reports = [], []
     for index in (0, 1):
         model = ToldModel(lambda text: "2, 1")
         task = replace(make(model), shard=Shard(index, 2))
         task.__dict__["_client"] = make(model)._client
-        manifest = task.folder / "manifest.json"
-        kept = json.loads(manifest.read_text())
-        kept.pop("augment", None)
-        manifest.write_text(json.dumps(kept))
         reports.append(make_augmented(task, False))
         asked.append(model.asked)
-    assert not set(asked[0]) & set(asked[1])
+        assert not (task.folder / "augmented.inter").exists()
     assert len(asked[0]) + len(asked[1]) == 2
-    assert (task.folder / "augmented.inter").read_bytes() == expected
-    assert "made by select" in reports[1]
+    assert not set(asked[0]) & set(asked[1])
+    assert "part 1 of 2" in reports[1]
+    last = ToldModel()
+    make_augmented(make(last), False)
+    assert (last.asked, (task.folder / "augmented.inter").read_bytes()) == ([], expected)
+
+
+def test_two_processes_do_not_ask_the_same(make):
+    def second_process(text):
+        with pytest.raises(UserError, match="another process is making its augmented"):
+            make_augmented(make(ToldModel()), False)
+        return "1"
+
+    task = make(ToldModel(second_process))
+    make_augmented(task, False)
+    assert entry(task)["accepted"] == 2
+    assert not list(task.folder.glob(".work*"))
 
 
 CHILD = """
@@ -355,6 +369,6 @@ def test_with_a_real_language_model(config, tmp_path):
         task = make_task(tmp_path / mode, config, HISTORIES, ITEMS, augment_mode=mode)
         make_augmented(task, False)
         assert all(ITEMS[row[1]][1] in POOLS[row[0]] for row in rows(task))
-        assert entry(task)["prompt_tokens"] > 100
+        assert entry(task)["spent"]["prompt_tokens"] > 100
         written.append(rows(task))
     assert len(written[1]) == entry(task)["budget"]
