@@ -23,7 +23,7 @@ from recbole_edt.errors import UserError
 from recbole_edt.files import digest, sha256_of
 
 _PACKAGE = "pypi:"
-_HUB_FILES = (".json", ".txt", ".model", ".safetensors")
+_HUB_FILES = (".json", ".txt", ".model", ".jinja", ".safetensors")
 _HUB_SECONDS = 10
 
 
