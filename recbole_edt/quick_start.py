@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from recbole_edt.artefacts.store import AUGMENT
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.batching import TrimmedLoader
 from recbole_edt.data.dataset import CrossDomainDataset
@@ -195,6 +196,7 @@ def collect_metrics(
     }
     if sampled:
         protocol["sampled_hash"] = test.sampled_candidates(sampled, scope)[1]
+    artefacts, llm_cost = describe_artefacts(config, dataset)
     return {
         "schema": SCHEMA,
         "model": config["model"],
@@ -204,24 +206,31 @@ def collect_metrics(
         "valid": evaluate(valid),
         "test": evaluate(test),
         "phases": phases,
-        "artefacts": describe_artefacts(config, dataset),
+        "artefacts": artefacts,
         "cost": {
             "train_seconds": round(sum(phase["seconds"] for phase in phases), 2),
             "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            "llm_tokens": 0,
-            "llm_seconds": 0.0,
+            **llm_cost,
         },
         "versions": versions(),
         "git": git_commit(),
     }
 
 
-def describe_artefacts(config: EDTConfig, dataset: CrossDomainDataset) -> dict[str, Any] | None:
-    """Return hash, LLM and encoder of the artefacts that the model read, None if it read none."""
+def describe_artefacts(
+    config: EDTConfig, dataset: CrossDomainDataset
+) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Return what the model read (None if nothing) and what the LLM's share of it cost."""
     found = dataset.artefacts() if config.model_class is LLMEDT else None
+    used = found.manifest.get(AUGMENT, {}) if found is not None and config["augment"] else {}
+    spent = used.get("spent", {})
+    cost = {
+        "llm_tokens": spent.get("prompt_tokens", 0) + spent.get("generated_tokens", 0),
+        "llm_seconds": spent.get("seconds", 0.0),
+    }
     if found is None:
-        return None
-    return {"hash": found.hash, "llm": None, "encoder": config["encoder"]}
+        return None, cost
+    return {"hash": found.hash, "llm": used.get("llm"), "encoder": config["encoder"]}, cost
 
 
 def versions() -> dict[str, str]:
