@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from recbole_edt.artefacts.store import AUGMENT
@@ -81,6 +82,7 @@ def run(config: EDTConfig, resume: bool = False) -> dict[str, Any]:
         return {**read_json(metrics_path), "run_dir": str(run_dir)}
     config["run_dir"], config["checkpoint_dir"] = str(run_dir), str(run_dir / "checkpoint")
     config["show_progress"] = config["show_progress"] and sys.stderr.isatty()
+    use_deterministic_algorithms(config["reproducibility"])
     init_seed(config["seed"], config["reproducibility"])
     find_dataset(config)
     dataset = CrossDomainDataset(config)
@@ -101,6 +103,12 @@ def run(config: EDTConfig, resume: bool = False) -> dict[str, Any]:
         metrics = collect_metrics(config, trainer, dataset, valid, test)
         write_json(metrics_path, metrics)
     return {**metrics, "run_dir": str(run_dir)}
+
+
+def use_deterministic_algorithms(wanted: bool) -> None:
+    """Make torch add in one order: on several threads gradients of lookups differ otherwise."""
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, changes no result
 
 
 def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:

@@ -1,0 +1,31 @@
+"""Batches so large that torch works on them with several threads: the sums must not differ."""
+
+import pytest
+import torch
+
+from recbole_edt.quick_start import run_recbole_edt
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_same_seed_same_numbers_on_two_threads(tmp_path, two_threads):
+    keys = {
+        "data_path": str(tmp_path / "data"),  # prepared by the first run
+        "output_dir": str(tmp_path / "out"),
+        "epochs": 1,
+        "phases": ["shared"],
+        "show_progress": False,
+    }
+    curves = []
+    for _ in range(2):
+        result = run_recbole_edt("LLMEDT", "ml-100k-genres", overrides=keys)
+        with open(f"{result['run_dir']}/curves.csv", encoding="utf-8") as file:
+            header, row = (line.strip().split(",") for line in file)
+        curves.append({k: v for k, v in zip(header, row, strict=True) if k != "seconds"})
+    assert curves[0] == curves[1]  # the loss to its last digit
