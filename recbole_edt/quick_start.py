@@ -108,7 +108,8 @@ def run(config: EDTConfig, resume: bool = False) -> dict[str, Any]:
 def use_deterministic_algorithms(wanted: bool) -> None:
     """Make torch add in one order: on several threads gradients of lookups differ otherwise."""
     torch.use_deterministic_algorithms(wanted, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, changes no result
+    # filling fresh memory costs time and changes no result
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
