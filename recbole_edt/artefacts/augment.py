@@ -5,11 +5,9 @@ Nothing but the catalogue and the training rows is read.
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import filelock
 import numpy as np
 from tqdm import tqdm
 
@@ -27,9 +25,8 @@ from recbole_edt.artefacts.questions import (
     make_questions,
     shown_titles,
 )
-from recbole_edt.artefacts.task import Task, Training
+from recbole_edt.artefacts.task import Task, Training, alone, take_over
 from recbole_edt.artefacts.title_vectors import title_encoder
-from recbole_edt.errors import UserError
 from recbole_edt.llm.cached import CachedClient
 from recbole_edt.llm.client import Answer
 
@@ -81,7 +78,8 @@ def make_augmented(task: Task, dry_run: bool) -> str:
     # An encoder that cannot be loaded is no news for after hours of questions.
     grounds = settings.augment_mode == "generate"
     encode = title_encoder(task, work.unit.shape[1]) if grounds else None
-    with _alone(task):
+    folder = task.folder / ".work-augment"
+    with alone(task, folder, "augmented interactions"):
         answers = ask(questions.part(mine), client, task, store.AUGMENT)
         if task.shard.count > 1:
             part = f"part {task.shard.index} of {task.shard.count}"
@@ -91,25 +89,9 @@ def make_augmented(task: Task, dry_run: bool) -> str:
             )
         choice = read_answers(questions, answers, work, encode, settings.augment_floor)
         model = _model_entry(questions, client, choice)
-        return _write(task, work, choice, settings, counts, model)
-
-
-@contextmanager
-def _alone(task: Task) -> Iterator[None]:
-    """Keep a second process from asking, and paying for, the same questions."""
-    folder = task.folder / ".work-augment"
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        name = f"{task.shard.index}-of-{task.shard.count}.lock"
-        with filelock.FileLock(folder / name).acquire(timeout=0):
-            yield
-    except filelock.Timeout:
-        raise UserError(
-            f"{task.folder}: another process is making its augmented interactions; "
-            "--shard shares the work"
-        ) from None
-    if task.shard.count == 1:  # the other parts may still hold their locks
-        shutil.rmtree(folder, ignore_errors=True)
+        report = _write(task, work, choice, settings, counts, model)
+    shutil.rmtree(folder, ignore_errors=True)
+    return report
 
 
 def plan_work(task: Task, settings: AugmentSettings) -> tuple[Work, dict[str, int]]:
@@ -168,16 +150,11 @@ def _ready_made(task: Task, dry_run: bool) -> str | None:
     lender = store.find_lender(task.dataset_dir, task.name, task.identity, store.AUGMENT)
     if lender is None or lender.manifest[store.AUGMENT].get("failed"):
         return None
-    lender.check(store.AUGMENT)
-    made = lender.manifest[store.AUGMENT]
-    if lender.hash == task.folder.name:
-        return "\n".join([f"{store.AUGMENT}: complete already", *_lines(made)])
-    if dry_run:
-        return f"{store.AUGMENT}: would share the rows of {lender.path}; nothing to ask"
-    store.share_part(lender, task.folder, store.AUGMENT)
-    made = made | {"shared_with": lender.hash}
-    store.record_part(task.folder, task.name, task.identity, store.AUGMENT, made)
-    return "\n".join([f"{store.AUGMENT}: shared with the set {lender.hash}", *_lines(made)])
+    return take_over(task, lender, store.AUGMENT, _describe, "the rows", "ask", dry_run)
+
+
+def _describe(found: store.ArtefactSet) -> str:
+    return "\n".join(_lines(found.manifest[store.AUGMENT]))
 
 
 def _model_entry(questions: Questions, client: CachedClient, choice: Choice) -> dict[str, Any]:

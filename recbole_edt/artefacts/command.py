@@ -22,7 +22,7 @@ from recbole_edt.artefacts.embeddings import (
 from recbole_edt.artefacts.encoder import Encoder, locate
 from recbole_edt.artefacts.profiles import make_profiles
 from recbole_edt.artefacts.store import AUGMENT, EMBEDDINGS, PROFILES, ArtefactSettings
-from recbole_edt.artefacts.task import Task
+from recbole_edt.artefacts.task import Task, take_over
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest
 from recbole_edt.llm.sharding import Shard
@@ -131,15 +131,7 @@ def _make_augmented(task: Task, dry_run: bool) -> str:
 def _make_embeddings(task: Task, dry_run: bool) -> str:
     lender = store.find_lender(task.dataset_dir, task.name, task.identity, EMBEDDINGS)
     if lender is not None:
-        lender.check(EMBEDDINGS)
-        if lender.hash == task.folder.name:
-            return f"{EMBEDDINGS}: complete already\n{_describe(lender)}"
-        if dry_run:
-            return f"{EMBEDDINGS}: would share the vectors of {lender.path}; nothing to encode"
-        store.share_part(lender, task.folder, EMBEDDINGS)
-        made = lender.manifest[EMBEDDINGS] | {"shared_with": lender.hash}
-        shared = store.record_part(task.folder, task.name, task.identity, EMBEDDINGS, made)
-        return f"{EMBEDDINGS}: shared with the set {lender.hash}\n{_describe(shared)}"
+        return take_over(task, lender, EMBEDDINGS, _describe, "the vectors", "encode", dry_run)
     if task.shard.count > 1 and not dry_run:
         raise UserError(
             "shard: item vectors are not made in parts; "

@@ -7,13 +7,11 @@ have no profile there, and neither have those whose reply is not usable: nothing
 
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
 from tqdm import tqdm
 
@@ -23,7 +21,7 @@ from recbole_edt.artefacts import profile_files, store
 from recbole_edt.artefacts.embeddings import encode_items, plan_encoding
 from recbole_edt.artefacts.encoder import Encoder, locate
 from recbole_edt.artefacts.store import PROFILES
-from recbole_edt.artefacts.task import Task, Training
+from recbole_edt.artefacts.task import Task, Training, alone, take_over
 from recbole_edt.errors import UserError
 from recbole_edt.llm.client import Generation, Prompt, Reply
 from recbole_edt.llm.estimate import estimate_generate
@@ -172,7 +170,7 @@ def make_profiles(task: Task, dry_run: bool) -> str:
     lender = store.find_lender(task.dataset_dir, task.name, task.identity, PROFILES)
     # What failed the last time is asked again.
     if lender is not None and not lender.manifest[PROFILES].get("failed"):
-        return _take_over(task, lender, dry_run)
+        return take_over(task, lender, PROFILES, _describe, "those", "ask", dry_run)
     plan = plan_profiles(task.training(), task.titles(), settings)
     generation = Generation(settings.profile_max_tokens)
     if dry_run:
@@ -184,7 +182,7 @@ def make_profiles(task: Task, dry_run: bool) -> str:
     # An encoder that cannot be loaded is no news for after hours of questions.
     encoder = Encoder(location, task.settings.encoder_max_length)
     work = task.folder / ".work-profiles"
-    with _alone(work, task):
+    with alone(task, work, "profiles"):
         replies = _ask(task, plan, generation)
         if task.shard.count > 1:
             asked = len(replies)
@@ -197,32 +195,6 @@ def make_profiles(task: Task, dry_run: bool) -> str:
     done = store.record_part(task.folder, task.name, task.identity, PROFILES, made)
     shutil.rmtree(work)
     return f"{PROFILES}: made\n{_describe(done)}"
-
-
-def _take_over(task: Task, lender: store.ArtefactSet, dry_run: bool) -> str:
-    lender.check(PROFILES)
-    if lender.hash == task.folder.name:
-        return f"{PROFILES}: complete already\n{_describe(lender)}"
-    if dry_run:
-        return f"{PROFILES}: would share those of {lender.path}; nothing to ask"
-    store.share_part(lender, task.folder, PROFILES)
-    made = lender.manifest[PROFILES] | {"shared_with": lender.hash}
-    shared = store.record_part(task.folder, task.name, task.identity, PROFILES, made)
-    return f"{PROFILES}: shared with the set {lender.hash}\n{_describe(shared)}"
-
-
-@contextmanager
-def _alone(work: Path, task: Task) -> Iterator[None]:
-    """Keep a second process from asking, and paying for, the same questions."""
-    work.mkdir(parents=True, exist_ok=True)
-    name = f"{task.shard.index}-of-{task.shard.count}.lock"
-    try:
-        with filelock.FileLock(work / name).acquire(timeout=0):
-            yield
-    except filelock.Timeout:
-        raise UserError(
-            f"{work.parent}: another process is making its profiles; --shard shares the work"
-        ) from None
 
 
 def _ask(task: Task, plan: ProfilePlan, generation: Generation) -> list[Reply]:

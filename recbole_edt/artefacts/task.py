@@ -1,12 +1,14 @@
 """What every part of a set of artefacts is made from: settings, items, training rows, model."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import pandas as pd
 
@@ -227,3 +229,59 @@ def _read_interactions(path: Path) -> pd.DataFrame:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: expected the columns {list(names)} ({reason})") from None
     return frame.rename(columns=names)
+
+
+def take_over(
+    task: Task,
+    lender: store.ArtefactSet,
+    part: str,
+    describe: Callable[[store.ArtefactSet], str],
+    what: str,
+    spared: str,
+    dry_run: bool,
+) -> str:
+    """Use a part that is there already, the set's own or another set's, and report it.
+
+    Parameters
+    ----------
+    task : Task
+        The set that wants the part.
+    lender : ArtefactSet
+        The set that has it; see `store.find_lender`.
+    part : str
+        Its name.
+    describe : callable
+        Describes the part of a set.
+    what, spared : str
+        What is shared, and the verb for the work that need not be done.
+    dry_run : bool
+        Write nothing.
+
+    Raises
+    ------
+    UserError
+        When the part is not as it was made.
+    """
+    lender.check(part)
+    if lender.hash == task.folder.name:
+        return f"{part}: complete already\n{describe(lender)}"
+    if dry_run:
+        return f"{part}: would share {what} of {lender.path}; nothing to {spared}"
+    store.share_part(lender, task.folder, part)
+    made = lender.manifest[part] | {"shared_with": lender.hash}
+    shared = store.record_part(task.folder, task.name, task.identity, part, made)
+    return f"{part}: shared with the set {lender.hash}\n{describe(shared)}"
+
+
+@contextmanager
+def alone(task: Task, work: Path, what: str) -> Iterator[None]:
+    """Keep a second process from asking, and paying for, the same questions."""
+    work.mkdir(parents=True, exist_ok=True)
+    name = f"{task.shard.index}-of-{task.shard.count}.lock"
+    try:
+        with filelock.FileLock(work / name).acquire(timeout=0):
+            yield
+    except filelock.Timeout:
+        raise UserError(
+            f"{task.folder}: another process is making its {what}; --shard shares the work"
+        ) from None

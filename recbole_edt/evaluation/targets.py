@@ -33,7 +33,6 @@ class Targets:
         self.part, self.name = part, name
         starts = part.user_starts[part.flat[part.uid_field][part.rows].numpy()]
         order = np.argsort(part.rows - starts, kind="stable")
-        self.order = order
         self.rows = part.rows[order]
         self.users = part.flat[part.uid_field][self.rows].numpy()
         self.items = part.flat[part.iid_field][self.rows].numpy()
