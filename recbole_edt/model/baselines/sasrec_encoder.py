@@ -1,0 +1,93 @@
+"""The encoder of SASRec's PyTorch port, which C2DSR and Tri-CDR are built on."""
+
+import torch
+from torch import Tensor, nn
+
+_EPS = 1e-8
+
+
+class SASRecLayer(nn.Module):
+    """One layer: attention whose queries alone are normalised, then two linear maps.
+
+    q = LN(z); z = q + MHA(q, z, z); z = LN(z); z = z + W2 ReLU(W1 z + b1) + b2 [code]. Keys and
+    values are not normalised, and both residuals start from the normalised values.
+    """
+
+    def __init__(self, width: int, n_heads: int, dropout: float, attn_dropout: float):
+        super().__init__()
+        self.norm_query = nn.LayerNorm(width, eps=_EPS)
+        self.attention = nn.MultiheadAttention(width, n_heads, attn_dropout, batch_first=True)
+        self.norm_inner = nn.LayerNorm(width, eps=_EPS)
+        self.up = nn.Linear(width, width)
+        self.down = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, z: Tensor, later: Tensor) -> Tensor:
+        """Map [B, L, d] to [B, L, d]; `later`, bool [L, L], is what a position may not read."""
+        query = self.norm_query(z)
+        mixed, _ = self.attention(
+            query, z, z, attn_mask=later, is_causal=True, need_weights=False
+        )
+        z = self.norm_inner(query + mixed)
+        inner = torch.relu(self.dropout(self.up(z)))
+        return z + self.dropout(self.down(inner))
+
+
+class SASRecEncoder(nn.Module):
+    """Causal encoder with position vectors of its own.
+
+    Slots that are not `real` hold zero vectors in front of every layer. As in the originals they
+    are not masked out of the attention: a zero vector to the left takes its share [code].
+
+    Parameters
+    ----------
+    width, max_length, n_layers, n_heads : int
+        Vector size d, longest sequence T, layers and attention heads.
+    dropout, attn_dropout : float
+        Of vectors and layers, and of attention weights.
+    position_std : float
+        Standard deviation of the initial position vectors.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        max_length: int,
+        n_layers: int,
+        n_heads: int,
+        dropout: float,
+        attn_dropout: float,
+        position_std: float = 1.0,
+    ):
+        super().__init__()
+        self.positions = nn.Embedding(max_length, width)
+        nn.init.normal_(self.positions.weight, std=position_std)
+        self.layers = nn.ModuleList(
+            SASRecLayer(width, n_heads, dropout, attn_dropout) for _ in range(n_layers)
+        )
+        self.norm = nn.LayerNorm(width, eps=_EPS)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """Encode sequences.
+
+        Parameters
+        ----------
+        tokens : torch.Tensor
+            Scaled item vectors, [B, L, d].
+        real : torch.Tensor
+            Which slots hold an item, bool [B, L]; positions count these from the oldest on.
+
+        Returns
+        -------
+        torch.Tensor
+            [B, L, d]; slots that are not real hold the bias of the last normalisation.
+        """
+        length = tokens.shape[1]
+        later = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
+        mask = real.unsqueeze(2)
+        place = (real.cumsum(1) - 1).clamp(min=0)
+        z = self.dropout(tokens + self.positions(place)) * mask
+        for layer in self.layers:
+            z = layer(z, later) * mask
+        return self.norm(z)
