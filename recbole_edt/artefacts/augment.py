@@ -13,9 +13,10 @@ from tqdm import tqdm
 
 from recbole_edt import fields
 from recbole_edt.artefacts import augmented_file, store
-from recbole_edt.artefacts.augment_settings import AugmentSettings
+from recbole_edt.artefacts.augment_settings import USERS, AugmentSettings
 from recbole_edt.artefacts.budget import Demands, count_by_domain, find_demands
 from recbole_edt.artefacts.choose import FAILED, Choice, choose_by_rule, read_answers
+from recbole_edt.artefacts.nearness import ByTitles, ByUsers
 from recbole_edt.artefacts.place import place
 from recbole_edt.artefacts.pool import make_pool, unit_vectors
 from recbole_edt.artefacts.questions import (
@@ -62,7 +63,8 @@ def make_augmented(task: Task, dry_run: bool) -> str:
     if (ready := _ready_made(task, dry_run)) is not None:
         return ready
     work, counts = plan_work(task, settings)
-    head = [f"{store.AUGMENT}: {settings.augment_mode}", *_count_lines(counts)]
+    how = f"{settings.augment_mode} from a pool by {settings.augment_pool_by}"
+    head = [f"{store.AUGMENT}: {how}", *_count_lines(counts)]
     if not settings.asks:
         if dry_run:
             return "\n".join([*head, "  no language model is asked; nothing to estimate"])
@@ -132,11 +134,13 @@ def assemble(
 ) -> Work:
     """Return demands with their pools among the allowed items, bool [N]."""
     unit = unit_vectors(task.item_vectors())
-    pool = make_pool(
-        training, demands, unit, allowed, settings.augment_pool, settings.augment_floor
-    )
+    near: ByTitles | ByUsers = ByTitles(training, unit, settings.augment_floor)
+    if settings.augment_pool_by == USERS:
+        near = ByUsers(training)
+    pool = make_pool(training, demands, allowed, settings.augment_pool, near)
     popularity = np.bincount(training.items, minlength=len(titles))
-    return Work(training, demands, pool, titles, unit, popularity, settings.augment_history)
+    history, seed = settings.augment_history, settings.augment_seed
+    return Work(training, demands, pool, titles, unit, popularity, history, seed)
 
 
 def ask(questions: Questions, client: CachedClient, task: Task, name: str) -> Sequence[Answer]:
@@ -184,6 +188,7 @@ def _write(
     domains = rows[fields.DOMAIN].value_counts()
     made = {
         "mode": settings.augment_mode,
+        "pool_by": settings.augment_pool_by,
         **counts,
         **(model or {}),
         "accepted": len(rows),
@@ -204,7 +209,7 @@ def _count_lines(counts: dict[str, Any]) -> list[str]:
         f"{counts['pool_items']:,} candidates"
     ]
     told = {
-        "demands_without_pool": "demands have no candidate near the user's items",
+        "demands_without_pool": "demands have no candidate near what the user has",
         "without_history_titles": "demands are of users without a titled item",
         "items_without_title": "items without title are neither candidates nor shown",
     }

@@ -11,8 +11,12 @@ LLM_MODES = ("select", "score", "generate")
 BASELINES = ("similarity", "popularity", "random")
 MODES = LLM_MODES + BASELINES
 """Who chooses from the pool: a language model in one of three ways, or a rule without one."""
+TITLES, USERS = "similarity", "cooccurrence"
+POOLS = (TITLES, USERS)
+"""What makes an item a candidate: its title, or users in common."""
 
 _WHOLE = ("augment_cap", "augment_pool", "augment_history")
+_ONE_OF = {"augment_mode": MODES, "augment_pool_by": POOLS}
 _RANGES = {
     "augment_imbalance": (0.0, 1.0),
     "augment_rate": (0.0, float("inf")),
@@ -28,6 +32,8 @@ class AugmentSettings:
     ----------
     augment_mode : str
         One of `MODES`.
+    augment_pool_by : str
+        One of `POOLS`.
     augment_imbalance : float
         Least share of the dominant domain, in [0, 1].
     augment_rate : float
@@ -37,18 +43,22 @@ class AugmentSettings:
     augment_pool : int
         Most candidates per user and domain.
     augment_floor : float
-        Least cosine similarity, in [-1, 1].
+        Least cosine similarity, in [-1, 1]; not for a pool by users in common.
     augment_history : int
         Titles of the user in a prompt.
+    augment_seed : int
+        Of the draws of the mode `random`.
     """
 
     augment_mode: str
+    augment_pool_by: str
     augment_imbalance: float
     augment_rate: float
     augment_cap: int
     augment_pool: int
     augment_floor: float
     augment_history: int
+    augment_seed: int
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "AugmentSettings":
@@ -64,12 +74,15 @@ class AugmentSettings:
             if key not in config:
                 raise UserError(f"{key}: missing from the configuration")
             values[key] = config[key]
-        mode = values["augment_mode"]
-        if mode not in MODES:
-            raise UserError(
-                f"augment_mode: {mode!r} is unknown; expected one of {', '.join(MODES)}"
-                f"{nearest(str(mode), MODES)}"
-            )
+        for key, known in _ONE_OF.items():
+            if values[key] not in known:
+                raise UserError(
+                    f"{key}: {values[key]!r} is unknown; expected one of {', '.join(known)}"
+                    f"{nearest(str(values[key]), known)}"
+                )
+        seed = values["augment_seed"]
+        if type(seed) is not int:
+            raise UserError(f"augment_seed: {seed!r} is not a whole number")
         for key in _WHOLE:
             if type(values[key]) is not int or values[key] < 1:
                 raise UserError(f"{key}: {values[key]!r} is not a whole number of 1 or more")

@@ -60,18 +60,18 @@ def choose_by_rule(mode: str, work: Work) -> Choice:
     Parameters
     ----------
     mode : str
-        ``similarity`` takes the most similar candidates, ``popularity`` those with most
-        training interactions (equal ones: the more similar), ``random`` any.
+        ``similarity`` takes the nearest candidates, ``popularity`` those with most training
+        interactions (equal ones: the nearer), ``random`` any.
     work : Work
         Demands and candidates.
     """
     owners, pool = work.pool.owners, work.pool
-    preference = pool.similarities.astype(np.float64)
+    preference = pool.values.astype(np.float64)
     if mode == "popularity":
         preference = work.popularity[pool.items].astype(np.float64)
     items, scores = pool.items, preference
     if mode == "random":
-        drawn = [work.shuffled(demand, mode) for demand in range(len(work.demands))]
+        drawn = [work.drawn(demand) for demand in range(len(work.demands))]
         items = np.concatenate([*drawn, np.zeros(0, np.int64)])
         scores = np.zeros(len(items))
     order = np.lexsort((np.arange(len(items)), -scores, owners))

@@ -8,7 +8,7 @@ import pandas as pd
 from recbole_edt import fields
 from recbole_edt.artefacts import augmented_file
 from recbole_edt.artefacts.choose import Choice
-from recbole_edt.artefacts.pool import rows_of
+from recbole_edt.artefacts.nearness import rows_of
 from recbole_edt.artefacts.questions import Work
 from recbole_edt.artefacts.task import Training
 

@@ -60,7 +60,7 @@ def run_probe(task: Task, users: int) -> str:
     usable = has_vector & np.fromiter(map(bool, titles), dtype=bool, count=len(titles))
     case = hide(task.training(), usable, users, settings.augment_cap, seed)
     own = assemble(task, settings, case.training, case.demands, titles, usable)
-    planted, target = plant(own, case.hidden, usable, settings.augment_pool, seed)
+    planted, target = plant(own, case.hidden, usable, settings, seed)
     encode = title_encoder(task, own.unit.shape[1])
     tables = [
         ("own pool", own, case.hidden, measure(task, settings, own, case.hidden, encode)),

@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recbole_edt.artefacts.augment_settings import USERS, AugmentSettings
 from recbole_edt.artefacts.budget import Demands, count_by_domain
+from recbole_edt.artefacts.nearness import ByUsers
 from recbole_edt.artefacts.place import find_anchors
 from recbole_edt.artefacts.pool import Pool
 from recbole_edt.artefacts.probe_stats import Hidden
@@ -98,7 +100,7 @@ def hide(training: Training, usable: np.ndarray, users: int, limit: int, seed: i
 
 
 def plant(
-    work: Work, hidden: Hidden, usable: np.ndarray, size: int, seed: int
+    work: Work, hidden: Hidden, usable: np.ndarray, settings: AugmentSettings, seed: int
 ) -> tuple[Work, Hidden]:
     """Return pools of one hidden item of each user among random items of its domain.
 
@@ -110,11 +112,14 @@ def plant(
         What was hidden; the user's other hidden items are not drawn.
     usable : numpy.ndarray
         bool [N], items that may be drawn.
-    size, seed : int
-        Candidates of each user, seed of the draws.
+    settings : AugmentSettings
+        Candidates of each user, and what they are ranked by.
+    seed : int
+        Of the draws.
     """
     rng = np.random.default_rng([seed, 1])
     starts = np.searchsorted(hidden.owners, np.arange(hidden.count + 1))
+    size = settings.augment_pool
     targets, pools = [], []
     for demand, domain in enumerate(work.demands.domains):
         mine = hidden.items[starts[demand] : starts[demand + 1]]
@@ -126,9 +131,13 @@ def plant(
         pools.append(np.r_[targets[-1], drawn])
     items = np.concatenate(pools)
     owners = np.repeat(np.arange(len(pools)), [len(pool) for pool in pools])
-    _, similarity = find_anchors(work.training, work.demands.users[owners], items, work.unit)
-    order = np.lexsort((items, -similarity, owners))
+    users = work.demands.users[owners]
+    if settings.augment_pool_by == USERS:
+        near = ByUsers(work.training).pairs(users, items)
+    else:
+        near = find_anchors(work.training, users, items, work.unit)[1]
+    order = np.lexsort((items, -near, owners))
     bounds = np.searchsorted(owners, np.arange(len(pools) + 1))
-    pool = Pool(items[order], similarity[order], bounds)
+    pool = Pool(items[order], near[order], bounds)
     target = Hidden(np.arange(len(pools)), np.array(targets), len(pools))
     return replace(work, pool=pool), target

@@ -22,7 +22,7 @@ _TOKENS = {"select": 6, "generate": 24}
 """Tokens that one proposal may take in a reply."""
 
 _SEED = 2026
-"""Of the order of candidates and of random choice: fixed, so that a set has no seed."""
+"""Of the order in which candidates are shown: fixed, so that only random choice has a seed."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Work:
         int64 [N], training interactions of each item.
     history : int
         Titles of the user in a prompt.
+    seed : int
+        Of random choice.
     """
 
     training: Training
@@ -54,6 +56,7 @@ class Work:
     unit: np.ndarray
     popularity: np.ndarray
     history: int
+    seed: int = _SEED
 
     def user(self, demand: int) -> str:
         """Return the user id of a demand."""
@@ -64,13 +67,21 @@ class Work:
         user = self.demands.users[demand]
         return self.training.items[self.training.starts[user] : self.training.starts[user + 1]]
 
-    def shuffled(self, demand: int, purpose: str) -> np.ndarray:
-        """Return the candidates of a demand in an order drawn for this user and domain alone.
+    def shown(self, demand: int) -> np.ndarray:
+        """Return the candidates of a demand in the order in which a prompt numbers them."""
+        return self._shuffled(demand, _SEED, "select")
+
+    def drawn(self, demand: int) -> np.ndarray:
+        """Return the candidates of a demand in an order drawn by `seed`."""
+        return self._shuffled(demand, self.seed, "random")
+
+    def _shuffled(self, demand: int, number: int, purpose: str) -> np.ndarray:
+        """Return the candidates in an order drawn for this user and domain alone.
 
         The draw depends on no other user, so that it is the same in every share of the work.
         """
         domain = self.training.domain_names[self.demands.domains[demand]]
-        key = json.dumps([_SEED, purpose, self.user(demand), domain])
+        key = json.dumps([number, purpose, self.user(demand), domain])
         seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
         return np.random.default_rng(seed).permutation(self.pool.items[self.pool.of(demand)])
 
@@ -174,7 +185,7 @@ def make_questions(mode: str, work: Work, cap: int) -> Questions:
             continue
         items = work.pool.items[work.pool.of(demand)]
         if mode == "select":
-            items = work.shuffled(demand, mode)
+            items = work.shown(demand)
         candidates = [work.titles[item] for item in items]
         filled = fill(
             TEMPLATES[mode],

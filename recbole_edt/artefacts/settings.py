@@ -16,17 +16,26 @@ SCHEMA = 1
 VECTOR_KEYS = ("encoder", "encoder_revision", "text_template", "encoder_max_length")
 AUGMENT_KEYS = (
     "augment_mode",
+    "augment_pool_by",
     "augment_imbalance",
     "augment_rate",
     "augment_cap",
     "augment_pool",
     "augment_floor",
     "augment_history",
+    "augment_seed",
 )
-PROFILE_KEYS = ("profile_min_items", "profile_history", "profile_max_tokens")
+PROFILE_KEYS = (
+    "profile_mode",
+    "profile_min_items",
+    "profile_history",
+    "profile_max_tokens",
+    "profile_hide_titles",
+)
 LLM_KEYS = ("llm", "llm_model", "llm_revision")
-_AUGMENT_PROMPTS = (prompts.SELECT, prompts.SCORE, prompts.GENERATE)
-_PROFILE_PROMPTS = (prompts.PROFILE,)
+_AUGMENT_PROMPTS = {"select": prompts.SELECT, "score": prompts.SCORE, "generate": prompts.GENERATE}
+_PROFILE_PROMPTS = {"llm": prompts.PROFILE}
+_OF_MODELS = ("augment_history", "profile_max_tokens", "profile_hide_titles")
 
 
 @dataclass(frozen=True)
@@ -106,10 +115,21 @@ class ArtefactSettings:
             "split": split.hash,
             **{key: getattr(self, key) for key in VECTOR_KEYS},
             "titles_and_domains": digest(shown),
-            "augment": {**self.augment, "prompts": _versions(_AUGMENT_PROMPTS)},
-            "profiles": {**self.profiles, "prompts": _versions(_PROFILE_PROMPTS)},
-            "llm": dict(self.llm),
+            "augment": self._determined_by(self.augment, "augment_mode", _AUGMENT_PROMPTS),
+            "profiles": self._determined_by(self.profiles, "profile_mode", _PROFILE_PROMPTS),
         }
+
+    def _determined_by(
+        self, keys: Mapping[str, Any], mode: str, templates: Mapping[str, prompts.Template]
+    ) -> dict[str, Any]:
+        """Return what a part follows from: the model's keys only where a model is asked."""
+        made = {key: value for key, value in keys.items() if key != "augment_seed"}
+        if keys[mode] == "random":
+            made["augment_seed"] = keys["augment_seed"]
+        template = templates.get(str(keys[mode]))
+        if template is None:
+            return {key: value for key, value in made.items() if key not in _OF_MODELS}
+        return {**made, "prompt": [template.version, template.hash[:12]], "llm": dict(self.llm)}
 
 
 def _take(config: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
@@ -117,7 +137,3 @@ def _take(config: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
         return {key: config[key] for key in keys}
     except KeyError as error:
         raise UserError(f"{error.args[0]}: missing from the configuration") from None
-
-
-def _versions(templates: tuple[prompts.Template, ...]) -> dict[str, list[Any]]:
-    return {template.name: [template.version, template.hash[:12]] for template in templates}

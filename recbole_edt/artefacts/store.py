@@ -51,8 +51,8 @@ _NEEDED = {
 }
 _FOLLOWS_FROM = {
     EMBEDDINGS: ("catalogue", *VECTOR_KEYS),
-    AUGMENT: ("catalogue", *VECTOR_KEYS, "split", "titles_and_domains", AUGMENT, "llm"),
-    PROFILES: ("catalogue", *VECTOR_KEYS, "split", "titles_and_domains", PROFILES, "llm"),
+    AUGMENT: ("catalogue", *VECTOR_KEYS, "split", "titles_and_domains", AUGMENT),
+    PROFILES: ("catalogue", *VECTOR_KEYS, "split", "titles_and_domains", PROFILES),
 }
 """The entries of an identity that decide what is in a part."""
 

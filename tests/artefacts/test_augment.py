@@ -260,14 +260,17 @@ def test_dry_run_writes_nothing(make):
     assert not (task.dataset_dir / "artefacts" / "replies").exists()
 
 
+@pytest.mark.parametrize("pool_by", ["similarity", "cooccurrence"])
 @pytest.mark.parametrize("mode", ["select", "score", "random", "similarity", "popularity"])
-def test_held_out_rows_change_nothing(config, tmp_path, mode):
+def test_held_out_rows_change_nothing(config, tmp_path, mode, pool_by):
+    keys = {"augment_mode": mode, "augment_pool_by": pool_by}
     contents = []
     for number, other in enumerate(("b4", "b5")):
         # b5 is seen in held-out rows only, or not at all
         histories = {user: [*items[:-2], other, "a4"] for user, items in HISTORIES.items()}
         model = ToldModel(lambda text: "2, 1", value=len)
-        task = make_task(tmp_path / str(number), config, histories, ITEMS, model, augment_mode=mode)
+        histories |= {"pat": ["a1", "b3", "b1", other, "a4"], "sam": ["a2", "b2", other, "a4"]}
+        task = make_task(tmp_path / str(number), config, histories, ITEMS, model, **keys)
         make_augmented(task, False)
         made = entry(task)
         if "spent" in made:

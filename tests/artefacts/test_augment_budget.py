@@ -9,6 +9,8 @@ from augment_toys import make_training  # isort: skip
 
 DEFAULTS = {
     "augment_mode": "select",
+    "augment_pool_by": "similarity",
+    "augment_seed": 2026,
     "augment_imbalance": 0.8,
     "augment_rate": 0.5,
     "augment_cap": 3,
@@ -58,6 +60,8 @@ def test_counts():
     ("key", "value", "told"),
     [
         ("augment_mode", "selct", "did you mean 'select'"),
+        ("augment_pool_by", "titles", "augment_pool_by: 'titles' is unknown"),
+        ("augment_seed", 1.5, "augment_seed: 1.5 is not a whole number"),
         ("augment_imbalance", 1.2, "augment_imbalance: 1.2 is not a number of 0 to 1"),
         ("augment_rate", -1, "augment_rate: -1 is not a number of 0 or more"),
         ("augment_floor", float("nan"), "augment_floor: nan"),

@@ -3,12 +3,17 @@ import pytest
 from augment_toys import make_training, unit
 
 from recbole_edt.artefacts.budget import Demands
+from recbole_edt.artefacts.nearness import ByTitles, ByUsers
 from recbole_edt.artefacts.place import find_anchors
 from recbole_edt.artefacts.pool import make_pool, unit_vectors
 
 
 def demand(*rows):
     return Demands(*np.array(rows, dtype=np.int64).T)
+
+
+def by_titles(training, demands, unit, allowed, size, floor, **block):
+    return make_pool(training, demands, allowed, size, ByTitles(training, unit, floor, **block))
 
 
 def contents(pool):
@@ -22,24 +27,24 @@ def test_by_hand():
     vectors = np.array([unit(angle) for angle in angles], dtype=np.float32)
     training = make_training([[0, 4], [0, 1, 2]], [0, 0, 1, 1, 1, 1, 1], 2)
     allowed = np.ones(7, dtype=bool)
-    pool = make_pool(training, demand((0, 1, 0, 1), (1, 1, 0, 1)), vectors, allowed, 3, 0.5)
+    pool = by_titles(training, demand((0, 1, 0, 1), (1, 1, 0, 1)), vectors, allowed, 3, 0.5)
     # user 0: 4 is known, 5 and 3 lie below the floor; 2 and 6 are equal: catalogue order
     # user 1: 2 is known; 6 and 3 are 10 degrees away, 4 is 45
     assert contents(pool) == [[2, 6], [3, 6, 4]]
-    np.testing.assert_allclose(pool.similarities[:2], np.cos(np.radians(10)), atol=1e-6)
+    np.testing.assert_allclose(pool.values[:2], np.cos(np.radians(10)), atol=1e-6)
 
 
 def test_not_allowed_items_and_those_without_vector_are_out():
     vectors = np.array([unit(0), unit(1), unit(2), [0, 0]], dtype=np.float32)
     training = make_training([[0]], [0, 1, 1, 1], 2)
     allowed = np.array([True, False, True, True])
-    assert contents(make_pool(training, demand((0, 1, 0, 1)), vectors, allowed, 9, -1)) == [[2]]
+    assert contents(by_titles(training, demand((0, 1, 0, 1)), vectors, allowed, 9, -1)) == [[2]]
 
 
 def test_user_without_vectors_in_the_dominant_domain():
     vectors = np.array([[0, 0], unit(0), unit(1)], dtype=np.float32)
     training = make_training([[0, 1]], [0, 1, 1], 2)
-    pool = make_pool(training, demand((0, 1, 0, 1)), vectors, np.ones(3, bool), 9, -1)
+    pool = by_titles(training, demand((0, 1, 0, 1)), vectors, np.ones(3, bool), 9, -1)
     assert contents(pool) == [[]]
 
 
@@ -53,7 +58,7 @@ def test_against_a_slow_reference(block):
     training = make_training(histories, item_domains, domains)
     rows = [(u, k, (k + 1) % domains, 1) for u in range(25) for k in range(domains)]
     allowed = rng.random(items) < 0.8
-    pool = make_pool(training, demand(*rows), vectors, allowed, size, floor, block)
+    pool = by_titles(training, demand(*rows), vectors, allowed, size, floor, block=block)
     for place, (user, domain, dominant, _) in enumerate(rows):
         near = [item for item in histories[user] if item_domains[item] == dominant]
         expected = []
@@ -64,6 +69,44 @@ def test_against_a_slow_reference(block):
             if best >= floor:
                 expected.append((-best, item))
         assert contents(pool)[place] == [item for _, item in sorted(expected)[:size]]
+
+
+def test_users_in_common_by_hand():
+    # a-items 0, 1; b-items 2 to 5; user 0 has 0, 1 and 2
+    histories = [[0, 1, 2, 2], [0, 3], [0, 1, 3, 3], [1, 4], [5], [2, 5]]
+    training = make_training(histories, [0, 0, 1, 1, 1, 1], 2)
+    near = ByUsers(training)
+    pool = make_pool(training, demand((0, 1, 0, 1)), np.ones(6, dtype=bool), 9, near)
+    # 0 and 1 have three users each, 2 two; 3 and 5 two, 4 one
+    expected = {3: 2 / 6**0.5 + 1 / 6**0.5, 4: 1 / 3**0.5, 5: 1 / 4**0.5}
+    assert contents(pool) == [[3, 4, 5]]
+    np.testing.assert_allclose(pool.values, list(expected.values()), rtol=1e-6)
+    pairs = near.pairs(np.zeros(3, np.int64), np.array([5, 3, 4]))
+    np.testing.assert_allclose(pairs, [expected[i] for i in (5, 3, 4)], rtol=1e-6)
+    allowed = np.array([True, True, True, False, True, True])
+    assert contents(make_pool(training, demand((0, 1, 0, 1)), allowed, 1, near)) == [[4]]
+
+
+@pytest.mark.parametrize("block", [1, 60, 1 << 20])
+def test_users_in_common_against_a_slow_reference(block):
+    rng = np.random.default_rng(4)
+    items, size = 40, 7
+    item_domains = rng.integers(3, size=items)
+    histories = [rng.integers(items, size=rng.integers(1, 25)).tolist() for _ in range(30)]
+    training = make_training(histories, item_domains, 3)
+    rows = [(u, k, (k + 1) % 3, 1) for u in range(30) for k in range(3)]
+    allowed = rng.random(items) < 0.8
+    pool = make_pool(training, demand(*rows), allowed, size, ByUsers(training, block))
+    has = np.array([[item in history for item in range(items)] for history in histories], float)
+    counts = has.sum(axis=0)
+    cosine = has.T @ has / np.sqrt(np.maximum(np.outer(counts, counts), 1))
+    for place, (user, domain, _, _) in enumerate(rows):
+        value = cosine[np.flatnonzero(has[user])].sum(axis=0)
+        value[~allowed | (item_domains != domain) | (has[user] > 0)] = 0
+        found = pool.items[pool.of(place)]
+        assert len(found) == min(size, (value > 0).sum())
+        np.testing.assert_allclose(value[found], np.sort(value)[::-1][: len(found)], rtol=1e-5)
+        np.testing.assert_allclose(pool.values[pool.of(place)], value[found], rtol=1e-5)
 
 
 def test_anchor_is_the_nearest_row_and_the_latest_of_equals():

@@ -124,7 +124,7 @@ def test_hard_titles(make):
     assert ann == ['- "w1 a"', '- "' + "x" * 120 + '"', '- "日本茶 😀👩‍👩‍👧"']
     made = found.manifest["profiles"]
     assert (made["untitled"], made["cut_titles"]) == (2, 2)  # of ann and bea each
-    assert "2 items without title were left out of prompts" in report
+    assert "2 items without title were left out" in report
     assert "日本茶" in lines_of(found)[0]
 
 
@@ -190,6 +190,45 @@ def test_other_augmenter_settings_share_the_profiles(make):
     assert "shared with the set" in report
     assert (first.hash != second.hash, model.asked) == (True, [])
     assert second.profiles(["ann"], ["a", "b"])[1].all()
+
+
+def test_titles_without_a_model(make, tiny_model):
+    _, _, summaries = make()
+    model = FakeModel()
+    titles = {"profile_mode": "titles", "augment_mode": "similarity"}
+    report, _, found = make(model=model, **titles)
+    assert model.asked == []
+    made = found.manifest["profiles"]
+    assert (made["mode"], made["profiles"], made["masked"]) == ("titles", 4, {"too_few_items": 4})
+    assert not {"llm", "prompt", "spent"} & made.keys()
+    assert "without a language model" in report
+    assert json.loads(lines_of(found)[0])["text"] == "w4 a; w3 a; w2 a"  # the latest first
+    users = ["ann", "bea", "cy", "dee"]
+    vectors, present = found.profiles(users, ["a", "b"])
+    np.testing.assert_array_equal(present, summaries.profiles(users, ["a", "b"])[1])
+    expected = Encoder(locate(str(tiny_model), None), 12).encode(["w4 a; w3 a; w2 a"])[0]
+    np.testing.assert_allclose(vectors[0, 0], expected, atol=1e-3)
+    # keys of the language model are no part of it
+    assert make(**titles, llm="other", profile_max_tokens=3)[2].hash == found.hash
+    assert "no language model is asked" in make(**titles, profile_history=2, dry_run=True)[0]
+
+
+def test_quoted_titles_are_hidden(make):
+    report, _, found = make(profile_hide_titles=True)
+    texts = [json.loads(line)["text"] for line in lines_of(found)]
+    assert set(texts) == {"likes [title] and [title] and [title]"}
+    assert found.manifest["profiles"]["hidden_titles"] == 12
+    assert "12 quoted titles were hidden" in report
+
+
+def test_reply_of_nothing_but_titles_is_masked_when_they_are_hidden(make):
+    def answer(text):
+        titles = [line[3:-1] for line in shown(text)]
+        return "; ".join(titles) if "w1 a" in text else "likes tea"
+
+    _, _, found = make(model=FakeModel(answer), profile_hide_titles=True)
+    assert found.manifest["profiles"]["masked"] == {"only_titles": 1, "too_few_items": 4}
+    assert found.profiles(["bea"], ["a", "b"])[1].tolist() == [[False, False]]
 
 
 RUN = """
@@ -296,6 +335,8 @@ def test_encoder_that_cannot_be_loaded_is_found_before_any_question(make):
         ({"profile_min_items": 5}, "profile_min_items: 5, but no user .* the most are 4"),
         ({"profile_min_items": 0}, "profile_min_items: 0 is not a whole number"),
         ({"profile_history": "3"}, "profile_history: '3' is not a whole number"),
+        ({"profile_mode": "title"}, r"profile_mode: 'title' is unknown; .*did you mean 'titles'"),
+        ({"profile_hide_titles": "yes"}, "profile_hide_titles: 'yes' is neither True nor False"),
         ({"profile_max_tokens": True}, "profile_max_tokens: True is not a whole number"),
         ({"titles": {"a1": "w1"}}, r"toy\.inter: line 3: item 'b1' is not in toy\.item"),
     ],

@@ -68,8 +68,8 @@ def test_a_set_asked_for_by_name(made, folder, config, split):
     assert require().hash == made.hash
     with pytest.raises(UserError, match="was made for another split; the configuration asks for"):
         require(of_split=Split("time", split.codes, "b" * 64))
-    with pytest.raises(UserError, match="another profiles and another llm"):
-        require(llm="other", profile_history=1)
+    with pytest.raises(UserError, match="another augment and another profiles"):
+        require(llm="other")
     with pytest.raises(UserError, match=f"no such set .did you mean '{made.hash}'"):
         require(made.hash[:-1] + "x")
     text = (folder / "toy.item").read_text(encoding="utf-8")

@@ -1,0 +1,27 @@
+import pytest
+
+from recbole_edt.artefacts.quoted import hide_titles
+
+
+@pytest.mark.parametrize(
+    ("text", "titles", "expected"),
+    [
+        ("Likes The Red Kettle.", ["Red Kettle, The"], "Likes [title]."),
+        ("Likes Red Kettle, The.", ["The Red Kettle"], "Likes [title]."),
+        ("the red kettle and more", ["Red Kettle, The (1995)"], "[title] and more"),
+        ("a red kettle", ["Red Kettle, The"], "a [title]"),
+        ("Kettles and Kettle", ["Kettle"], "Kettles and [title]"),
+        ("a kettle, the Kettle", ["Kettle"], "a kettle, the [title]"),
+        ("the kettle", ["Kettle, The"], "[title]"),
+        ("Tea Time II and Tea Time", ["Tea Time", "Tea Time II"], "[title] and [title]"),
+        ("Pot (Blue) \u2019n\u2019 Pan", ["Pot (Blue) 'n' Pan"], "[title]"),
+        ("L'Oeuf dur", ["Oeuf dur, L'"], "[title]"),
+        ("Really? Yes! Stop", ["Really? Yes!"], "[title] Stop"),
+        ("costs $5 (or so)", ["$5 ("], "costs [title]or so)"),
+        ("nothing of it", ["(", "...", ""], "nothing of it"),
+    ],
+)
+def test_forms_of_a_title(text, titles, expected):
+    hidden, count = hide_titles(text, titles)
+    assert hidden == expected
+    assert count == expected.count("[title]")
