@@ -67,11 +67,13 @@ class C2DSR(CrossDomainModel):
         super().__init__(config, dataset)
         width, std = config["hidden_size"], config["initializer_range"]
         if width % config["n_heads"]:
-            raise UserError(
-                f"n_heads: {config['n_heads']} does not divide hidden_size {width}"
-            )
+            raise UserError(f"n_heads: {config['n_heads']} does not divide hidden_size {width}")
         self.loss_slots: int | None = config["loss_slots"]
         self.next_item_weight: float = config["next_item_weight"]
+        if not isinstance(self.loss_slots, int | None):
+            raise UserError(f"loss_slots: found {self.loss_slots}, expected a whole number or None")
+        if not 0 <= self.next_item_weight <= 1:
+            raise UserError(f"next_item_weight: found {self.next_item_weight}, expected 0 to 1")
         self.scale = math.sqrt(width)
         self.mixed_items = nn.Embedding(self.n_items, width, padding_idx=0)
         self.own_items = nn.Embedding(self.n_items, width, padding_idx=0)
@@ -81,9 +83,7 @@ class C2DSR(CrossDomainModel):
         users, items, _ = dataset.training_sequences()
         drop_last, drop = not config["graph_last_item"], config["hidden_dropout_prob"]
         mixed = successor_graph(users, items, self.n_items, None, drop_last)
-        own = successor_graph(
-            users, items, self.n_items, dataset.item_domain.numpy(), drop_last
-        )
+        own = successor_graph(users, items, self.n_items, dataset.item_domain.numpy(), drop_last)
         layers, domain = config["graph_layers"], self.item_domain.clamp(min=0)
         self.mixed_graph = GraphConvolution(mixed, torch.zeros_like(domain), width, layers, drop)
         self.own_graph = GraphConvolution(own, domain, width, layers, drop)
@@ -98,9 +98,11 @@ class C2DSR(CrossDomainModel):
         self.head = nn.Linear(width, self.n_items)
         self.padding_head = nn.Linear(width, 1)
         self.judges = nn.ModuleList(nn.Bilinear(width, width, 1) for _ in encoders[1:])
-        for judge in self.judges:
-            nn.init.xavier_uniform_(judge.weight)
-            nn.init.zeros_(judge.bias)
+        for weight in self.judges.parameters():
+            if weight.dim() > 1:
+                nn.init.xavier_uniform_(weight)
+            else:
+                nn.init.zeros_(weight)
 
     # ------------------------------------------------------------------- states
 

@@ -25,9 +25,7 @@ class SASRecLayer(nn.Module):
     def forward(self, z: Tensor, later: Tensor) -> Tensor:
         """Map [B, L, d] to [B, L, d]; `later`, bool [L, L], is what a position may not read."""
         query = self.norm_query(z)
-        mixed, _ = self.attention(
-            query, z, z, attn_mask=later, is_causal=True, need_weights=False
-        )
+        mixed, _ = self.attention(query, z, z, attn_mask=later, is_causal=True, need_weights=False)
         z = self.norm_inner(query + mixed)
         inner = torch.relu(self.dropout(self.up(z)))
         return z + self.dropout(self.down(inner))

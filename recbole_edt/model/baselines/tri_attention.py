@@ -1,4 +1,4 @@
-"""Tri-CDR's attention: a slot of the target domain looks at a sequence, in view of the mixed one."""
+"""Tri-CDR's attention: a slot of the target domain looks at a sequence beside the mixed one."""
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
@@ -88,6 +88,5 @@ class TripleAttention(nn.Module):
         scores = score.new_full(visible.shape, -torch.inf).index_put((row, slot), score)
         scores = scores.masked_fill(seen.unsqueeze(1) == 0, 0.0)  # no softmax over nothing
         weights = scores.softmax(1) * visible
-        return torch.bmm(weights.unsqueeze(1), F.embedding(owner, states.flatten(1)).view(
-            len(owner), length, -1
-        )).squeeze(1)
+        of_owner = F.embedding(owner, states.flatten(1)).view(len(owner), length, -1)
+        return torch.bmm(weights.unsqueeze(1), of_owner).squeeze(1)

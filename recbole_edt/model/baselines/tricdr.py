@@ -109,7 +109,8 @@ class TriCDR(CrossDomainModel):
         self.contrastive_weight = config["contrastive_weight"]
         self.temperature = config["contrastive_temperature"]
         self.rates = _rates(config["contrastive_rates"])
-        self.triplet_weight, self.triplet_margin = config["triplet_weight"], config["triplet_margin"]
+        self.triplet_weight = config["triplet_weight"]
+        self.triplet_margin = config["triplet_margin"]
         encoders = [
             SASRecEncoder(
                 width, self.max_length, config["n_layers"], config["n_heads"],
@@ -123,7 +124,7 @@ class TriCDR(CrossDomainModel):
         )
         self.mixed_items = nn.Embedding(self.n_items, width, padding_idx=0)
         self.target_items, self.source_items = None, None
-        if _item_tables(config["item_tables"]) == "separate":
+        if config["item_tables"] == "separate":
             self.target_items = nn.Embedding(self.n_items, width, padding_idx=0)
             self.source_items = nn.ModuleList(
                 nn.Embedding(self.n_items, width, padding_idx=0) for _ in self.targets
@@ -170,9 +171,8 @@ class TriCDR(CrossDomainModel):
         part = cast(TargetPart, self.targets[domain])
         inside = self.item_domain[ids] == domain
         own, other = DomainRows(inside), DomainRows((ids > 0) & ~inside)
-        source_items = self.mixed_items if self.source_items is None else self.source_items[domain]
         target = self._encode(part.target_encoder, self._target_items(), own.pack(ids))
-        source = self._encode(part.source_encoder, source_items, other.pack(ids))
+        source = self._encode(part.source_encoder, self._source_items(domain), other.pack(ids))
         seen_own, seen_other = own.seen[user, slot], other.seen[user, slot]
         if own.length:
             query = target[user, (seen_own - 1).clamp(min=0)] * (seen_own > 0).unsqueeze(1)
@@ -187,6 +187,11 @@ class TriCDR(CrossDomainModel):
             attend(*rest, target, seen_own),
             seen_other > 0,
         )
+
+    def _source_items(self, domain: int) -> nn.Embedding:
+        if self.source_items is None:
+            return self.mixed_items
+        return cast(nn.Embedding, self.source_items[domain])
 
     def _target_items(self) -> nn.Embedding:
         return self.mixed_items if self.target_items is None else self.target_items
@@ -238,9 +243,7 @@ class TriCDR(CrossDomainModel):
             last = F.pad(user[1:] != user[:-1], (0, 1), value=True) & views.has_source
             if last.any():
                 heads = cast(TargetPart, self.targets[k]).heads
-                projected = [
-                    head(view[last]) for head, view in zip(heads, views[:3], strict=True)
-                ]
+                projected = [head(view[last]) for head, view in zip(heads, views[:3], strict=True)]
                 contrastive = contrastive + self._contrastive(projected)
                 triplet = triplet + F.triplet_margin_loss(
                     projected[1], projected[0], projected[2], margin=self.triplet_margin
@@ -304,9 +307,3 @@ def _rates(value: Any) -> list[float]:
             "mixed-target, source-target) that are not all 0"
         )
     return [v / sum(value) for v in value]
-
-
-def _item_tables(value: Any) -> str:
-    if value not in ("separate", "shared"):
-        raise UserError(f"item_tables: found {value!r}, expected 'separate' or 'shared'")
-    return str(value)
