@@ -13,9 +13,13 @@ _OTHER_FAMILIES = ("context_aware_recommender", "knowledge_aware_recommender", "
 
 def own_models() -> dict[str, type]:
     """Return the model classes of this package by name."""
+    from recbole_edt.model.baselines.abxi import ABXI
+    from recbole_edt.model.baselines.c2dsr import C2DSR
+    from recbole_edt.model.baselines.llm4cdsr import LLM4CDSR
+    from recbole_edt.model.baselines.tricdr import TriCDR
     from recbole_edt.model.llmedt import LLMEDT
 
-    return {"LLMEDT": LLMEDT}
+    return {model.__name__: model for model in (LLMEDT, ABXI, C2DSR, LLM4CDSR, TriCDR)}
 
 
 @cache

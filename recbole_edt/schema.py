@@ -16,14 +16,22 @@ _ONE_OF = {
     "adapter_residual": ("learned", "full"),
     "lr_scheduler": ("none", "plateau"),
     "hidden_act": ("gelu", "relu", "swish", "tanh", "sigmoid"),
+    "negatives_per": ("slot", "user", "batch"),
+    "feed_forward": ("bottleneck", "pointwise"),
+    "item_tables": ("separate", "shared"),
     "learner": ("adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam"),
 }
 _ABOVE_ZERO = frozenset((
     "learning_rate", "train_batch_size", "eval_batch_size", "hidden_size", "embedding_size",
     "n_layers", "n_heads", "inner_size", "MAX_ITEM_LIST_LENGTH", "adapter_size", "num_negatives",
     "sampled_candidates", "encoder_batch_size", "encoder_max_length", "eval_step",
+    "temperature", "thread_rank", "invariant_rank", "loss_slots", "logit_scale",
+    "contrastive_temperature",
 ))  # fmt: skip
-_FROM_ZERO = frozenset(("epochs", "min_epochs", "stopping_step", "weight_decay", "lr_patience"))
+_FROM_ZERO = frozenset((
+    "epochs", "min_epochs", "stopping_step", "weight_decay", "lr_patience", "warmup_epochs",
+    "graph_layers", "contrastive_weight", "triplet_weight", "triplet_margin",
+))  # fmt: skip
 _CLIP = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # of torch's clip_grad_norm_
 _PROBABILITY = re.compile(r"(^|_)dropout(_prob|_ratio)?$")
 PHASE_PREFIX = re.compile(r"^(shared|domain)_(?!dropout)")
@@ -78,6 +86,8 @@ def check_value(key: str, value: Any, known: Collection[str], defaults: Mapping[
         if value < 0 or (value == 0 and base in _ABOVE_ZERO):
             sign = ">" if base in _ABOVE_ZERO else ">="
             raise UserError(f"{key}: found {value}, expected a value {sign} 0")
+    if base == "lr_factor" and not 0 < value < 1:
+        raise UserError(f"{key}: found {value}, expected a value between 0 and 1")
     if _PROBABILITY.search(key) and not isinstance(value, bool) and not 0 <= value < 1:
         raise UserError(f"{key}: found {value}, expected a value from 0 to below 1")
 
