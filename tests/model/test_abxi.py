@@ -15,7 +15,7 @@ from recbole_edt.model.baselines.sampled_scores import draw_sets, scores_of_own_
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "food-kitchen" / "inter.csv.gz"
 T = 7
 SMALL = {
-    "hidden_size": 8, "inner_size": 12, "domain_rank": 2, "invariant_rank": 3,
+    "hidden_size": 8, "inner_size": 12, "thread_rank": 2, "invariant_rank": 3,
     "MAX_ITEM_LIST_LENGTH": T, "num_negatives": 3,
 }  # fmt: skip
 

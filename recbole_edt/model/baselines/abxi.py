@@ -38,7 +38,7 @@ class Rows(NamedTuple):
 
 
 class ABXI(CrossDomainModel):
-    """ "ABXI: Invariant Interest Adaptation for Task-Guided Cross-Domain Sequential Recommendation".
+    """ABXI, "Invariant Interest Adaptation for Task-Guided Cross-Domain Sequential Recommendation".
 
     WWW 2025, arXiv 2501.15118; facts from the authors' release (github.com/DiMarzioBian/ABXI,
     v2.1, 72e52c9), none of its text. K + 1 threads, the mixed sequence and one per domain, go
@@ -47,9 +47,9 @@ class ABXI(CrossDomainModel):
 
         z_k = LN(h + P h + I_k h) + LN'(h^k + P_k h^k)
 
-    with P shared, P and P_k SwiGLU, I_k low-rank. An item of domain k scores <z_k, e_i>. In training
-    the thread of domain k is task-guided: where the label is of domain k, it holds the last item
-    of domain k. Positions count from the end of a row, the last item being 1.
+    with P shared, P and P_k SwiGLU, I_k low-rank. An item of domain k scores <z_k, e_i>. In
+    training the thread of domain k is task-guided: where the label is of domain k, it holds the
+    last item of domain k. Positions count from the end of a row, the last item being 1.
 
     Loss: per label a softmax over it and 128 negatives of every domain, scores divided by .75;
     mean over a user's labels of each domain, summed over domains, mean over users.
@@ -109,7 +109,7 @@ class ABXI(CrossDomainModel):
         self.attention = RowAttention(width, heads)
         self.attention_norm = nn.LayerNorm(width)
         self.shared = SwiGLU(width, inner)
-        self.thread_maps = nn.ModuleList(LowRank(width, config["domain_rank"]) for _ in threads)
+        self.thread_maps = nn.ModuleList(LowRank(width, config["thread_rank"]) for _ in threads)
         self.thread_norms = norms(threads)
         self.project_shared = SwiGLU(width, inner)
         self.invariant_maps = nn.ModuleList(
@@ -165,7 +165,7 @@ class ABXI(CrossDomainModel):
         ]  # fmt: skip
 
     def _query(self, domain: int, mixed: Tensor, projected: Tensor, own: Tensor) -> Tensor:
-        """Return z_k [n, d] from the mixed states, their shared projection, and the domain's own."""
+        """Return z_k [n, d] of the mixed states, their shared projection and the domain's own."""
         invariant = mixed + projected + self.dropout(self.invariant_maps[domain](mixed))
         own = own + self.dropout(self.project_own[domain](own))
         return self.invariant_norms[domain](invariant) + self.own_norms[domain](own)

@@ -1,0 +1,44 @@
+"""Alignment of two sets of vectors with soft targets, as LLM4CDSR uses it twice."""
+
+import torch
+from torch import Tensor
+
+
+def soft_alignment(x: Tensor, y: Tensor, temperature: float) -> Tensor:
+    """Return how badly the pairs of rows of `x` and `y`, both [n, d], match.
+
+    S = X Y^T / tau, T = softmax over rows of tau (X X^T + Y Y^T) / 2; the mean over rows of the
+    mean of two cross-entropies, of S with T and of S^T with T^T, whose rows do not sum to one.
+    Vectors are not normalised and T carries a gradient [code].
+    """
+    similar = x @ y.T / temperature
+    targets = ((x @ x.T + y @ y.T) * (temperature / 2)).softmax(dim=1)
+    forth = (targets * similar.log_softmax(dim=1)).sum(1)
+    back = (targets.T * similar.T.log_softmax(dim=1)).sum(1)
+    return -(forth + back).mean() / 2
+
+
+def one_of_each(items: Tensor, item_domain: Tensor, num_domains: int) -> Tensor:
+    """Draw one item of every domain from each row.
+
+    Parameters
+    ----------
+    items : torch.Tensor
+        Item ids, 0 where padded, int64 [B, L].
+    item_domain : torch.Tensor
+        Domain of each item id, -1 for 0, [n_items].
+    num_domains : int
+        K.
+
+    Returns
+    -------
+    torch.Tensor
+        int64 [K, B]; 0 where the row has no item of the domain.
+    """
+    domains = item_domain[items]
+    drawn = []
+    for k in range(num_domains):
+        order = torch.rand(items.shape, device=items.device).masked_fill(domains != k, -1.0)
+        first, place = order.max(dim=1, keepdim=True)
+        drawn.append((items.gather(1, place) * (first >= 0)).squeeze(1))
+    return torch.stack(drawn)

@@ -1,0 +1,122 @@
+"""The sequence encoder of LLM4CDSR: SASRec's block, with the feed-forward part of its release."""
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+from torch import Tensor, nn
+
+_EPS, _INNER_EPS = 1e-8, 1e-12
+
+
+class Bottleneck(nn.Module):
+    """LN(z + W2 GELU(W1 z + b1) + b2) of half the width, as found in the release [code]."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.down = nn.Linear(width, width // 2)
+        self.up = nn.Linear(width // 2, width)
+        self.norm = nn.LayerNorm(width, eps=_INNER_EPS)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map [..., d] to [..., d]."""
+        inner = F.gelu(self.dropout(self.down(z)))
+        return self.norm(z + self.dropout(self.up(inner)))
+
+
+class Pointwise(nn.Module):
+    """z + W2 ReLU(W1 z + b1) + b2 of full width, SASRec's own."""
+
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.down = nn.Linear(width, width)
+        self.up = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map [..., d] to [..., d]."""
+        return z + self.dropout(self.up(torch.relu(self.dropout(self.down(z)))))
+
+
+_FEED_FORWARD: dict[str, type[Bottleneck] | type[Pointwise]] = {
+    "bottleneck": Bottleneck,
+    "pointwise": Pointwise,
+}
+
+
+class Layer(nn.Module):
+    """q = LN(z); z = q + MHA(q, z, z); z = LN(z); z = feed-forward(z) [code]."""
+
+    def __init__(self, width: int, n_heads: int, dropout: float, feed_forward: str):
+        super().__init__()
+        self.norm_query = nn.LayerNorm(width, eps=_EPS)
+        self.attention = nn.MultiheadAttention(width, n_heads, dropout, batch_first=True)
+        self.norm_inner = nn.LayerNorm(width, eps=_EPS)
+        self.feed_forward = _FEED_FORWARD[feed_forward](width, dropout)
+
+    def forward(self, z: Tensor, later: Tensor | None, padding: Tensor | None) -> Tensor:
+        """Map [B, L, d] to [B, L, d].
+
+        `later`, bool [L, L], is what a position may not read; without it everything but
+        `padding`, bool [B, L], is read.
+        """
+        query = self.norm_query(z)
+        mixed, _ = self.attention(
+            query,
+            z,
+            z,
+            key_padding_mask=padding,
+            need_weights=False,
+            attn_mask=later,
+            is_causal=later is not None,
+        )
+        return self.feed_forward(self.norm_inner(query + mixed))
+
+
+class Encoder(nn.Module):
+    """Encoder of right-padded sequences with position vectors of its own.
+
+    Parameters
+    ----------
+    width, max_length, n_layers, n_heads : int
+        Vector size d, longest sequence T, layers and attention heads.
+    dropout : float
+        Of vectors, layers and attention weights.
+    feed_forward : str
+        ``bottleneck`` or ``pointwise``.
+    causal : bool
+        Whether a position reads only what stands in front of it.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        max_length: int,
+        n_layers: int,
+        n_heads: int,
+        dropout: float,
+        feed_forward: str,
+        causal: bool,
+    ):
+        super().__init__()
+        self.causal = causal
+        self.positions = nn.Embedding(max_length + 1, width)  # row 0 is the release's padding
+        self.layers = nn.ModuleList(
+            Layer(width, n_heads, dropout, feed_forward) for _ in range(n_layers)
+        )
+        self.norm = nn.LayerNorm(width, eps=_EPS)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Encode scaled item vectors [B, L, d] of sequences of some lengths [B] to [B, L, d]."""
+        size = tokens.shape[1]
+        place = torch.arange(size, device=tokens.device)
+        later, padding = None, None
+        if self.causal:
+            later = torch.ones(size, size, dtype=torch.bool, device=tokens.device).triu(1)
+        else:
+            # an empty sequence keeps its first slot: a softmax over nothing is not a number
+            padding = place >= lengths.clamp(min=1).unsqueeze(1)
+        z = self.dropout(tokens + self.positions(place + 1))
+        for layer in self.layers:
+            z = layer(z, later, padding)
+        return self.norm(z)
