@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_edt.model.backbone import Backbone
+from recbole_edt.model.domain_rows import DomainRows
 
 
 class DomainThread(nn.Module):
@@ -58,14 +59,9 @@ class DomainThread(nn.Module):
             [B, L, d]; position t holds the state after the domain's last item up to t, zero
             where there is none.
         """
-        seen = inside.cumsum(1)
-        longest = int(seen[:, -1].max())
-        if longest == 0:
+        rows = DomainRows(inside)
+        if rows.length == 0:
             return torch.zeros_like(items)
-        packed = items.new_zeros(len(items), longest, items.shape[2])
-        user, place = inside.nonzero(as_tuple=True)
-        packed[user, seen[user, place] - 1] = items[user, place]
-        hidden = backbone(packed, self.positions)
+        hidden = backbone(rows.pack(items), self.positions)
         state = self.weight * hidden + self.up(self.dropout(torch.relu(self.down(hidden))))
-        last = (seen - 1).clamp(min=0).unsqueeze(2).expand(-1, -1, items.shape[2])
-        return state.gather(1, last) * (seen > 0).unsqueeze(2)
+        return rows.unpack(state)

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_FIRST_RATE = 1e-5  # share of the learning rate that a warm-up starts with, as ABXI's does [code]
+
 
 @dataclass(frozen=True)
 class PhaseSettings:
@@ -23,6 +25,8 @@ class PhaseSettings:
     clip_grad_norm: dict[str, Any] | None
     lr_scheduler: str
     lr_patience: int
+    lr_factor: float
+    warmup_epochs: int
 
     @classmethod
     def from_config(cls, name: str, config: Any) -> "PhaseSettings":
@@ -33,6 +37,16 @@ class PhaseSettings:
             values[key] = config[key] if own is None else own
         values |= {"name": name, "lr_scheduler": values["lr_scheduler"] or "none"}
         return cls(**values)
+
+    def rate(self, epoch: int) -> float | None:
+        """Return the learning rate that an epoch (from 1) starts with, None to leave it as it is.
+
+        It grows linearly over ``warmup_epochs`` epochs, from next to nothing on.
+        """
+        if not self.warmup_epochs or epoch > self.warmup_epochs + 1:
+            return None
+        share = (epoch - 1) / self.warmup_epochs
+        return self.learning_rate * (_FIRST_RATE + (1 - _FIRST_RATE) * share)
 
 
 @dataclass

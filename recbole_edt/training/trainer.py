@@ -130,6 +130,9 @@ class PhasedTrainer(Trainer):
             if epoch >= settings.epochs or self._is_stale(epoch):
                 break
             epoch += 1
+            rate = settings.rate(epoch)
+            for group in self.optimizer.param_groups if rate is not None else ():
+                group["lr"] = rate
             begun = time.perf_counter()
             loss = self._train_epoch(train_data, epoch - 1, show_progress=show_progress)
             seconds = time.perf_counter() - begun
@@ -152,7 +155,10 @@ class PhasedTrainer(Trainer):
             config = self.config
             self.settings = PhaseSettings(
                 name, self.learning_rate, self.weight_decay, self.epochs, config["min_epochs"],
-                self.stopping_step, self.clip_grad_norm, "none", 0,
+                self.stopping_step, self.clip_grad_norm,
+                # models of RecBole's have no such keys
+                config["lr_scheduler"] or "none", config["lr_patience"] or 0,
+                config["lr_factor"] or 1.0, config["warmup_epochs"] or 0,
             )  # fmt: skip
         self.clip_grad_norm = self.settings.clip_grad_norm
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -165,17 +171,20 @@ class PhasedTrainer(Trainer):
         self.scheduler = None
         if self.settings.lr_scheduler == "plateau":
             self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-                self.optimizer, mode="max", factor=0.5, patience=self.settings.lr_patience
+                self.optimizer,
+                mode="max",
+                factor=self.settings.lr_factor,
+                patience=self.settings.lr_patience,
             )
-        self.choices = [Choice(self.valid_metric)]
-        if name == DOMAIN and self.config["candidates"] == "target_domain":
-            # threads do not touch each other's domain, so each may keep its own best epoch
+        on_tie = name == DOMAIN  # of equal scores, the one nearer to "no change"
+        separate = getattr(self.model, "separate_parts", lambda phase: None)(name)
+        if separate and self.config["candidates"] == "target_domain":
             self.choices = [
-                Choice(f"{self.valid_metric}/{domain}", f"threads.{k}.", keep_on_tie=True)
-                for k, domain in enumerate(self.domains)
+                Choice(f"{self.valid_metric}/{domain}", prefix, on_tie)
+                for domain, prefix in zip(self.domains, separate, strict=True)
             ]
-        elif name == DOMAIN:
-            self.choices = [Choice(self.valid_metric, "threads.", keep_on_tie=True)]
+        else:
+            self.choices = [Choice(self.valid_metric, keep_on_tie=on_tie)]
         self.seconds = 0.0
 
     def _validate(
@@ -186,7 +195,7 @@ class PhasedTrainer(Trainer):
             score = round(result[choice.metric], self.config["metric_decimal_place"])
             choice.offer(score, epoch, self.model, self.valid_metric_bigger)
         score = result[self.valid_metric]
-        if self.scheduler is not None and epoch:
+        if self.scheduler is not None and epoch > self.settings.warmup_epochs:
             self.scheduler.step(score)
         row = {"phase": name, "epoch": epoch, "loss": loss, "seconds": round(seconds, 2), **result}
         self.curves.append(row)

@@ -185,7 +185,7 @@ def test_every_loss_reaches_every_shared_parameter(loss_type, scope):
 def test_sampled_losses_draw_from_the_labels_domain(loss_type):
     model = build(loss_type=loss_type, num_negatives=50)
     targets = torch.arange(1, N_ITEMS)
-    pools = model._pools(targets)
+    pools = model.pools(targets, "target_domain")
     for k, pool in enumerate(pools):
         assert (model.item_domain[pool.drawn] == k).all()
         assert (model.item_domain[pool.ids] == k).all()
