@@ -72,10 +72,14 @@ def summarise(ranks: np.ndarray, names: Sequence[str]) -> dict[str, float]:
     """Return the number of users and the mean of each metric over some ranks."""
     result: dict[str, float] = {"users": len(ranks)}
     for name in names:
-        metric, k = name.split("@")
-        values = _METRICS[metric](ranks, int(k))
-        result[name] = float(values.mean()) if len(ranks) else 0.0
+        result[name] = float(metric_values(ranks, name).mean()) if len(ranks) else 0.0
     return result
+
+
+def metric_values(ranks: np.ndarray, name: str) -> np.ndarray:
+    """Return a metric such as ``ndcg@10`` of each target from its rank, [n]."""
+    metric, k = name.split("@")
+    return _METRICS[metric](ranks, int(k))
 
 
 def report(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[str, Any]:

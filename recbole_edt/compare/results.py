@@ -1,0 +1,375 @@
+"""What a comparison left behind: its rows, cells and runs, read and checked."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.evaluation.report import metric_values
+from recbole_edt.files import read_json
+
+SCHEMA = 1
+DONE = "done"
+OVERALL = "overall"
+FINAL = "final"
+WITHOUT_EXPERT = "without_expert"
+_STATUSES = (DONE, "failed", "running", "waiting")
+_PROTOCOL = ("split", "split_hash", "candidates", "sampled", "sampled_hash")
+_SHOWN = ("ndcg@10", "hit@10", "mrr@10")
+_RANK_COLUMNS = {
+    "user_id": str,
+    "item_id": str,
+    "domain": str,
+    "rank": np.int64,
+    "dominant_share": np.float64,
+    "history_length": np.float64,
+    "target_popularity": np.float64,
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        Its folder.
+    metrics : dict
+        Content of ``metrics.json``.
+    """
+
+    path: Path
+    metrics: dict[str, Any]
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame | None:
+        """Rank and description of each test target, None when the run kept none."""
+        path = self.path / "test_ranks.csv"
+        if not path.is_file():
+            return None
+        try:
+            frame = pd.read_csv(
+                path,
+                dtype=_RANK_COLUMNS,
+                usecols=list(_RANK_COLUMNS),
+                keep_default_na=False,
+                float_precision="round_trip",  # a share at the edge of a group stays there
+            )
+        except (ValueError, pd.errors.ParserError) as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path}: not a table of ranks ({reason})") from None
+        expected = self.metrics["test"][OVERALL]["users"]
+        if len(frame) != expected:
+            raise UserError(f"{path}: {len(frame)} targets, expected {expected} as in metrics.json")
+        for name, value in self.metrics["test"][OVERALL].items():
+            if name == "users":
+                continue
+            found = metric_values(frame["rank"].to_numpy(), name).mean() if expected else 0.0
+            if abs(found - value) > 1e-6:
+                raise UserError(
+                    f"{path}: {name} of these ranks is {found:.6f}, metrics.json says {value:.6f}"
+                )
+        return frame
+
+    @cached_property
+    def curves(self) -> pd.DataFrame | None:
+        """Validation metrics per epoch, None when there is no ``curves.csv``."""
+        path = self.path / "curves.csv"
+        if not path.is_file():
+            return None
+        try:
+            return pd.read_csv(path, dtype={"phase": str}, keep_default_na=False)
+        except (ValueError, pd.errors.ParserError) as error:
+            raise UserError(f"{path}: not a table of epochs ({error})") from None
+
+    def reports(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Yield variant, part and the report of every evaluation in ``metrics.json``.
+
+        The variant is ``final``, ``without_expert`` or ``after PHASE``.
+        """
+        for variant, source in (
+            (FINAL, self.metrics),
+            *((f"after {phase['name']}", phase) for phase in self.metrics.get("phases", ())),
+            (WITHOUT_EXPERT, self.metrics.get(WITHOUT_EXPERT) or {}),
+        ):
+            for part in ("valid", "test"):
+                if part in source:
+                    yield variant, part, source[part]
+
+    def value(
+        self, metric: str, domain: str | None = None, part: str = "test", variant: str = FINAL
+    ) -> float | None:
+        """Return one metric, overall when `domain` is None; None when the run has none."""
+        for name, at, report in self.reports():
+            if (name, at) == (variant, part):
+                found = report[OVERALL] if domain is None else report["domains"].get(domain, {})
+                return found.get(metric)
+        return None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row with one seed; `run` is None unless the cell is done."""
+
+    seed: int
+    status: str
+    reason: str | None
+    run: Run | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One configuration of a model over several seeds."""
+
+    label: str
+    model: str
+    keys: dict[str, Any]
+    tuning: dict[str, Any] | None
+    cells: list[Cell]
+
+    @property
+    def runs(self) -> dict[int, Run]:
+        """Finished runs by seed."""
+        return {cell.seed: cell.run for cell in self.cells if cell.run is not None}
+
+    def values(
+        self, metric: str, domain: str | None = None, part: str = "test", variant: str = FINAL
+    ) -> dict[int, float]:
+        """Return one metric by seed, of the runs that have it."""
+        found = {s: run.value(metric, domain, part, variant) for s, run in self.runs.items()}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows of one comparison, checked to be comparable.
+
+    Attributes
+    ----------
+    dataset, split_hash : str
+        What all runs have in common.
+    rows : list of Row
+        In the order of ``compare.json``.
+    protocol : dict
+        How all runs were evaluated; empty when no run is finished.
+    domains : list of str
+        In the order of the runs.
+    metrics : list of str
+        Metrics that the tables show; the first one is the main one.
+    keys : dict
+        Configuration keys that all rows were given.
+    notes : list of str
+        What a reader has to know about missing pieces.
+    """
+
+    dataset: str
+    split_hash: str | None
+    rows: list[Row]
+    protocol: dict[str, Any]
+    domains: list[str]
+    metrics: list[str]
+    keys: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def scopes(self) -> list[str | None]:
+        """None for overall, then the domains."""
+        return [None, *self.domains]
+
+    @property
+    def seeds(self) -> list[int]:
+        """All seeds that any row was to be run with."""
+        return sorted({cell.seed for row in self.rows for cell in row.cells})
+
+    def runs(self) -> Iterator[tuple[Row, int, Run]]:
+        """Yield every finished run with its row and seed."""
+        for row in self.rows:
+            for seed, run in row.runs.items():
+                yield row, seed, run
+
+
+def load(folder: Path) -> Comparison:
+    """Read ``compare.json`` of a folder and the runs that it names.
+
+    Raises
+    ------
+    UserError
+        When the file or a run is missing or damaged, or when two runs differ in dataset, split
+        or candidates and so do not belong in one table.
+    """
+    path = folder / "compare.json"
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else content
+        raise UserError(f"{path}: schema {found!r}, expected {SCHEMA}")
+    try:
+        rows = [_row(entry, folder, path) for entry in content["rows"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not as compare writes it ({error!r})") from None
+    labels = [row.label for row in rows]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UserError(f"{path}: label {label!r} names several rows, expected one")
+    runs = [run for row in rows for run in row.runs.values()]
+    protocol, domains = _common_protocol(path, content, runs)
+    comparison = Comparison(
+        dataset=content.get("dataset") or "",
+        split_hash=protocol.get("split_hash") or content.get("split_hash"),
+        rows=rows,
+        protocol=protocol,
+        domains=domains,
+        metrics=_shown_metrics(runs),
+        keys=content.get("keys") or {},
+    )
+    if runs:
+        comparison.notes.extend(_missing(comparison))
+    return comparison
+
+
+def _row(entry: dict[str, Any], folder: Path, path: Path) -> Row:
+    cells = [_cell(cell, folder, f"{path}: {entry['label']!r}") for cell in entry["cells"]]
+    return Row(
+        str(entry["label"]), entry["model"], entry.get("keys") or {}, entry.get("tuning"), cells
+    )
+
+
+def _cell(entry: dict[str, Any], folder: Path, where: str) -> Cell:
+    status = entry["status"]
+    if status not in _STATUSES:
+        hint = nearest(str(status), _STATUSES)
+        raise UserError(f"{where}: status {status!r}, expected one of {list(_STATUSES)}{hint}")
+    run = None
+    if status == DONE:
+        given = Path(entry["run_dir"])
+        beside = folder / given  # an absolute path stays as it is
+        run_dir = Path(os.path.normpath(beside if beside.is_dir() else given))
+        run = Run(run_dir, read_json(run_dir / "metrics.json"))
+        if run.metrics.get("seed") != entry["seed"]:
+            raise UserError(f"{where}: seed {entry['seed']}, but {run_dir} has another")
+    return Cell(entry["seed"], status, entry.get("reason"), run)
+
+
+def _common_protocol(
+    path: Path, content: dict[str, Any], runs: list[Run]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return protocol and domains of all runs; refuse runs that differ."""
+    if not runs:
+        return {}, []
+    first = runs[0]
+    for run in runs:
+        for what, one, other in (
+            ("dataset", first.metrics["dataset"], run.metrics["dataset"]),
+            ("domains", *(list(r.metrics["test"]["domains"]) for r in (first, run))),
+            *(
+                (key, first.metrics["protocol"].get(key), run.metrics["protocol"].get(key))
+                for key in _PROTOCOL
+            ),
+        ):
+            if one != other:
+                raise UserError(
+                    f"{what}: {first.path} has {one!r}, {run.path} has {other!r}; "
+                    "expected the same in all rows of a table"
+                )
+    expected, found = content.get("split_hash"), first.metrics["protocol"]["split_hash"]
+    if expected and expected != found:
+        raise UserError(f"{path}: split_hash {expected!r}, but {first.path} has {found!r}")
+    return first.metrics["protocol"], list(first.metrics["test"]["domains"])
+
+
+def _shown_metrics(runs: list[Run]) -> list[str]:
+    """Return the usual metrics at 10, or all that the runs share when there are none."""
+    if not runs:
+        return []
+    common = [
+        name
+        for name in runs[0].metrics["test"][OVERALL]
+        if name != "users" and all(name in run.metrics["test"][OVERALL] for run in runs)
+    ]
+    if not common:
+        raise UserError(f"metrics: {runs[0].path} and the other runs have none in common")
+    return [name for name in _SHOWN if name in common] or common[:3]
+
+
+def _missing(comparison: Comparison) -> list[str]:
+    """Return notes on what the runs lack and on groups that cannot be found again."""
+    without, unlike = [], []
+    for row, seed, run in comparison.runs():
+        name, ranks = f"{row.label} (seed {seed})", run.ranks
+        if ranks is None:
+            without.append(name)
+        elif any(
+            in_group(ranks, grouping, group).sum() != metrics["users"]
+            for grouping, groups in run.metrics["test"].get("groups", {}).items()
+            for group, metrics in groups.items()
+        ):
+            unlike.append(name)
+    notes = []
+    if without:
+        notes.append(f"No test_ranks.csv, hence not in the tests: {', '.join(without)}.")
+    if unlike:
+        notes.append(
+            f"Groups of test_ranks.csv are not those of metrics.json: {', '.join(unlike)}."
+        )
+    return notes
+
+
+def bounds(name: str) -> tuple[float, float]:
+    """Return the edges of a group of ``metrics.json``, such as ``0.6-<0.8`` or ``>=20``."""
+    if name.startswith(">="):
+        return float(name[2:]), np.inf
+    low, _, high = name.partition("-<")
+    return float(low), float(high)
+
+
+def in_group(ranks: pd.DataFrame, grouping: str, name: str) -> np.ndarray:
+    """Return which targets belong to a group, bool [targets]."""
+    low, high = bounds(name)
+    return ((ranks[grouping] >= low) & (ranks[grouping] < high)).to_numpy()
+
+
+def long_form(comparison: Comparison) -> pd.DataFrame:
+    """Return every metric of every run, one per line.
+
+    ``scope`` is ``overall``, ``domain`` or the name of a grouping; ``domain`` and ``group`` are
+    empty where they do not apply. ``variant`` tells the final scores from those after an earlier
+    phase and from those without the content expert.
+    """
+    lines = []
+    for row, seed, run in comparison.runs():
+        head = {"label": row.label, "model": row.model, "seed": seed}
+        tail = {
+            "dataset": comparison.dataset,
+            **{key: run.metrics["protocol"].get(key) for key in _PROTOCOL},
+            "run_dir": str(run.path),
+        }
+        for variant, part, report in run.reports():
+            for scope, domain, group, metrics in _scopes(report):
+                place = {"scope": scope, "domain": domain, "group": group}
+                for metric, value in metrics.items():
+                    if metric != "users":
+                        lines.append(
+                            {
+                                **head,
+                                **{"variant": variant, "part": part},
+                                **place,
+                                **{"metric": metric, "value": value, "users": metrics["users"]},
+                                **tail,
+                            }
+                        )
+    return pd.DataFrame(lines)
+
+
+def _scopes(report: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    yield OVERALL, "", "", report[OVERALL]
+    for domain, metrics in report["domains"].items():
+        yield "domain", domain, "", metrics
+    for grouping, groups in report.get("groups", {}).items():
+        for group, metrics in groups.items():
+            yield grouping, "", group, metrics
