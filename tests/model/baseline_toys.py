@@ -1,5 +1,7 @@
 """A made-up catalogue and windows for tests of the cross-domain baselines."""
 
+import json
+
 import numpy as np
 import torch
 from recbole.data.interaction import Interaction
@@ -77,3 +79,11 @@ def histories_of(sequences, users=None):
     users = torch.arange(1, len(sequences) + 1) if users is None else torch.tensor(users)
     lengths = torch.tensor([len(s) for s in sequences])
     return Interaction({"user_id": users, "item_id_list": items, "item_length": lengths})
+
+
+def metrics_of(outcome):
+    """Return metrics.json of a run through the command line."""
+    assert outcome.status == 0, outcome.err
+    folder = outcome.out.strip().splitlines()[-1].removeprefix("written to ")
+    with open(f"{folder}/metrics.json", encoding="utf-8") as handle:
+        return json.load(handle)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from baseline_toys import Catalogue, build, histories_of, random_sequences, windows_of
+from baseline_toys import Catalogue, build, histories_of, metrics_of, random_sequences, windows_of
 
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.model.baselines import abxi
@@ -310,3 +310,21 @@ def test_a_batch_of_one_domain_only(negatives_per):
     loss = model.calculate_loss(windows_of([of_first[:4], of_first[2:5]]))
     loss.backward()
     assert torch.isfinite(loss)
+
+
+# -------------------------------------------------------------------------------------- runs
+
+RUN = (
+    "--model=ABXI", "--dataset=toy", "--epochs=1", "--warmup_epochs=0", "--hidden_size=8",
+    "--inner_size=8", "--thread_rank=2", "--invariant_rank=2", "--learning_rate=0.01",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("domains", [2, 3])
+def test_an_epoch_through_the_command_line(make_dataset, run_cli, tmp_path, domains):
+    make_dataset(domains=domains)  # without item vectors, which ABXI does not need
+    where = (f"--data_path={tmp_path}/dataset", f"--output_dir={tmp_path}/output")
+    runs = [metrics_of(run_cli("run", *RUN, *where, f"--seed={seed}")) for seed in (1, 1, 2)]
+    assert len(runs[0]["test"]["domains"]) == domains
+    assert runs[0]["test"] == runs[1]["test"]
+    assert runs[0]["test"] != runs[2]["test"]

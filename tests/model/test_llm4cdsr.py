@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from baseline_toys import Catalogue, build, histories_of, random_sequences, windows_of
+from baseline_toys import Catalogue, build, histories_of, metrics_of, random_sequences, windows_of
 
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
 from recbole_edt.model import losses
-from recbole_edt.model.baselines.alignment import one_of_each, soft_alignment
+from recbole_edt.model.alignment import one_of_each, soft_alignment
 from recbole_edt.model.baselines.llm4cdsr import reduce_by_domain
 
 T = 7
@@ -332,3 +332,25 @@ def test_labels_and_local_states_are_of_the_same_slot():
 def test_bad_settings_are_named(keys, said):
     with pytest.raises(UserError, match=said):
         make(**keys)
+
+
+RUN = ("--model=LLM4CDSR", "--dataset=toy", "--epochs=1", "--hidden_size=8")
+
+
+@pytest.mark.parametrize("domains", [2, 3])
+def test_an_epoch_through_the_command_line(make_dataset, give_vectors, run_cli, tmp_path, domains):
+    give_vectors(make_dataset(domains=domains))
+    where = (f"--data_path={tmp_path}/dataset", f"--output_dir={tmp_path}/output")
+    runs = [metrics_of(run_cli("run", *RUN, *where, f"--seed={seed}")) for seed in (1, 1, 2)]
+    assert len(runs[0]["test"]["domains"]) == domains
+    assert runs[0]["test"] == runs[1]["test"]
+    assert runs[0]["test"] != runs[2]["test"]
+
+
+def test_missing_vectors_are_named(make_dataset, run_cli, tmp_path):
+    make_dataset()
+    where = (f"--data_path={tmp_path}/dataset", f"--output_dir={tmp_path}/output")
+    outcome = run_cli("run", *RUN, *where)
+    assert outcome.status == 2
+    assert "--only embeddings" in outcome.err
+    assert outcome.err.count("\n") == 1
