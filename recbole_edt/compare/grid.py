@@ -1,0 +1,218 @@
+"""Running many runs, some at a time, each in a process of its own."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import recbole_edt
+from recbole_edt.compare.cell import CRASH, DONE, FAILED, GRACE, USER
+from recbole_edt.compare.plan import Job
+from recbole_edt.compare.progress import View
+
+_POLL = 0.1  # seconds between two looks at the processes
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes
+    ----------
+    status : str
+        ``done`` or ``failed``.
+    run_dir : pathlib.Path, optional
+        Its folder, when it is done.
+    reason, kind : str, optional
+        Why it failed, in one line, and whether that is the user's business (``user``) or a
+        crash (``crash``).
+    seconds : float, optional
+        Wall time of its process; None when it had been finished before.
+    started : bool
+        Whether training had begun.
+    """
+
+    status: str
+    run_dir: Path | None = None
+    reason: str | None = None
+    kind: str | None = None
+    seconds: float | None = None
+    started: bool = True
+
+
+class Child:
+    """A running process and where its messages go."""
+
+    def __init__(self, job: Job, log: Path, threads: int | None):
+        self.job, self.log = job, log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        environment = dict(os.environ)
+        package = str(Path(recbole_edt.__file__).parent.parent)
+        path = environment.get("PYTHONPATH")
+        environment["PYTHONPATH"] = f"{package}{os.pathsep}{path}" if path else package
+        if threads:
+            environment.setdefault("OMP_NUM_THREADS", str(threads))
+        self.begun = time.monotonic()
+        with open(log, "wb") as messages:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "recbole_edt.compare.cell"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=messages,
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches the parent only, which stops the others
+            )
+        self.input: IO[bytes] = self.process.stdin  # type: ignore[assignment]
+        self.output: IO[bytes] = self.process.stdout  # type: ignore[assignment]
+        request = {"keys": dict(job.keys)}
+        with suppress(BrokenPipeError):  # it died at once: its log says why
+            self.input.write(json.dumps(request).encode() + b"\n")
+            self.input.flush()
+
+    def outcome(self) -> Outcome | None:
+        """Return how it ended, None while it runs."""
+        status = self.process.poll()
+        if status is None:
+            return None
+        seconds = round(time.monotonic() - self.begun, 2)
+        text = self.output.read()
+        self.close()
+        try:
+            answer = json.loads(text)
+        except ValueError:
+            return Outcome(FAILED, reason=self._last_words(status), kind=CRASH, seconds=seconds)
+        if answer["status"] == DONE:
+            return Outcome(DONE, Path(answer["run_dir"]), seconds=seconds)
+        reason = answer["reason"]
+        if answer["kind"] == CRASH:
+            reason = f"{reason} (see {self.log})"
+        started = self.job.run_dir.is_dir()
+        return Outcome(FAILED, None, reason, answer["kind"], seconds, started)
+
+    def _last_words(self, status: int) -> str:
+        if status < 0:
+            name = signal.Signals(-status).name
+            killed = ", as the system does when memory runs out" if name == "SIGKILL" else ""
+            return f"killed by {name}{killed} (see {self.log})"
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "no message")
+        return f"ended with status {status}: {last[:500]} (see {self.log})"
+
+    def close(self) -> None:
+        """Close both pipes; a process that still runs takes that as the end of its parent."""
+        for pipe in (self.input, self.output):
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+
+def thread_count(jobs: int) -> int | None:
+    """Return the threads of each of `jobs` processes; None leaves one process to its default."""
+    if jobs == 1:
+        return None  # as a bare run
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, (cores or 1) // jobs)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    at_a_time: int,
+    folder: Path,
+    view: View,
+    on_change: Callable[[int, str, Outcome | None], None] = lambda number, status, outcome: None,
+) -> list[Outcome]:
+    """Run all jobs and return how each ended, in their order.
+
+    A finished run is not run again and an unfinished one goes on. When a row is refused before
+    its training begins, its other runs that wait are not tried: they have the same data.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+        What to run.
+    at_a_time : int
+        Processes at a time.
+    folder : pathlib.Path
+        Messages of the processes are written to ``logs/`` in it.
+    view : View
+        Shows the progress.
+    on_change : callable
+        Called with a job's number, its new status and its outcome if it has one.
+    """
+    outcomes: dict[int, Outcome] = {}
+    refused: dict[str, Outcome] = {}
+    waiting: list[int] = []
+    children: dict[int, Child] = {}
+    threads = thread_count(at_a_time)
+
+    def end(number: int, outcome: Outcome) -> None:
+        outcomes[number] = outcome
+        view.end(jobs[number], outcome)
+        on_change(number, outcome.status, outcome)
+
+    view.add(jobs)
+    for number, job in enumerate(jobs):
+        finished = job.finished
+        if finished is None:
+            waiting.append(number)
+        else:
+            end(number, Outcome(DONE, finished))
+    try:
+        while waiting or children:
+            while waiting and len(children) < at_a_time:
+                number = waiting.pop(0)
+                job = jobs[number]
+                if job.row.label in refused:
+                    end(number, refused[job.row.label])
+                    continue
+                children[number] = Child(job, _log_path(folder, job), threads)
+                view.start(job)
+                on_change(number, "running", None)
+            time.sleep(_POLL)
+            for number, child in list(children.items()):
+                outcome = child.outcome()
+                if outcome is None:
+                    continue
+                del children[number]
+                if outcome.kind == USER and not outcome.started and not jobs[number].is_trial:
+                    refused[jobs[number].row.label] = outcome
+                end(number, outcome)
+            view.tick()
+    finally:
+        stop(children)
+    return [outcomes[number] for number in range(len(jobs))]
+
+
+def stop(children: Mapping[int, Child]) -> None:
+    """Interrupt processes, let them clean up, and kill those that do not end."""
+    for child in children.values():
+        with suppress(ProcessLookupError):
+            child.process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + GRACE
+    try:
+        for child in children.values():
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(max(0.0, deadline - time.monotonic()))
+    finally:  # a second Ctrl-C comes here at once
+        for child in children.values():
+            if child.process.poll() is None:
+                child.process.kill()
+            child.process.wait()
+            child.close()
+
+
+def _log_path(folder: Path, job: Job) -> Path:
+    name = re.sub(r"[^\w.-]+", "-", job.name).strip("-")
+    return folder / "logs" / f"{name}.log"
+
+
+def describe(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as state files hold it, without its folder."""
+    return {"status": outcome.status, "reason": outcome.reason, "seconds": outcome.seconds}
