@@ -1,4 +1,4 @@
-"""The command line: ``recbole-edt prepare | artefacts | run | doctor``.
+"""The command line: ``recbole-edt prepare | artefacts | run | recommend | doctor``.
 
 Exit status: 0 done, 2 usage or bad input (one line on the error stream), 1 an error of ours,
 130 interrupted.
@@ -21,6 +21,10 @@ USAGE = """usage: recbole-edt COMMAND ...
                                               what the augmenter is worth, on hidden interactions
   run --model=M --dataset=D [--config_files="a.yaml b.yaml"] [--resume] [--key=value ...]
                                               train and evaluate one model
+  recommend --run=DIR --user=ID [--k=10] [--history=20] [--item=ID]
+                                              what comes next for a user, beside the history
+  recommend --models=A,B --dataset=D --user=ID      the newest runs' lists side by side
+  recommend --run=DIR --all --out=FILE [--per-domain]    all users, as CSV or Parquet
   doctor                                      versions, hardware, what is usable
 
 'recbole-edt prepare READER --help' lists a reader's flags. Every key of a configuration file
@@ -170,6 +174,13 @@ def _run(argv: list[str]) -> None:
     print(f"\nwritten to {result['run_dir']}")
 
 
+def _recommend(argv: list[str]) -> None:
+    from recbole_edt.recommend.command import FLAGS, SWITCHES, recommend
+
+    keys, flags = parse_keys(argv, SWITCHES, FLAGS)
+    print(recommend(flags, keys))
+
+
 def _doctor(argv: list[str]) -> None:
     if argv:
         raise UserError(f"doctor: found {argv[0]!r}, expected no arguments")
@@ -182,5 +193,6 @@ _COMMANDS: dict[str, Callable[[list[str]], None]] = {
     "prepare": _prepare,
     "artefacts": _artefacts,
     "run": _run,
+    "recommend": _recommend,
     "doctor": _doctor,
 }

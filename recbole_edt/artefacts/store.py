@@ -133,6 +133,16 @@ class ArtefactSet:
         folder, made = self._part(PROFILES)
         return profile_files.read_profiles(folder, made, users, domains)
 
+    def profile_texts(self) -> pd.DataFrame:
+        """Return the texts of all profiles: ``user_id``, ``domain``, ``text``, ``n_items``.
+
+        Raises
+        ------
+        UserError
+            When they have not been made, or are malformed.
+        """
+        return profile_files.read_texts(self._part(PROFILES)[0])
+
     def augmented(
         self,
         users: Collection[str] | None = None,

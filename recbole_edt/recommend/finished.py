@@ -1,0 +1,200 @@
+"""Finished runs: finding them, and putting dataset and model together again."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recbole_edt.artefacts import store
+from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
+from recbole_edt.config import EDTConfig
+from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.evaluation.ranking import rank_targets
+from recbole_edt.evaluation.report import flatten, metric_names, report
+from recbole_edt.evaluation.targets import Targets
+from recbole_edt.files import read_json
+from recbole_edt.quick_start import (
+    build_model,
+    find_dataset,
+    prepare_data,
+    use_deterministic_algorithms,
+)
+from recbole_edt.training.checkpoint import load_state
+
+from recbole.utils import init_seed  # isort: skip  (config shims first)
+
+_MODEL = "model/"
+_CLOSE = 1e-6
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that can be asked for recommendations.
+
+    Attributes
+    ----------
+    folder : pathlib.Path
+        Its folder.
+    metrics : dict
+        The content of its ``metrics.json``.
+    config : EDTConfig
+        Its configuration.
+    part : CrossDomainDataset
+        The dataset, all interactions of it, as evaluation sees it.
+    model : RecBole model
+        With the run's chosen weights, in evaluation mode.
+    catalogue : Catalogue
+        The items with their titles.
+    artefacts : ArtefactSet or None
+        The set that the run read; None when it read none.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    config: EDTConfig
+    part: CrossDomainDataset
+    model: Any
+    catalogue: Catalogue
+    artefacts: store.ArtefactSet | None
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.metrics["model"])
+
+
+def newest_run(output_dir: Path, dataset: str, model: str) -> Path:
+    """Return the folder of the model's newest finished run on a dataset.
+
+    Raises
+    ------
+    UserError
+        When there is none.
+    """
+    folder = output_dir / dataset
+    finished = {path: path.stat().st_mtime_ns for path in folder.glob(f"{model}/*/metrics.json")}
+    if not finished:
+        known = sorted({path.parent.parent.name for path in folder.glob("*/*/metrics.json")})
+        raise UserError(
+            f"models: no finished run of {model} in {folder}{nearest(model, known)}; "
+            f"there are {known}"
+        )
+    return max(finished, key=lambda path: (finished[path], path)).parent
+
+
+def load_run(folder: Path, overrides: Mapping[str, Any]) -> FinishedRun:
+    """Load a finished run: its configuration, the dataset, and the model with its weights.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        ``<output_dir>/<dataset>/<model>/<run id>``.
+    overrides : mapping
+        Keys that say where and how to compute, such as ``data_path``.
+
+    Raises
+    ------
+    UserError
+        When the run is not finished or cannot be loaded, or the dataset is no longer the one
+        that it was trained on.
+    """
+    for name in ("config.yaml", "metrics.json", "checkpoint/state.json"):
+        if not (folder / name).is_file():
+            what = "is no folder of a run" if name == "config.yaml" else "is not finished"
+            raise UserError(f"run: {folder} {what}: it has no {name}")
+    metrics = read_json(folder / "metrics.json")
+    config = EDTConfig(None, None, [str(folder / "config.yaml")], overrides)
+    config["run_dir"] = str(folder)
+    find_dataset(config)
+    use_deterministic_algorithms(config["reproducibility"])
+    init_seed(config["seed"], config["reproducibility"])
+    dataset = CrossDomainDataset(config)
+    _refuse_another_split(folder, metrics, dataset)
+    template = config["text_template"]
+    catalogue = read_catalogue(config.dataset_dir, config["dataset"], template)
+    artefacts = _artefacts_of(folder, metrics, config, dataset, catalogue)
+    train_data, valid, test = prepare_data(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    model = build_model(config, train_data._dataset)
+    _load_weights(folder, model)
+    model.eval()
+    if getattr(model, "other_parameter_name", None):
+        _refuse_lost_state(folder, metrics, config, model, valid)
+    return FinishedRun(folder, metrics, config, test.part, model, catalogue, artefacts)
+
+
+def _refuse_another_split(
+    folder: Path, metrics: Mapping[str, Any], dataset: CrossDomainDataset
+) -> None:
+    made_for, found = metrics["protocol"]["split_hash"], dataset.split.hash
+    if made_for != found:
+        raise UserError(
+            f"run: {folder} was trained on the split {made_for[:12]} of {dataset.dataset_name}, "
+            f"which now has {found[:12]}: its interactions have changed; train again"
+        )
+
+
+def _artefacts_of(
+    folder: Path,
+    metrics: Mapping[str, Any],
+    config: EDTConfig,
+    dataset: CrossDomainDataset,
+    catalogue: Catalogue,
+) -> store.ArtefactSet | None:
+    """Return the set that a run read; refuse one of another catalogue or other settings."""
+    if metrics["artefacts"] is None:
+        return None
+    name, wanted = config["dataset"], metrics["artefacts"]["hash"]
+    identity = store.ArtefactSettings.from_config(config).identity(catalogue, dataset.split)
+    if store.set_hash(identity) == wanted:
+        return store.find_set(config.dataset_dir, name, identity)
+    # Vectors may have been lent, so that there never was a folder of this name.
+    if (config.dataset_dir / "artefacts" / wanted).is_dir():
+        return store.require_set(config.dataset_dir, name, wanted, identity)
+    raise UserError(
+        f"run: {folder} read the artefacts {wanted}, but the present items and settings of {name} "
+        f"ask for {store.set_hash(identity)}: titles or domains have changed; train again"
+    )
+
+
+def _load_weights(folder: Path, model: Any) -> None:
+    found = load_state(folder / "checkpoint")
+    if found is None:
+        raise UserError(f"run: {folder} has no checkpoint")
+    tensors, info = found
+    if info["phase"] in getattr(model, "phases", ()):
+        model.begin_phase(info["phase"])
+    weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"run: {folder}/checkpoint does not fit the dataset as it is now ({reason})"
+        ) from None
+
+
+def _refuse_lost_state(
+    folder: Path, metrics: Mapping[str, Any], config: EDTConfig, model: Any, valid: Targets
+) -> None:
+    """Refuse a model whose state outside tensors does not come back with its construction.
+
+    RecBole's EASE and ItemKNN compute theirs from the training rows when they are built, its
+    Pop while it trains; so validation is ranked again and compared.
+    """
+    names = metric_names(config["metrics"], config["topk"])
+    try:
+        ranks = rank_targets(model, valid, config["candidates"], config["sampled_candidates"])
+        found = flatten(report(ranks, valid, names))
+    except (UserError, TypeError, AttributeError):  # a count that was never made
+        found = {}
+    told = flatten(metrics["valid"])
+    same = found and all(abs(found[name] - told[name]) < _CLOSE for name in found)
+    if not same or not np.isfinite([*found.values()]).all():
+        raise UserError(
+            f"run: {folder}: {config['model']} keeps its state outside the checkpoint's tensors, "
+            "so that it cannot be loaded again; expected a model that learns weights"
+        )

@@ -1,0 +1,136 @@
+"""Scores of all items for what a user takes next."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.errors import UserError
+from recbole_edt.evaluation.ranking import _score_by_pairs
+from recbole_edt.recommend.finished import FinishedRun
+
+from recbole.data.interaction import Interaction  # isort: skip  (config shims first)
+
+_MOST_SCORES = 1 << 26  # 256 MiB in float32
+
+
+@dataclass(frozen=True)
+class TopK:
+    """The best items of some users.
+
+    Attributes
+    ----------
+    place : numpy.ndarray
+        int64 [n], index into the users that were asked for, not decreasing.
+    items : numpy.ndarray
+        int64 [n], item ids of the dataset, best first within a user.
+    ranks : numpy.ndarray
+        int64 [n], from 1.
+    scores : numpy.ndarray
+        float32 [n].
+    """
+
+    place: np.ndarray
+    items: np.ndarray
+    ranks: np.ndarray
+    scores: np.ndarray
+
+
+def history(part: CrossDomainDataset, user: int) -> np.ndarray:
+    """Return the flat rows of a user, oldest first."""
+    return np.arange(part.user_starts[user], part.user_starts[user + 1])
+
+
+@torch.no_grad()
+def next_scores(run: FinishedRun, users: np.ndarray) -> Tensor:
+    """Score all items after the users' complete histories, which are masked.
+
+    Held-out interactions belong to the history: the question is what comes after them.
+
+    Parameters
+    ----------
+    run : FinishedRun
+        Who is asked.
+    users : numpy.ndarray
+        int64 [B], user ids of the dataset.
+
+    Returns
+    -------
+    torch.Tensor
+        float32 [B, item_num] on the CPU; -inf for the padding item and what the user has had.
+
+    Raises
+    ------
+    UserError
+        When a score is not a number.
+    """
+    part, model = run.part, run.model
+    batch = Interaction({part.uid_field: torch.from_numpy(users)})
+    if part.is_sequential:
+        batch.update(_histories(part, users))
+    batch = part.join(batch).to(run.config["device"])
+    try:
+        scores = model.full_sort_predict(batch)
+    except NotImplementedError:
+        scores = _score_by_pairs(model, SimpleNamespace(part=part), batch)  # type: ignore[arg-type]
+    scores = scores.view(len(users), part.item_num).float().cpu()
+    if torch.isnan(scores).any():
+        raise UserError(f"run: {run.folder}: scores are not numbers; training has diverged")
+    rows = [history(part, user) for user in users]
+    place = np.repeat(np.arange(len(users)), [len(one) for one in rows])
+    scores[torch.from_numpy(place), part.flat[part.iid_field][np.concatenate(rows)]] = -torch.inf
+    scores[:, 0] = -torch.inf
+    return scores
+
+
+def batches(run: FinishedRun, users: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield users in groups that fit into memory."""
+    size = max(min(run.config["eval_batch_size"], _MOST_SCORES // run.part.item_num), 1)
+    for start in range(0, len(users), size):
+        yield users[start : start + size]
+
+
+def best(scores: Tensor, k: int, allowed: Tensor | None = None) -> TopK:
+    """Return the `k` best items of each row of `next_scores`; fewer where fewer are left.
+
+    Parameters
+    ----------
+    scores : torch.Tensor
+        [B, item_num].
+    k : int
+        Items per user.
+    allowed : torch.Tensor, optional
+        bool [item_num], such as the items of one domain; all by default.
+    """
+    if allowed is not None:
+        scores = scores.masked_fill(~allowed, -torch.inf)
+    top = scores.topk(min(k, scores.shape[1]), dim=1)
+    kept = torch.isfinite(top.values).numpy()
+    place, rank = np.nonzero(kept)
+    return TopK(place, top.indices.numpy()[kept], rank + 1, top.values.numpy()[kept])
+
+
+def rank_of(scores: Tensor, item: int, allowed: Tensor) -> tuple[int, int]:
+    """Return the rank of one item in one row of scores, and among how many it is."""
+    candidates = scores[allowed & torch.isfinite(scores)]
+    return 1 + int((candidates > scores[item]).sum()), len(candidates)
+
+
+def _histories(part: CrossDomainDataset, users: np.ndarray) -> Interaction:
+    """Gather the latest interactions of users as the dataset does for the rows of a batch."""
+    ends = part.user_starts[users + 1]
+    lengths = np.minimum(ends - part.user_starts[users], part.max_item_list_len)
+    steps = np.arange(lengths.max() if part.config["trim_batches"] else part.max_item_list_len)
+    inside = torch.from_numpy(steps < lengths[:, None])
+    position = torch.from_numpy(np.minimum((ends - lengths)[:, None] + steps, ends[:, None] - 1))
+    gathered = {part.item_list_length_field: torch.from_numpy(lengths)}
+    for field in part.flat.columns:
+        if field != part.uid_field:
+            values = part.flat[field][position]
+            shape = inside.shape + (1,) * (values.dim() - 2)
+            gathered[getattr(part, f"{field}_list_field")] = values * inside.view(shape)
+    return Interaction(gathered)
