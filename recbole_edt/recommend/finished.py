@@ -155,8 +155,8 @@ def _artefacts_of(
     if (config.dataset_dir / "artefacts" / wanted).is_dir():
         return store.require_set(config.dataset_dir, name, wanted, identity)
     raise UserError(
-        f"run: {folder} read the artefacts {wanted}, but the present items and settings of {name} "
-        f"ask for {store.set_hash(identity)}: titles or domains have changed; train again"
+        f"run: {folder} read the artefacts {wanted}, but for {name} as it is now they would be "
+        f"{store.set_hash(identity)}: titles, domains or this package have changed; train again"
     )
 
 

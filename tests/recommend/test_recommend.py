@@ -252,7 +252,7 @@ def test_changed_data_are_refused(root, folder, run_cli, tmp_path):
     refuse("LLMEDT", "was made for another catalogue and another titles_and_domains")
 
     shutil.rmtree(next((data / "toy" / "artefacts").glob("*/manifest.json")).parent)
-    refuse("LLMEDT", "titles or domains have changed; train again")
+    refuse("LLMEDT", "titles, domains or this package have changed; train again")
 
     data = tmp_path / "rows"
     shutil.copytree(root / "dataset", data)
