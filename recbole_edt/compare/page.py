@@ -9,13 +9,13 @@ from typing import Any
 
 from recbole_edt.compare import plots, svg
 from recbole_edt.compare import tables as t
+from recbole_edt.compare.markup import html_table, swatch
 from recbole_edt.compare.results import Comparison, Row
 from recbole_edt.compare.significance import PairTest, Significance
 from recbole_edt.compare.summary import best_other, gain, score
-from recbole_edt.compare.writers import BEST, SECOND, Table, left_columns, one_line
+from recbole_edt.compare.writers import Table, one_line
 
 _SURE = 0.05
-_LONG = 28  # characters from which a field may wrap
 
 
 def html_report(significance: Significance) -> str:
@@ -183,67 +183,6 @@ def _d(test: PairTest) -> str:
 # --------------------------------------------------------------------------------------- parts
 
 
-def swatch(index: int) -> str:
-    """Return a row's marker for legends and tables."""
-    return (
-        '<svg class="swatch" viewBox="0 0 12 12" aria-hidden="true">'
-        f"{svg.marker(6, 6, index)}</svg>"
-    )
-
-
-def html_table(
-    table: Table,
-    colours: dict[str, int] | None = None,
-    significance: Significance | None = None,
-    extra: tuple[str, list[str]] | None = None,
-) -> str:
-    """Return a table in a box that scrolls by itself.
-
-    Parameters
-    ----------
-    table : Table
-        Its texts are escaped here.
-    colours : dict, optional
-        By label: rows get their marker.
-    significance : Significance, optional
-        Its reference row is set in bold.
-    extra : tuple, optional
-        Name and, per row, the markup of one more column.
-    """
-    ours = significance.reference.label if significance and significance.reference else None
-    left = left_columns(table)
-    head = [_cell("th", escape(n), left[k], "") for k, n in enumerate(table.head)]
-    if extra:
-        head.append(_cell("th", extra[0], True, ""))
-    lines = []
-    for number, row in enumerate(table.rows):
-        label = row[0].text
-        cells = []
-        for k, entry in enumerate(row):
-            content = escape(one_line(entry.text))
-            if k == 0 and colours and label in colours:
-                content = f'<span class="row">{swatch(colours[label])}<span>{content}</span></span>'
-            kind = {BEST: "best", SECOND: "second"}.get(entry.mark, "")
-            if k and left[k] and len(entry.text) > _LONG:
-                kind = "long"
-            cells.append(_cell("td", content, left[k], kind))
-        if extra:
-            cells.append(_cell("td", extra[1][number], True, ""))
-        lines.append(f"<tr{' class=ours' * (label == ours)}>{''.join(cells)}</tr>")
-    notes = "".join(f'<p class="note">{escape(one_line(note))}</p>' for note in table.notes)
-    return (
-        f'<div class="block"><h3>{escape(one_line(table.title))}</h3>'
-        '<div class="scroll" tabindex="0">'
-        f'<table id="table-{escape(table.name)}"><thead><tr>{"".join(head)}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>{notes}</div>"
-    )
-
-
-def _cell(tag: str, content: str, left: bool, kind: str) -> str:
-    names = " ".join(name for name in ("word" if left else "", kind) if name)
-    return f'<{tag} class="{names}">{content}</{tag}>' if names else f"<{tag}>{content}</{tag}>"
-
-
 def _figures(drawings: list[str], note: str, above: str = "") -> str:
     if not drawings:
         return ""
@@ -315,7 +254,7 @@ def _ladder(significance: Significance, colours: dict[str, int]) -> str:
         ("keys", lambda row: _pairs(row.keys)),
         ("tuning", _tuning),
         ("artefacts", lambda row: _distinct(row, lambda m: _pairs(m.get("artefacts") or {}))),
-        ("commit", lambda row: _distinct(row, lambda m: (m.get("git") or "")[:12])),
+        ("commit", lambda row: _distinct(row, lambda m: _commit(m.get("git") or ""))),
         ("seeds", lambda row: ", ".join(map(str, row.runs)) or t.EMPTY),
     ]
     rows = [[t.Entry(make(row) or t.EMPTY) for _, make in columns] for row in comparison.rows]
@@ -331,6 +270,11 @@ def _pairs(values: dict[str, Any]) -> str:
         k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in values.items()
     }
     return ", ".join(f"{key}={value}" for key, value in shown.items())
+
+
+def _commit(text: str) -> str:
+    """Return a short commit that still says whether the checkout had changes."""
+    return text[:12] + "-dirty" * (text.endswith("-dirty") and len(text) > 18)
 
 
 def _tuning(row: Row) -> str:

@@ -3,7 +3,8 @@
 import pandas as pd
 
 from recbole_edt.compare import svg
-from recbole_edt.compare.results import Comparison, Row, Run, in_group
+from recbole_edt.compare.results import Comparison, Row
+from recbole_edt.compare.runs import Run, in_group
 from recbole_edt.compare.significance import Significance
 from recbole_edt.compare.stats import Effect
 from recbole_edt.compare.summary import competitors, score, training

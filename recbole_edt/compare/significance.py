@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 
 from recbole_edt.compare import stats
-from recbole_edt.compare.results import Comparison, Row, Run
+from recbole_edt.compare.results import Comparison, Row
+from recbole_edt.compare.runs import Run
 from recbole_edt.compare.summary import reference
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.report import metric_values
 
 _SEED = 2026
 _Seeds = tuple[int, ...]
+_Column = tuple[str, _Seeds, str]  # label, seeds averaged over, metric
 
 
 @dataclass(frozen=True)
@@ -130,64 +132,72 @@ class Significance:
         dict
             Common seeds and effect by labels and metric.
         """
-        common = {
+        common = self._common_seeds(pairs)
+        sample = self._sample(self._columns(pairs, metrics), targets)
+        return _effects(pairs, metrics, common, sample) if sample else {}
+
+    def _common_seeds(self, pairs: list[tuple[Row, Row]]) -> dict[tuple[str, str], _Seeds]:
+        return {
             (a.label, b.label): tuple(s for s in self._seeds(a) if s in self._seeds(b))
             for a, b in pairs
         }
-        wanted = {
+
+    def _columns(self, pairs: list[tuple[Row, Row]], metrics: list[str]) -> dict[_Column, Row]:
+        """Return what the pairs need: each row's metrics over the seeds of each of its pairs."""
+        common = self._common_seeds(pairs)
+        return {
             (row.label, common[a.label, b.label], metric): row
             for a, b in pairs
             for row in (a, b)
             for metric in metrics
             if common[a.label, b.label]
         }
-        if not wanted or not targets.any():
-            return {}
-        columns, counts, draws = self._bootstrap(wanted, targets)
-        found = {}
-        for a, b in pairs:
-            seeds = common[a.label, b.label]
-            for metric in metrics if seeds else ():
-                one, other = columns[a.label, seeds, metric], columns[b.label, seeds, metric]
-                found[a.label, b.label, metric] = (
-                    seeds,
-                    stats.effect(one[0], other[0], counts, draws[:, one[1]], draws[:, other[1]]),
-                )
-        return found
 
-    def _bootstrap(
-        self, wanted: dict[tuple[str, _Seeds, str], Row], targets: np.ndarray
-    ) -> tuple[dict[tuple[str, _Seeds, str], tuple[np.ndarray, int]], np.ndarray, np.ndarray]:
-        """Return per column its sums by user and its number, the users' counts, and the draws."""
+    def _sample(self, columns: dict[_Column, Row], targets: np.ndarray) -> "_Sample | None":
+        """Resample the users of some targets, None when there is nothing to resample."""
+        if not columns or not targets.any():
+            return None
         users = pd.factorize(self._targets["user_id"].to_numpy()[targets])[0]
         counts = np.bincount(users)
         sums = {
             key: np.bincount(users, weights=self.values(row, key[1], key[2])[targets])
-            for key, row in wanted.items()
+            for key, row in columns.items()
         }
         draws = stats.bootstrap_means(np.stack(list(sums.values()), axis=1), counts, _SEED)
-        return {key: (column, k) for k, (key, column) in enumerate(sums.items())}, counts, draws
+        return _Sample(sums, counts, dict(zip(sums, draws.T, strict=True)))
+
+    @cached_property
+    def _pairs(self) -> list[tuple[Row, Row]]:
+        """Every pair of rows, the reference first."""
+        ahead = [row for row in self.rows if row is self.reference]
+        return list(combinations(ahead + [r for r in self.rows if r is not self.reference], 2))
+
+    @cached_property
+    def _scopes(self) -> dict[str | None, "_Sample | None"]:
+        """One sample per scope, for tests and intervals alike."""
+        metrics = self.comparison.metrics
+        columns = self._columns(self._pairs, metrics)
+        columns |= {(row.label, self._seeds(row), m): row for row in self.rows for m in metrics}
+        return {
+            domain: self._sample(columns, self.where(domain)) if columns else None
+            for domain in self.comparison.scopes
+        }
 
     def intervals(self, metric: str, domain: str | None) -> dict[str, tuple[float, float]]:
         """Return the 95 % interval over users of each row's mean over its own seeds."""
-        targets = self.where(domain) if self.rows else np.zeros(0, dtype=bool)
-        if not targets.any():
+        sample = self._scopes[domain]
+        if sample is None:
             return {}
-        wanted = {(row.label, self._seeds(row), metric): row for row in self.rows}
-        columns, _, draws = self._bootstrap(wanted, targets)
-        return {key[0]: stats.interval(draws[:, k]) for key, (_, k) in columns.items()}
+        own = {row.label: (row.label, self._seeds(row), metric) for row in self.rows}
+        return {label: stats.interval(sample.draws[key]) for label, key in own.items()}
 
     @cached_property
     def tests(self) -> list[PairTest]:
         """Every pair of rows, metric and domain; the reference's pairs come first."""
-        if not self.rows:
-            return []
-        ahead = [row for row in self.rows if row is self.reference]
-        rows = ahead + [row for row in self.rows if row is not self.reference]
-        pairs = list(combinations(rows, 2))
+        metrics, common = self.comparison.metrics, self._common_seeds(self._pairs)
         found: list[PairTest] = []
-        for domain in self.comparison.scopes:
-            effects = self.effects(pairs, self.comparison.metrics, self.where(domain))
+        for domain, sample in self._scopes.items():
+            effects = _effects(self._pairs, metrics, common, sample) if sample else {}
             for (first, second, metric), (seeds, effect) in effects.items():
                 is_ours = self.reference is not None and first == self.reference.label
                 family = "reference" if is_ours else "all pairs"
@@ -197,6 +207,32 @@ class Significance:
     def against_reference(self, metric: str) -> list[PairTest]:
         """Return the tests of the reference row on one metric."""
         return [t for t in self.tests if t.family == "reference" and t.metric == metric]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Columns summed by user, the users' counts of targets, and the columns' resampled means."""
+
+    sums: dict[_Column, np.ndarray]
+    counts: np.ndarray
+    draws: dict[_Column, np.ndarray]
+
+
+def _effects(
+    pairs: list[tuple[Row, Row]],
+    metrics: list[str],
+    common: dict[tuple[str, str], _Seeds],
+    sample: _Sample,
+) -> dict[tuple[str, str, str], tuple[_Seeds, stats.Effect]]:
+    found = {}
+    for a, b in pairs:
+        seeds = common[a.label, b.label]
+        for metric in metrics if seeds else ():
+            one, other = (a.label, seeds, metric), (b.label, seeds, metric)
+            sums, draws = sample.sums, sample.draws
+            effect = stats.effect(sums[one], sums[other], sample.counts, draws[one], draws[other])
+            found[a.label, b.label, metric] = (seeds, effect)
+    return found
 
 
 def _corrected(tests: list[PairTest]) -> list[PairTest]:

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from recbole_edt.compare.results import FINAL, Comparison, Row
+from recbole_edt.compare.results import Comparison, Row
+from recbole_edt.compare.runs import FINAL
 
 OURS = "LLMEDT"
 BEST, SECOND = "best", "second"

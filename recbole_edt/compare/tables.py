@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from recbole_edt.compare.results import DONE, FINAL, WITHOUT_EXPERT, Comparison, Row
+from recbole_edt.compare.results import DONE, Comparison, Row
+from recbole_edt.compare.runs import FINAL, WITHOUT_EXPERT
 from recbole_edt.compare.significance import Significance
 from recbole_edt.compare.summary import best_other, gain, marks, reference, score, training
 from recbole_edt.compare.writers import Entry, Table

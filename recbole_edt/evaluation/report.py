@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.files import replacing
 
 # One relevant item per target, so that each metric is a function of its rank alone.
 _METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
@@ -77,7 +80,7 @@ def summarise(ranks: np.ndarray, names: Sequence[str]) -> dict[str, float]:
 
 
 def metric_values(ranks: np.ndarray, name: str) -> np.ndarray:
-    """Return a metric such as ``ndcg@10`` of each target from its rank, [n]."""
+    """Return a metric such as ``ndcg@10`` of each target from its rank, same shape."""
     metric, k = name.split("@")
     return _METRICS[metric](ranks, int(k))
 
@@ -97,8 +100,11 @@ def report(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[st
     result: dict[str, Any] = {"overall": summarise(ranks, names), "domains": {}, "groups": {}}
     for k, domain in enumerate(targets.part.domains):
         result["domains"][domain] = summarise(ranks[targets.domains == k], names)
-    for group, (values, edges) in _group_values(targets).items():
-        bounds = [0, *edges, np.inf]
+    edges = targets.part.config["group_edges"] or {}
+    for group, values in group_values(targets).items():
+        if group not in edges:
+            continue
+        bounds = [0, *edges[group], np.inf]
         result["groups"][group] = {
             _label(low, high): summarise(ranks[(values >= low) & (values < high)], names)
             for low, high in pairwise(bounds)
@@ -125,16 +131,34 @@ def table(result: dict[str, Any], names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _group_values(targets: Targets) -> dict[str, tuple[np.ndarray, list[float]]]:
+def group_values(targets: Targets) -> dict[str, np.ndarray]:
+    """Return what groups are made of, each [n]: share, length and popularity in training."""
     counts = targets.part.domain_counts()[targets.users]
     lengths = counts.sum(1)
-    values = {
+    return {
         "dominant_share": counts.max(1) / np.maximum(lengths, 1),
         "history_length": lengths,
         "target_popularity": targets.part.item_counts()[targets.items],
     }
-    edges = targets.part.config["group_edges"] or {}
-    return {key: (values[key], edges[key]) for key in _GROUPS if key in edges}
+
+
+def write_ranks(path: Path, ranks: np.ndarray, targets: Targets) -> None:
+    """Write one line per target, in the order of the data: all that later tests need.
+
+    Columns: user_id, item_id, domain, rank (1 is best), and the values of `group_values`.
+    """
+    part = targets.part
+    frame = pd.DataFrame(
+        {
+            "user_id": part.field2id_token[part.uid_field][targets.users],
+            "item_id": part.field2id_token[part.iid_field][targets.items],
+            "domain": np.array(part.domains, dtype=object)[targets.domains],
+            "rank": ranks,
+            **group_values(targets),
+        }
+    )
+    with replacing(path) as temporary:
+        frame.iloc[np.argsort(targets.rows)].to_csv(temporary, index=False, lineterminator="\n")
 
 
 def check_group_edges(edges: Mapping[str, Any]) -> None:

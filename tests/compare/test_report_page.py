@@ -12,7 +12,7 @@ from fake_comparison import DEFAULT, Line, make_comparison
 
 from recbole_edt.compare import plots, svg
 from recbole_edt.compare.report import write_report
-from recbole_edt.compare.results import bounds
+from recbole_edt.compare.runs import bounds
 from recbole_edt.compare.tables import percent, with_std
 from recbole_edt.compare.writers import one_line
 
