@@ -139,7 +139,7 @@ def _read(
         cut += summary.cut
         text = summary.text
         if settings.profile_hide_titles:
-            text, count = hide_titles(text, titles)
+            text, count = hide_titles(text, titles, cut=summary.cut or reply.finish == "length")
             hidden += count
             if count and not any(map(str.isalnum, text.replace(MARK, ""))):
                 masked[ONLY_TITLES] += 1

@@ -11,7 +11,11 @@ _FIRST = re.compile(r"^(?P<article>the|a|an)\s+(?P<rest>\S.*)$", re.IGNORECASE)
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
-def hide_titles(text: str, titles: Iterable[str]) -> tuple[str, int]:
+_CUT_WORD = 3
+"""Letters of a word that was cut in the middle from which on it counts as its beginning."""
+
+
+def hide_titles(text: str, titles: Iterable[str], cut: bool = False) -> tuple[str, int]:
     """Replace every title that a text quotes by `MARK`.
 
     A title is found as whole words, also without a note in parentheses at its end, and with its
@@ -24,6 +28,9 @@ def hide_titles(text: str, titles: Iterable[str]) -> tuple[str, int]:
         What was written about the titles.
     titles : iterable of str
         What may be quoted.
+    cut : bool
+        Whether the text ends where its writer was cut off: then two words or more at its end
+        that begin a title count as this title.
 
     Returns
     -------
@@ -38,7 +45,25 @@ def hide_titles(text: str, titles: Iterable[str]) -> tuple[str, int]:
     for form in sorted(forms, key=lambda form: (-len(form), form)):
         text, count = _pattern(form).subn(MARK, text)
         found += count
-    return text, found
+    start = _begun_title(text, forms) if cut else None
+    if start is None:
+        return text, found
+    return text[:start] + MARK, found + 1
+
+
+def _begun_title(text: str, forms: Iterable[str]) -> int | None:
+    """Return where a title begins that the end of the text breaks off, None without one."""
+    words = [(word.start(), word.group().casefold()) for word in _WORD.finditer(text)]
+    starts = []
+    for form in forms:
+        title = [word.casefold() for word in _WORD.findall(form)]
+        for count in range(2, min(len(title), len(words)) + 1):
+            *whole, last = (word for _, word in words[-count:])
+            begun = title[count - 1]
+            is_last = last == begun or (len(last) >= _CUT_WORD and begun.startswith(last))
+            if whole == title[: count - 1] and is_last:
+                starts.append(words[-count][0])
+    return min(starts, default=None)
 
 
 def _forms(title: str) -> set[str]:

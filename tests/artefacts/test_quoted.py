@@ -25,3 +25,21 @@ def test_forms_of_a_title(text, titles, expected):
     hidden, count = hide_titles(text, titles)
     assert hidden == expected
     assert count == expected.count("[title]")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('likes "The Red', 'likes "[title]'),
+        ("likes the red ket", "likes [title]"),
+        ("likes red ke", "likes red ke"),  # two letters may be anything
+        ("likes the", "likes the"),
+        ("likes the red", "likes [title]"),
+        ("The Red Kettle, and the red", "[title], and [title]"),
+        ("the red pot", "the red pot"),
+    ],
+)
+def test_title_at_the_end_of_a_cut_text(text, expected):
+    hidden, count = hide_titles(text, ["Red Kettle, The"], cut=True)
+    assert (hidden, count) == (expected, expected.count("[title]"))
+    assert hide_titles("likes the red", ["Red Kettle, The"]) == ("likes the red", 0)
