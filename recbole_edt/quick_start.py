@@ -14,17 +14,18 @@ from typing import Any
 import torch
 import yaml
 
-from recbole_edt.artefacts.store import AUGMENT
+from recbole_edt.artefacts.store import AUGMENT, PROFILES
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.batching import TrimmedLoader
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import WindowLoader
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import report
+from recbole_edt.evaluation.expert import ContentExpert
+from recbole_edt.evaluation.ranking import choose_weights, rank_targets
+from recbole_edt.evaluation.report import report, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
-from recbole_edt.model.llmedt import LLMEDT, SHARED
+from recbole_edt.model.llmedt import SHARED
 from recbole_edt.models import get_model
 from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
@@ -183,19 +184,25 @@ def collect_metrics(
     valid: Targets,
     test: Targets,
 ) -> dict[str, Any]:
-    """Evaluate the chosen weights once on test and return the content of ``metrics.json``."""
-    scope, sampled = config["candidates"], config["sampled_candidates"]
+    """Evaluate the chosen weights once on test and return the content of ``metrics.json``.
 
-    def evaluate(targets: Targets) -> dict[str, Any]:
-        ranks = rank_targets(trainer.model, targets, scope, sampled)
+    The rank of each test target is written to ``test_ranks.csv`` beside it.
+    """
+    scope, sampled, model = config["candidates"], config["sampled_candidates"], trainer.model
+    expert = ContentExpert(dataset) if config["content_expert"] else None
+
+    def evaluate(targets: Targets, expert: ContentExpert | None = None) -> dict[str, Any]:
+        ranks = rank_targets(model, targets, scope, sampled, expert)
+        if targets is test:
+            write_ranks(trainer.run_dir / "test_ranks.csv", ranks, targets)
         return report(ranks, targets, trainer.metrics)
 
     phases = [dict(phase) for phase in trainer.phases]
-    if isinstance(trainer.model, LLMEDT) and len(phases) > 1:
-        last = trainer.model.phase
-        trainer.model.set_phase(SHARED)  # its weights were frozen after it
+    if len(phases) > 1:
+        last = model.phase
+        model.set_phase(SHARED)  # its weights were frozen after it
         phases[0] |= {"valid": evaluate(valid), "test": evaluate(test)}
-        trainer.model.set_phase(last)
+        model.set_phase(last)
     protocol = {
         "split": config["split"],
         "candidates": scope,
@@ -205,6 +212,17 @@ def collect_metrics(
     }
     if sampled:
         protocol["sampled_hash"] = test.sampled_candidates(sampled, scope)[1]
+    scores = {"valid": evaluate(valid), "test": evaluate(test)}
+    if expert is not None:
+        grid, metric = config["expert_weights"], trainer.valid_metric
+        weights = choose_weights(model, valid, scope, expert, grid, metric)
+        chosen = dict(zip(dataset.domains, weights, strict=True))
+        scores = {
+            "valid": evaluate(valid, expert),
+            "test": evaluate(test, expert),
+            "expert_weights": chosen,
+            "without_expert": scores,
+        }
     artefacts, llm_cost = describe_artefacts(config, dataset)
     return {
         "schema": SCHEMA,
@@ -212,9 +230,9 @@ def collect_metrics(
         "dataset": config["dataset"],
         "seed": config["seed"],
         "protocol": protocol,
-        "valid": evaluate(valid),
-        "test": evaluate(test),
+        **scores,
         "phases": phases,
+        "parameters": sum(p.numel() for p in model.parameters()),
         "artefacts": artefacts,
         "cost": {
             "train_seconds": round(sum(phase["seconds"] for phase in phases), 2),
@@ -230,16 +248,18 @@ def describe_artefacts(
     config: EDTConfig, dataset: CrossDomainDataset
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Return what the model read (None if nothing) and what the LLM's share of it cost."""
-    found = dataset.artefacts() if config.model_class is LLMEDT else None
-    used = found.manifest.get(AUGMENT, {}) if found is not None and config["augment"] else {}
-    spent = used.get("spent", {})
+    read = dataset.artefacts_read
+    found = dataset.artefacts() if read else None
+    used = [found.manifest[part] for part in (AUGMENT, PROFILES) if part in read] if found else []
+    spent = [part.get("spent", {}) for part in used]
     cost = {
-        "llm_tokens": spent.get("prompt_tokens", 0) + spent.get("generated_tokens", 0),
-        "llm_seconds": spent.get("seconds", 0.0),
+        "llm_tokens": sum(s.get("prompt_tokens", 0) + s.get("generated_tokens", 0) for s in spent),
+        "llm_seconds": sum(s.get("seconds", 0.0) for s in spent),
     }
     if found is None:
         return None, cost
-    return {"hash": found.hash, "llm": used.get("llm"), "encoder": config["encoder"]}, cost
+    llm = next((part["llm"] for part in used if part.get("llm")), None)
+    return {"hash": found.hash, "llm": llm, "encoder": config["encoder"]}, cost
 
 
 def versions() -> dict[str, str]:

@@ -11,7 +11,8 @@ _ONE_OF = {
     "augment_as": ("context", "targets"),
     "split": ("leave_one_out", "time"),
     "loss_scope": ("target_domain", "all"),
-    "item_projection": ("pca", "mlp"),
+    "item_projection": ("pca", "mlp", "none"),
+    "similarity": ("max", "mean", "last"),
     "item_bias": ("none", "popularity"),
     "adapter_residual": ("learned", "full"),
     "lr_scheduler": ("none", "plateau"),
@@ -26,11 +27,11 @@ _ABOVE_ZERO = frozenset((
     "n_layers", "n_heads", "inner_size", "MAX_ITEM_LIST_LENGTH", "adapter_size", "num_negatives",
     "sampled_candidates", "encoder_batch_size", "encoder_max_length", "eval_step",
     "temperature", "thread_rank", "invariant_rank", "loss_slots", "logit_scale",
-    "contrastive_temperature",
+    "contrastive_temperature", "similarity_items", "expert_items", "state_scale",
 ))  # fmt: skip
 _FROM_ZERO = frozenset((
     "epochs", "min_epochs", "stopping_step", "weight_decay", "lr_patience", "warmup_epochs",
-    "graph_layers", "contrastive_weight", "triplet_weight", "triplet_margin",
+    "graph_layers", "similarity_lag", "expert_lag", "similarity_popularity", "beta", "alpha", "contrastive_weight", "triplet_weight", "triplet_margin",
 ))  # fmt: skip
 _CLIP = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # of torch's clip_grad_norm_
 _PROBABILITY = re.compile(r"(^|_)dropout(_prob|_ratio)?$")
@@ -67,6 +68,10 @@ def check_value(key: str, value: Any, known: Collection[str], defaults: Mapping[
     default = defaults.get(key)
     if key not in _EITHER_TEXT_OR_NUMBER and type(default) in _ACCEPTED:
         _check_type(key, value, *_ACCEPTED[type(default)])
+    if key == "expert_weights" and not (
+        value and all(type(one) in (int, float) and one >= 0 for one in value)
+    ):
+        raise UserError(f"{key}: found {value!r}, expected a list of numbers >= 0")
     base = PHASE_PREFIX.sub("", key)  # shared_epochs is checked like epochs
     if value is None or isinstance(value, list):
         return

@@ -10,7 +10,14 @@ import torch
 
 from recbole_edt import fields
 from recbole_edt.artefacts.augmented_file import ANCHOR
-from recbole_edt.artefacts.store import PROFILES, ArtefactSet, ArtefactSettings, find_artefacts
+from recbole_edt.artefacts.store import (
+    AUGMENT,
+    EMBEDDINGS,
+    PROFILES,
+    ArtefactSet,
+    ArtefactSettings,
+    find_artefacts,
+)
 from recbole_edt.compat import prepare_recbole
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.prepare.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split
@@ -50,12 +57,15 @@ class CrossDomainDataset(SequentialDataset):
         Domain names in alphabetical order; domain k is the k-th.
     item_domain : torch.Tensor
         Domain of each item id, shape [item_num], -1 for the padding item.
+    artefacts_read : set of str
+        Which parts of the artefacts anybody asked this dataset, or a part of it, for.
     """
 
     inter_feat: Any
 
     def __init__(self, config: "EDTConfig"):
         self.is_sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
+        self.artefacts_read: set[str] = set()
         try:
             super().__init__(config)
         except (ValueError, KeyError) as error:
@@ -294,6 +304,7 @@ class CrossDomainDataset(SequentialDataset):
                 f"augmented.inter: user {row[fields.USER]!r} has no training interaction with "
                 f"anchor {row[ANCHOR]!r}; the rows were made from other data"
             )
+        self.artefacts_read.add(AUGMENT)
         return users, items, after
 
     def domain_counts(self) -> np.ndarray:
@@ -326,6 +337,7 @@ class CrossDomainDataset(SequentialDataset):
                 f"'recbole-edt artefacts --dataset={self.dataset_name} --only embeddings'"
             )
         vectors = found.item_vectors(self.field2id_token[self.iid_field][1:])
+        self.artefacts_read.add(EMBEDDINGS)
         return np.concatenate([np.zeros((1, vectors.shape[1]), np.float32), vectors])
 
     def profile_vectors(self) -> tuple[np.ndarray, np.ndarray]:
@@ -349,6 +361,7 @@ class CrossDomainDataset(SequentialDataset):
                 f"'recbole-edt artefacts --dataset={self.dataset_name} --only profiles'"
             )
         vectors, present = found.profiles(self.field2id_token[self.uid_field][1:], self.domains)
+        self.artefacts_read.add(PROFILES)
         return np.pad(vectors, ((1, 0), (0, 0), (0, 0))), np.pad(present, ((1, 0), (0, 0)))
 
     def artefacts(self) -> ArtefactSet | None:

@@ -1,5 +1,6 @@
 """Rank of each target among its candidates, for any RecBole model."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from torch import Tensor
 
 from recbole_edt.compat import prepare_recbole
 from recbole_edt.errors import UserError
+from recbole_edt.evaluation.expert import ContentExpert
+from recbole_edt.evaluation.report import metric_values
 from recbole_edt.evaluation.targets import Targets
 
 prepare_recbole()
@@ -19,7 +22,11 @@ _MOST_SCORES = 1 << 27  # 512 MiB in float32
 
 @torch.no_grad()
 def rank_targets(
-    model: Any, targets: Targets, scope: str, sampled: int | None = None
+    model: Any,
+    targets: Targets,
+    scope: str,
+    sampled: int | None = None,
+    expert: ContentExpert | None = None,
 ) -> np.ndarray:
     """Return the rank of each target, 1 for the best.
 
@@ -39,6 +46,8 @@ def rank_targets(
     sampled : int, optional
         Rank among the target and this many items of one frozen draw instead; ties count
         against the target.
+    expert : ContentExpert, optional
+        Adds its weighted scores.
 
     Returns
     -------
@@ -50,32 +59,93 @@ def rank_targets(
     UserError
         When a score is not a number.
     """
-    model.eval()
-    config = targets.part.config
-    item_domain = targets.part.item_domain.to(config["device"])
-    drawn = None
-    if sampled is not None:
-        drawn = torch.from_numpy(targets.sampled_candidates(sampled, scope)[0])
-    size = max(min(config["eval_batch_size"], _MOST_SCORES // targets.part.item_num), 1)
+    rank = _Ranker(targets, scope, sampled)
     ranks = np.empty(len(targets), dtype=np.int64)
-    for at in targets.batches(size):
-        scores = _scores(model, targets, at)
+    for at, scores in _score_batches(model, targets):
+        if expert is not None:
+            scores = scores + expert.weighted(expert.scores(targets, at))
+        ranks[at] = rank(at, scores)
+    return ranks
+
+
+@torch.no_grad()
+def choose_weights(
+    model: Any,
+    targets: Targets,
+    scope: str,
+    expert: ContentExpert,
+    grid: Sequence[float],
+    metric: str,
+) -> list[float]:
+    """Set the expert's weights to the best of a grid, per domain, on validation.
+
+    Of equally good weights the first is taken.
+
+    Parameters
+    ----------
+    model, targets, scope
+        As in `rank_targets`.
+    expert : ContentExpert
+        Its weights are set.
+    grid : sequence of float
+        Weights to try, in the order of preference.
+    metric : str
+        What decides, such as ``ndcg@10``.
+
+    Returns
+    -------
+    list of float
+        The weight of each domain.
+    """
+    rank = _Ranker(targets, scope, None)
+    ranks = np.empty((len(grid), len(targets)), dtype=np.int64)
+    for at, scores in _score_batches(model, targets):
+        added = expert.scores(targets, at)
+        for row, weight in enumerate(grid):
+            ranks[row, at] = rank(at, torch.add(scores, added, alpha=weight))
+    values = metric_values(ranks, metric)
+    for k in range(len(expert.weights)):
+        of_domain = values if scope == "all" else values[:, targets.domains == k]
+        if of_domain.shape[1]:
+            expert.weights[k] = float(grid[int(of_domain.mean(1).argmax())])
+    return expert.weights.tolist()
+
+
+class _Ranker:
+    """Turns the scores of a batch into ranks; see `rank_targets`."""
+
+    def __init__(self, targets: Targets, scope: str, sampled: int | None):
+        self.targets, self.scope, self.config = targets, scope, targets.part.config
+        self.item_domain = targets.part.item_domain.to(self.config["device"])
+        self.drawn = None
+        if sampled is not None:
+            self.drawn = torch.from_numpy(targets.sampled_candidates(sampled, scope)[0])
+
+    def __call__(self, at: np.ndarray, scores: Tensor) -> np.ndarray:
+        targets = self.targets
         target = torch.from_numpy(targets.items[at]).to(scores.device)
-        _refuse_nan(scores, targets, at)
-        if drawn is not None:
-            others = scores.gather(1, drawn[at].to(scores.device))
-            ranks[at] = 1 + (others >= scores.gather(1, target[:, None])).sum(1).cpu().numpy()
-            continue
+        if self.drawn is not None:
+            others = scores.gather(1, self.drawn[at].to(scores.device))
+            return 1 + (others >= scores.gather(1, target[:, None])).sum(1).cpu().numpy()
         place, item = targets.history(at)
         seen = (place.to(scores.device), item.to(scores.device))
-        if scope == "all":
-            ranks[at] = _as_recbole(
-                scores, target, seen, targets.part.is_sequential, config["topk"]
+        if self.scope == "all":
+            return _as_recbole(
+                scores, target, seen, targets.part.is_sequential, self.config["topk"]
             )
-        else:
-            same_domain = item_domain == item_domain[target][:, None]
-            ranks[at] = _against_target(scores, target, same_domain, seen)
-    return ranks
+        same_domain = self.item_domain == self.item_domain[target][:, None]
+        return _against_target(scores, target, same_domain, seen)
+
+
+def _score_batches(model: Any, targets: Targets) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Yield which targets and the scores of all items for them, [B, item_num]."""
+    model.eval()
+    most = _MOST_SCORES // targets.part.item_num
+    size = max(min(targets.part.config["eval_batch_size"], most), 1)
+    for at in targets.batches(size):
+        scores = _scores(model, targets, at)
+        _refuse_nan(scores, targets, at)
+        yield at, scores
 
 
 def _against_target(scores: Tensor, target: Tensor, allowed: Tensor, seen: Any) -> np.ndarray:

@@ -55,6 +55,15 @@ class Targets:
         items = self.part.flat[self.part.iid_field][np.repeat(starts, lengths) + within]
         return torch.from_numpy(place), items
 
+    def last_items(self, at: np.ndarray, count: int) -> np.ndarray:
+        """Return the last items before some targets, latest first, int64 [len(at), count].
+
+        0 stands where a user has no more.
+        """
+        rows = self.rows[at][:, None] - 1 - np.arange(count)
+        known = rows >= self.part.user_starts[self.users[at]][:, None]
+        return self.part.flat[self.part.iid_field].numpy()[np.where(known, rows, 0)] * known
+
     def sampled_candidates(self, count: int, scope: str) -> tuple[np.ndarray, str]:
         """Return a frozen draw of other items for each target, the same for every model.
 

@@ -28,6 +28,7 @@ class BackboneSettings:
     hidden_act: str
     layer_norm_eps: float
     initializer_range: float
+    state_scale: float
 
     @classmethod
     def from_config(cls, config: Any) -> "BackboneSettings":
@@ -92,6 +93,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(Layer(settings) for _ in range(settings.n_layers))
         self.norm = nn.LayerNorm(settings.hidden_size, eps=settings.layer_norm_eps)
+        nn.init.constant_(self.norm.weight, settings.state_scale)
         self.dropout = nn.Dropout(settings.hidden_dropout_prob)
         for module in self.modules():
             if isinstance(module, nn.Linear):

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from recbole_edt.errors import UserError
+
 _PCA_MEAN_SQUARE = 0.09  # per dimension, measured in the project's first study [ours]
 _ID_STD = 0.02
 
@@ -14,23 +16,28 @@ class ItemEncoder(nn.Module):
 
     ``pca`` is e_i = W (z_i - mean z) + id_i with a trainable W that starts at the principal
     directions of the item vectors [ours]; ``mlp`` is e_i = W2 (W1 z_i + b1) + b2, two linear
-    layers without activation [code].
+    layers without activation [code]; ``none`` leaves e_i = id_i.
 
     Parameters
     ----------
-    vectors : torch.Tensor
+    vectors : torch.Tensor or None
         Frozen item vectors z, float [N, m]; row 0 is the padding item. Kept in half precision
-        and outside the checkpoint.
+        and outside the checkpoint. None with ``none``.
     counts : torch.Tensor
         Training interactions per item, [N].
     hidden_size : int
         Width d of the result.
     projection : str
-        ``pca`` or ``mlp``.
+        ``pca``, ``mlp`` or ``none``.
     id_embedding : bool
         Whether a trainable vector per item is added.
     bias : str
         ``popularity`` (trainable, starts at half the log of one plus the count) or ``none``.
+
+    Raises
+    ------
+    UserError
+        When items would have neither a projection nor a vector of their own.
     """
 
     half_vectors: Tensor
@@ -38,7 +45,7 @@ class ItemEncoder(nn.Module):
 
     def __init__(
         self,
-        vectors: Tensor,
+        vectors: Tensor | None,
         counts: Tensor,
         hidden_size: int,
         projection: str,
@@ -46,11 +53,26 @@ class ItemEncoder(nn.Module):
         bias: str,
     ):
         super().__init__()
-        size, width = vectors.shape
+        self.projection: nn.Module | None = None
+        if vectors is None:
+            if not id_embedding:
+                raise UserError(
+                    "item_id_embedding: found False, expected True without a projection"
+                )
+        else:
+            self._take_vectors(vectors, hidden_size, projection)
+        self.ids = nn.Embedding(len(counts), hidden_size, padding_idx=0) if id_embedding else None
+        if self.ids is not None:
+            nn.init.normal_(self.ids.weight, std=_ID_STD)
+            nn.init.zeros_(self.ids.weight[0].detach())
+        initial = 0.5 * torch.log1p(counts.float())
+        self.bias = nn.Parameter(initial) if bias == "popularity" else None
+
+    def _take_vectors(self, vectors: Tensor, hidden_size: int, projection: str) -> None:
+        width = vectors.shape[1]
         mean = vectors[1:].mean(0) if projection == "pca" else torch.zeros(width)
         self.register_buffer("half_vectors", vectors.half(), persistent=False)
         self.register_buffer("mean", mean, persistent=False)
-        self.projection: nn.Module
         if projection == "pca":
             self.projection = nn.Linear(width, hidden_size, bias=False)
             with torch.no_grad():
@@ -59,19 +81,16 @@ class ItemEncoder(nn.Module):
             self.projection = nn.Sequential(
                 nn.Linear(width, width // 2), nn.Linear(width // 2, hidden_size)
             )
-        self.ids = nn.Embedding(size, hidden_size, padding_idx=0) if id_embedding else None
-        if self.ids is not None:
-            nn.init.normal_(self.ids.weight, std=_ID_STD)
-            nn.init.zeros_(self.ids.weight[0].detach())
-        initial = 0.5 * torch.log1p(counts.float())
-        self.bias = nn.Parameter(initial) if bias == "popularity" else None
 
     def forward(self, ids: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return vectors [n, d] and biases [n] (or None) of some ids [n], of all when None."""
-        half = self.half_vectors if ids is None else self.half_vectors[ids]
-        vectors = self.projection(half.float() - self.mean)
+        parts = []
+        if self.projection is not None:
+            half = self.half_vectors if ids is None else self.half_vectors[ids]
+            parts.append(self.projection(half.float() - self.mean))
         if self.ids is not None:
-            vectors = vectors + (self.ids.weight if ids is None else self.ids(ids))
+            parts.append(self.ids.weight if ids is None else self.ids(ids))
+        vectors = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         if self.bias is None:
             return vectors, None
         return vectors, self.bias if ids is None else self.bias[ids]

@@ -1,24 +1,25 @@
 """LLM-EDT: one backbone over the mixed sequence, then one light thread per domain on top."""
 
-import math
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
-from recbole_edt.model.base import CrossDomainModel
-from recbole_edt.model.backbone import Backbone, BackboneSettings
 from recbole_edt.model.domain_thread import DomainThread
-from recbole_edt.model.items import ItemEncoder
+from recbole_edt.model.profiles import ProfileAlignment
+from recbole_edt.model.shared import SharedModel
 
 SHARED, DOMAIN = "shared", "domain"
 PHASES = (SHARED, DOMAIN)
+_LATER = ("threads.", "profiles.")  # what the domain phase trains
 
 
-class LLMEDT(CrossDomainModel):
+class LLMEDT(SharedModel):
     """Dual-phase cross-domain sequential recommender.
 
     Phase ``shared`` trains items and backbone on mixed sequences; the score of item i after
@@ -39,37 +40,35 @@ class LLMEDT(CrossDomainModel):
         An unknown phase or loss, or sizes that do not fit together.
     """
 
-    items: ItemEncoder
-
     def __init__(self, config: Any, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
-        width = config["hidden_size"]
         self.phases = check_phases(config["phases"])
-        vectors = torch.from_numpy(dataset.item_vectors())
-        self.input_scale = _input_scale(config["input_scale"], vectors.shape[1])
-        self.items = ItemEncoder(
-            vectors,
-            torch.from_numpy(dataset.item_counts()),
-            width,
-            config["item_projection"],
-            config["item_id_embedding"],
-            config["item_bias"],
-        )
-        self.backbone = Backbone(BackboneSettings.from_config(config))
-        self.positions = nn.Parameter(torch.empty(self.max_length, width))
-        nn.init.normal_(self.positions, std=config["initializer_range"])
-        self.threads = nn.ModuleList(
-            DomainThread(
-                width,
-                config["adapter_size"],
-                self.max_length,
-                config["adapter_dropout"],
-                config["adapter_residual"],
-            )
-            for _ in range(self.num_domains)
-        )
         self.thread_dropout = config["domain_dropout"]
+        self.beta: float = config["beta"]
+        self.profiles: ProfileAlignment | None = None
+        # The draws that start these parts are taken back, so that the shared phase is the same to
+        # the last digit whatever comes after it.
+        with torch.random.fork_rng(devices=[]):
+            self.threads = nn.ModuleList(
+                DomainThread(
+                    config["hidden_size"],
+                    config["adapter_size"],
+                    self.max_length,
+                    config["adapter_dropout"],
+                    config["adapter_residual"],
+                )
+                for _ in range(self.num_domains)
+            )
+            if config["profiles"]:
+                self.profiles = self._profile_alignment(config, dataset)
         self.set_phase(SHARED)
+
+    def _profile_alignment(self, config: Any, dataset: CrossDomainDataset) -> ProfileAlignment:
+        vectors, present = dataset.profile_vectors()
+        if config["profile_shuffle"]:
+            others = np.random.default_rng(config["seed"]).permutation(len(vectors) - 1) + 1
+            vectors[1:], present[1:] = vectors[others], present[others]
+        return ProfileAlignment(vectors, present, config["hidden_size"], config["temperature"])
 
     def begin_phase(self, phase: str) -> None:
         """Enter a phase for the first time."""
@@ -84,11 +83,25 @@ class LLMEDT(CrossDomainModel):
             return None
         return [f"threads.{k}." for k in range(self.num_domains)]
 
+    def take_shared(self, weights: Mapping[str, Tensor]) -> None:
+        """Load what the shared phase trains from the weights of another model.
+
+        Raises
+        ------
+        RuntimeError
+            When names or sizes differ.
+        """
+        own = {k: v for k, v in self.state_dict().items() if k.startswith(_LATER)}
+        shared = {k: v for k, v in weights.items() if not k.startswith(_LATER)}
+        self.load_state_dict({**shared, **own})
+
     def set_phase(self, phase: str) -> None:
         """Choose what scores are made of and which parameters are trained."""
         self.phase = phase
         self.requires_grad_(phase == SHARED)
         self.threads.requires_grad_(phase == DOMAIN)
+        if self.profiles is not None:
+            self.profiles.requires_grad_(phase == DOMAIN)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "LLMEDT":
@@ -100,21 +113,25 @@ class LLMEDT(CrossDomainModel):
 
     def calculate_loss(self, interaction: Any) -> Tensor:
         """Return the mean loss over all labelled positions of a batch of windows."""
+        if self.phase == SHARED:
+            return super().calculate_loss(interaction)
         inputs, labels = interaction[ITEMS], interaction[LABELS]
         labelled = labels > 0
-        scope = self.loss_scope if self.phase == SHARED else "target_domain"
-        pools = self.pools(labels[labelled], scope)
-        if self.phase == SHARED:
-            vectors, bias, row = self.project(self.items, pools, inputs)
-        else:  # items are frozen: one table serves the whole phase
-            row = torch.arange(self.n_items, device=inputs.device)
-            vectors, bias = self.whole_table()
-        states = [state[labelled] for state in self._states(vectors[row[inputs]], inputs)]
-        loss = self.pool_losses(states, pools, vectors, bias, row)
-        return loss / labelled.sum().clamp(min=1)
+        pools = self.pools(labels[labelled], "target_domain")
+        vectors, bias = self.whole_table()  # items are frozen: one table serves the whole phase
+        every_row = torch.arange(self.n_items, device=inputs.device)
+        states = self._domain_states(vectors[inputs], inputs)
+        loss = self.pool_losses(
+            [state[labelled] for state in states], pools, vectors, bias, every_row
+        )
+        loss = loss / labelled.sum().clamp(min=1)
+        if self.profiles is None or not self.beta:
+            return loss
+        last = self._last_of(states, (inputs > 0).sum(1))
+        return loss + self.beta * self.profiles.alignment(interaction[self.USER_ID], last)
 
-    def _states(self, items: Tensor, ids: Tensor) -> list[Tensor]:
-        """Return what scores the items of each domain, K times [B, L, d]; once if all share it.
+    def _domain_states(self, items: Tensor, ids: Tensor) -> list[Tensor]:
+        """Return what scores the items of each domain in the domain phase, K times [B, L, d].
 
         Parameters
         ----------
@@ -123,13 +140,10 @@ class LLMEDT(CrossDomainModel):
         ids : torch.Tensor
             Their item ids, 0 where padded, [B, L].
         """
-        scaled = items * self.input_scale
-        if self.phase == SHARED:
-            return [self.backbone(scaled, self.positions)]
         with torch.no_grad():
-            state = self.backbone(scaled, self.positions)
+            state = self.shared_state(items)
         self.backbone.train(self.training and self.thread_dropout)
-        domains = self.item_domain[ids]
+        scaled, domains = items * self.input_scale, self.item_domain[ids]
         states = [
             state + thread(scaled, domains == k, self.backbone)
             for k, thread in enumerate(self.threads)
@@ -137,17 +151,15 @@ class LLMEDT(CrossDomainModel):
         self.backbone.eval()
         return states
 
-    def last_states(self, interaction: Any) -> list[Tensor]:
-        """Return h_T (+ h'^k_T in the domain phase) for each domain k, K times [B, d]."""
-        ids, lengths = self.history(interaction)
-        states = self._states(self.whole_table()[0][ids], ids)
-        if len(states) == 1:
-            return [self.gather_indexes(states[0], lengths - 1)] * self.num_domains
+    def _last_of(self, states: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
         return [self.gather_indexes(state, lengths - 1) for state in states]
 
-    def score_table(self) -> tuple[Tensor, Tensor | None]:
-        """Return the vectors of all items [n_items, d] and their biases [n_items] or None."""
-        return self.items()
+    def last_states(self, interaction: Any) -> list[Tensor]:
+        """Return h_T (+ h'^k_T in the domain phase) for each domain k, K times [B, d]."""
+        if self.phase == SHARED:
+            return super().last_states(interaction)
+        ids, lengths = self.history(interaction)
+        return self._last_of(self._domain_states(self.whole_table()[0][ids], ids), lengths)
 
 
 def check_phases(phases: Any) -> tuple[str, ...]:
@@ -156,12 +168,3 @@ def check_phases(phases: Any) -> tuple[str, ...]:
     if found not in (PHASES[:1], PHASES):
         raise UserError(f"phases: found {list(found)}, expected {[SHARED]} or {list(PHASES)}")
     return found
-
-
-def _input_scale(value: Any, vector_size: int) -> float:
-    """Return the factor on item vectors; the release uses the root of their size m [code]."""
-    if value == "sqrt_vector_size":
-        return math.sqrt(vector_size)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise UserError(f"input_scale: found {value!r}, expected a number > 0 or sqrt_vector_size")
-    return float(value)

@@ -19,6 +19,7 @@ from recbole_edt.files import replacing
 from recbole_edt.model.llmedt import DOMAIN
 from recbole_edt.training import checkpoint
 from recbole_edt.training.phases import Choice, PhaseSettings
+from recbole_edt.training.shared_run import finished_phase
 
 prepare_recbole()
 
@@ -103,6 +104,13 @@ class PhasedTrainer(Trainer):
         if self.config["train_neg_sample_args"].get("dynamic", False):
             train_data.get_model(self.model)
         start = names.index(self._resumed["phase"]) if self._resumed else 0
+        if not self._resumed and names[1:] and self.config["shared_run"]:
+            done = finished_phase(Path(self.config["shared_run"]), self.config, valid_data)
+            try:
+                self.model.take_shared(_part(done.tensors, "model/"))
+            except RuntimeError as error:
+                raise UserError(f"shared_run: of another model ({_one_line(error)})") from None
+            self.phases, self.curves, start = [done.phase], done.curves, 1
         for name in names[start:]:
             self._run_phase(name, train_data, valid_data, show_progress, callback_fn)
         self.model.eval()
@@ -289,8 +297,8 @@ class PhasedTrainer(Trainer):
         try:
             self.model.load_state_dict(_part(tensors, "model/"))
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"{self.run_dir}/checkpoint: of another model ({reason})") from None
+            where = f"{self.run_dir}/checkpoint"
+            raise UserError(f"{where}: of another model ({_one_line(error)})") from None
         self._resumed = {**info, "tensors": tensors}
         self.phases, self.curves = info["phases"], info["curves"]
         self.logger.info(f"resuming after {info['phase']} epoch {info['epoch']}")
@@ -340,6 +348,10 @@ def get_trainer(model_type: Any, name: str) -> type[PhasedTrainer]:
     if not issubclass(stock, Trainer) or stock.fit is not Trainer.fit:
         raise UserError(f"model: {name} brings its own training loop, which is not supported yet")
     return type(f"Phased{stock.__name__}", (PhasedTrainer, stock), {})
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

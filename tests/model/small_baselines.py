@@ -28,6 +28,9 @@ class Catalogue:
     def num(self, field):
         return N_USERS if field == "user_id" else N_ITEMS
 
+    def item_counts(self):
+        return np.bincount(self.items, minlength=N_ITEMS)
+
     def training_sequences(self):
         return self.users, self.items, np.ones(len(self.users), dtype=bool)
 

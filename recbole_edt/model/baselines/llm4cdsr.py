@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
+from recbole_edt.model.alignment import one_of_each, soft_alignment
 from recbole_edt.model.base import CrossDomainModel
-from recbole_edt.model.baselines.alignment import one_of_each, soft_alignment
 from recbole_edt.model.baselines.llm4cdsr_encoder import Encoder
 from recbole_edt.model.domain_rows import DomainRows, last_seen
 

@@ -1,0 +1,97 @@
+"""Domain-aware profiles: an adaptive gate over a user's domains, and the alignment with it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from recbole_edt.errors import UserError
+from recbole_edt.model.alignment import soft_alignment
+
+
+class ProfileAlignment(nn.Module):
+    """Pull the states that score a user's items towards the user's profiles.
+
+    With the user's states s^k = h_T + h'^k_T and profile vectors p^k, the gate is
+    a_k = softmax over the domains that have a profile of <Q s, P p^k> / sqrt(d), where s is the
+    mean of the s^k; it is exactly zero elsewhere [ours, after "adaptively aggregate" in [paper]].
+    Profile and state are aggregated by the same gate, sum_k a_k p^k and sum_k a_k s^k, and the
+    projections of both are aligned over the users of a batch by `soft_alignment` [code]. The
+    release aligns the frozen mixed state, so that no prediction ever changes; here the gradient
+    reaches the domain threads [ours].
+
+    A profile is aligned with and never read for scoring: it summarises all training items, so as
+    an input it would tell the model its own training labels.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray
+        Encoded profiles, float [user_num, K, m]; kept in half precision, outside the checkpoint.
+    present : numpy.ndarray
+        Where there is a profile, bool [user_num, K].
+    hidden_size : int
+        Width d of the states.
+    temperature : float
+        Of the alignment.
+
+    Raises
+    ------
+    UserError
+        When a profile is not finite.
+    """
+
+    vectors: Tensor
+    present: Tensor
+
+    def __init__(
+        self, vectors: np.ndarray, present: np.ndarray, hidden_size: int, temperature: float
+    ):
+        super().__init__()
+        broken = ~np.isfinite(vectors).all(axis=(1, 2))
+        if broken.any():
+            raise UserError(f"profiles: the vectors of user {broken.argmax()} are not finite")
+        self.register_buffer("vectors", torch.from_numpy(vectors).half(), persistent=False)
+        self.register_buffer("present", torch.from_numpy(present), persistent=False)
+        width = vectors.shape[2]
+        self.query = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.key = nn.Linear(width, hidden_size, bias=False)
+        self.of_state = nn.Linear(hidden_size, hidden_size)
+        self.of_profile = nn.Linear(width, hidden_size)
+        self.temperature = temperature
+
+    def gate(self, users: Tensor, states: Tensor) -> Tensor:
+        """Return the weight of each domain, [B, K]; zero where there is no profile.
+
+        Parameters
+        ----------
+        users : torch.Tensor
+            Int64 [B]; a user without any profile gets zeros.
+        states : torch.Tensor
+            The states of each domain, [B, K, d].
+        """
+        present = self.present[users]
+        keys = self.key(self.vectors[users].float())
+        logits = (self.query(states.mean(1)).unsqueeze(1) * keys).sum(2) / keys.shape[2] ** 0.5
+        logits = logits.masked_fill(~present, -torch.inf)
+        some = present.any(1, keepdim=True)
+        return torch.softmax(logits.where(some, torch.zeros_like(logits)), 1) * present
+
+    def alignment(self, users: Tensor, states: Sequence[Tensor]) -> Tensor:
+        """Return the alignment loss of a batch; zero when fewer than two users have a profile.
+
+        Parameters
+        ----------
+        users : torch.Tensor
+            Int64 [B].
+        states : sequence of torch.Tensor
+            What scores the items of each domain, K times [B, d].
+        """
+        known = self.present[users].any(1)
+        users, stacked = users[known], torch.stack(list(states), 1)[known]
+        if len(users) < 2:
+            return stacked.new_zeros(())
+        gate = self.gate(users, stacked).unsqueeze(2)
+        profile = (gate * self.vectors[users].float()).sum(1)
+        state = (gate * stacked).sum(1)
+        return soft_alignment(self.of_state(state), self.of_profile(profile), self.temperature)

@@ -1,0 +1,89 @@
+"""The domain-shared model: one causal backbone over mixed sequences of items."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.windows import ITEMS, LABELS
+from recbole_edt.errors import UserError
+from recbole_edt.model.backbone import Backbone, BackboneSettings
+from recbole_edt.model.base import CrossDomainModel
+from recbole_edt.model.items import ItemEncoder
+
+
+class SharedModel(CrossDomainModel):
+    """Item encoder, backbone and positions over mixed sequences; item i scores <h_t, e_i> + b_i.
+
+    Phase ``shared`` of `LLMEDT` is this model, and `SASRecLLM` is this model alone, so that the
+    two differ in nothing else when they are compared.
+
+    Parameters
+    ----------
+    config : EDTConfig
+        Keys of the item encoder and of the backbone.
+    dataset : CrossDomainDataset
+        The training part; gives item vectors, domains and training counts.
+
+    Raises
+    ------
+    UserError
+        An unknown loss, or sizes that do not fit together.
+    """
+
+    def __init__(self, config: Any, dataset: CrossDomainDataset):
+        super().__init__(config, dataset)
+        width = config["hidden_size"]
+        vectors = None
+        if config["item_projection"] != "none":
+            vectors = torch.from_numpy(dataset.item_vectors())
+        self.input_scale = _input_scale(config["input_scale"], vectors)
+        counts = torch.from_numpy(dataset.item_counts())
+        self.items = ItemEncoder(
+            vectors,
+            counts,
+            width,
+            config["item_projection"],
+            config["item_id_embedding"],
+            config["item_bias"],
+        )
+        self.backbone = Backbone(BackboneSettings.from_config(config))
+        self.positions = nn.Parameter(torch.empty(self.max_length, width))
+        nn.init.normal_(self.positions, std=config["initializer_range"])
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """Return the mean loss over all labelled positions of a batch of windows."""
+        inputs, labels = interaction[ITEMS], interaction[LABELS]
+        labelled = labels > 0
+        pools = self.pools(labels[labelled], self.loss_scope)
+        vectors, bias, row = self.project(self.items, pools, inputs)
+        state = self.shared_state(vectors[row[inputs]])[labelled]
+        loss = self.pool_losses([state], pools, vectors, bias, row)
+        return loss / labelled.sum().clamp(min=1)
+
+    def shared_state(self, items: Tensor) -> Tensor:
+        """Encode the item vectors of mixed sequences, [B, L, d] to [B, L, d]."""
+        return self.backbone(items * self.input_scale, self.positions)
+
+    def last_states(self, interaction: Any) -> list[Tensor]:
+        """Return the last state for each domain, K times the same [B, d]."""
+        ids, lengths = self.history(interaction)
+        state = self.shared_state(self.whole_table()[0][ids])
+        return [self.gather_indexes(state, lengths - 1)] * self.num_domains
+
+    def score_table(self) -> tuple[Tensor, Tensor | None]:
+        """Return the vectors of all items [n_items, d] and their biases [n_items] or None."""
+        return self.items()
+
+
+def _input_scale(value: Any, vectors: Tensor | None) -> float:
+    """Return the factor on item vectors; the release uses the root of their size m [code]."""
+    if value == "sqrt_vector_size":
+        if vectors is None:
+            raise UserError("input_scale: sqrt_vector_size needs item_projection: pca or mlp")
+        return math.sqrt(vectors.shape[1])
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise UserError(f"input_scale: found {value!r}, expected a number > 0 or sqrt_vector_size")
+    return float(value)

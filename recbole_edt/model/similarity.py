@@ -1,0 +1,67 @@
+"""Similarity of all items to a user's last items, by their LLM vectors alone: no training."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
+from torch import Tensor
+
+HOW = ("max", "mean", "last")
+
+
+def unit_vectors(vectors: Any) -> Tensor:
+    """Return float32 vectors [N, m] scaled to length one; rows of zeros stay zero."""
+    return F.normalize(torch.as_tensor(vectors, dtype=torch.float32), dim=1)
+
+
+def last_items(items: Tensor, lengths: Tensor, count: int) -> Tensor:
+    """Return the last items of right-padded histories, latest first, 0 beyond the first.
+
+    Parameters
+    ----------
+    items : torch.Tensor
+        Item ids, int64 [B, L].
+    lengths : torch.Tensor
+        Items of each history, int64 [B].
+    count : int
+        Items wanted.
+
+    Returns
+    -------
+    torch.Tensor
+        Int64 [B, count].
+    """
+    at = lengths.unsqueeze(1) - 1 - torch.arange(count, device=items.device)
+    return items.gather(1, at.clamp(min=0)) * (at >= 0)
+
+
+def similarity_scores(unit: Tensor, recent: Tensor, how: str, lag: float) -> Tensor:
+    """Score all items by their cosine similarity to some users' last items.
+
+    Parameters
+    ----------
+    unit : torch.Tensor
+        Unit vectors of all items, [N, m]; row 0 is the padding item.
+    recent : torch.Tensor
+        Last items, latest first, 0 where there is none, int64 [B, n].
+    how : str
+        ``max`` over the items, their ``mean``, or the ``last`` alone.
+    lag : float
+        What each step back costs (``max`` only).
+
+    Returns
+    -------
+    torch.Tensor
+        [B, N]; zero for a user without items.
+    """
+    known = recent > 0
+    if how != "max":
+        weight = known.float()
+        if how == "last":
+            weight[:, 1:] = 0
+        mean = (unit[recent] * weight.unsqueeze(2)).sum(1)
+        return mean / weight.sum(1, keepdim=True).clamp(min=1) @ unit.T
+    similar = unit[recent] @ unit.T  # [B, n, N]
+    similar -= lag * torch.arange(recent.shape[1], device=unit.device).unsqueeze(1)
+    similar.masked_fill_(~known.unsqueeze(2), -torch.inf)
+    return similar.amax(1).masked_fill_(~known[:, :1], 0.0)

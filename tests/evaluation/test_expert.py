@@ -1,0 +1,80 @@
+"""The content expert: added to any model, its weight chosen per domain on validation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recbole_edt.config import EDTConfig
+from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.errors import UserError
+from recbole_edt.evaluation.expert import ContentExpert
+from recbole_edt.evaluation.ranking import choose_weights, rank_targets
+from recbole_edt.evaluation.report import metric_values
+from recbole_edt.evaluation.targets import Targets
+from recbole_edt.quick_start import run_recbole_edt
+
+
+@pytest.fixture
+def data(tmp_path, make_dataset, give_vectors):
+    give_vectors(make_dataset())
+    return {
+        "data_path": str(tmp_path / "dataset"),
+        "output_dir": str(tmp_path / "out"),
+        "show_progress": False,
+        "epochs": 1,
+    }
+
+
+@pytest.mark.parametrize("model", ["Pop", "SASRec", "BPR"])
+def test_any_model_may_use_it_and_both_results_are_kept(data, model):
+    result = run_recbole_edt(model, "toy", overrides={**data, "content_expert": True})
+    plain = run_recbole_edt(model, "toy", overrides=data)
+    assert result["without_expert"] == {part: plain[part] for part in ("valid", "test")}
+    assert set(result["expert_weights"]) == {"d0", "d1", "d2"}
+    # weight 0 is among the choices, so that validation cannot fall
+    for domain, metrics in result["valid"]["domains"].items():
+        assert metrics["ndcg@10"] >= plain["valid"]["domains"][domain]["ndcg@10"]
+    assert result["artefacts"]["hash"]
+    assert plain["artefacts"] is None
+
+
+def test_weights_are_the_best_of_the_grid_per_domain(data):
+    config = EDTConfig("Similarity", "toy", overrides=data)
+    config["device"] = "cpu"
+    dataset = CrossDomainDataset(config)
+    valid = Targets(dataset.build()[1], "valid")
+
+    class Constant:
+        def eval(self):
+            pass
+
+        def full_sort_predict(self, batch):
+            import torch
+
+            torch.manual_seed(0)
+            return torch.rand(len(batch), dataset.item_num)
+
+    expert, grid = ContentExpert(valid.part), [0, 0.5, 2, 50]
+    chosen = choose_weights(Constant(), valid, "target_domain", expert, grid, "ndcg@10")
+    for k in range(3):
+        values = []
+        for weight in grid:
+            expert.weights[:] = weight
+            ranks = rank_targets(Constant(), valid, "target_domain", None, expert)
+            values.append(metric_values(ranks, "ndcg@10")[valid.domains == k].mean())
+        assert chosen[k] == grid[int(np.argmax(values))]
+
+
+def test_weights_have_to_be_numbers(data):
+    with pytest.raises(UserError, match="expert_weights"):
+        EDTConfig("Pop", "toy", overrides={**data, "expert_weights": [1, "a"]})
+
+
+def test_ranks_of_a_run_give_its_metrics(data):
+    result = run_recbole_edt("Pop", "toy", overrides=data)
+    ranks = pd.read_csv(f"{result['run_dir']}/test_ranks.csv")
+    assert len(ranks) == result["test"]["overall"]["users"]
+    for domain, metrics in result["test"]["domains"].items():
+        own = ranks[ranks["domain"] == domain]["rank"].to_numpy()
+        assert metric_values(own, "ndcg@10").mean() == pytest.approx(metrics["ndcg@10"])
+    assert list(ranks["user_id"]) == sorted(ranks["user_id"], key=list(ranks["user_id"]).index)

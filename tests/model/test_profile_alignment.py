@@ -1,0 +1,138 @@
+"""Profiles in the model: the gate, the alignment, and what they change."""
+
+import numpy as np
+import pytest
+import torch
+from small_baselines import N_USERS, Catalogue, histories, windows
+
+from recbole_edt.config import EDTConfig
+from recbole_edt.data.windows import ITEMS
+from recbole_edt.errors import UserError
+from recbole_edt.model.alignment import soft_alignment
+from recbole_edt.model.llmedt import DOMAIN, LLMEDT
+from recbole_edt.model.profiles import ProfileAlignment
+
+M, K, D = 6, 3, 8
+
+
+def profiles(seed=0):
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(N_USERS, K, M)).astype(np.float16).astype(np.float32)
+    present = np.ones((N_USERS, K), dtype=bool)
+    present[0] = present[4] = False
+    present[2, 1] = present[3, :2] = False
+    vectors[~present] = 0
+    return vectors, present
+
+
+class WithProfiles(Catalogue):
+    """The made-up catalogue with item vectors and profiles."""
+
+    def __init__(self, seed=0):
+        super().__init__(K)
+        self.seed = seed
+
+    def item_vectors(self):
+        vectors = np.random.default_rng(1).normal(size=(len(self.item_domain), M))
+        vectors[0] = 0
+        return vectors.astype(np.float32)
+
+    def profile_vectors(self):
+        return profiles(self.seed)
+
+
+def trained(seed=0, **keys):
+    """Train the domain phase for a few steps; return the model and its scores."""
+    keys = {"hidden_size": D, "inner_size": 16, "MAX_ITEM_LIST_LENGTH": 8, **keys}
+    config = EDTConfig("LLMEDT", "none", overrides={"profiles": True, **keys})
+    config["device"] = torch.device("cpu")
+    torch.manual_seed(0)
+    model = LLMEDT(config, WithProfiles(seed))
+    model.begin_phase(DOMAIN)
+    model.train()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    batch = windows()
+    for _ in range(4):
+        optimizer.zero_grad()
+        model.calculate_loss(batch).backward()
+        optimizer.step()
+    model.eval()
+    return model, model.full_sort_predict(histories(batch[ITEMS])).detach()
+
+
+def test_gate_is_a_softmax_over_the_domains_that_are_there():
+    vectors, present = profiles()
+    torch.manual_seed(0)
+    part = ProfileAlignment(vectors, present, D, 1.0)
+    users, states = torch.arange(N_USERS), torch.randn(N_USERS, K, D)
+    gate = part.gate(users, states).detach().numpy()
+    for user in range(N_USERS):
+        there = np.flatnonzero(present[user])
+        assert (gate[user][~present[user]] == 0.0).all()  # exactly
+        if len(there):
+            query = part.query.weight @ states[user].mean(0)
+            keys = [part.key.weight @ torch.from_numpy(vectors[user, k]) for k in there]
+            logits = torch.stack([query @ key for key in keys]) / D**0.5
+            expected = torch.softmax(logits, 0).detach().numpy()
+            np.testing.assert_allclose(gate[user][there], expected, atol=1e-5)
+
+
+def test_alignment_is_of_gated_states_and_gated_profiles():
+    vectors, present = profiles()
+    torch.manual_seed(0)
+    part = ProfileAlignment(vectors, present, D, 0.7)
+    users = torch.tensor([1, 2, 4, 5])  # user 4 has none
+    states = [torch.randn(4, D) for _ in range(K)]
+    known = [0, 1, 3]
+    gate = part.gate(users, torch.stack(states, 1))
+    x = torch.stack([sum(gate[b, k] * states[k][b] for k in range(K)) for b in known])
+    y = torch.stack(
+        [sum(gate[b, k] * torch.from_numpy(vectors[users[b], k]) for k in range(K)) for b in known]
+    )
+    expected = soft_alignment(part.of_state(x), part.of_profile(y), 0.7)
+    torch.testing.assert_close(part.alignment(users, states), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_without_profiles_costs_nothing():
+    part = ProfileAlignment(*profiles(), D, 1.0)
+    states = [torch.randn(2, D, requires_grad=True) for _ in range(K)]
+    assert float(part.alignment(torch.tensor([4, 4]), states)) == 0.0
+
+
+def test_other_profiles_change_the_trained_recommendations():
+    first, shuffled = trained(seed=0)[1], trained(seed=7)[1]
+    assert (first[:, 1:].argsort(1) != shuffled[:, 1:].argsort(1)).any()
+
+
+def test_shuffling_by_key_changes_the_trained_recommendations():
+    assert not torch.equal(trained()[1], trained(profile_shuffle=True)[1])
+
+
+def test_without_weight_profiles_are_irrelevant_to_the_bit():
+    without = trained(profiles=False)[1]
+    for seed in (0, 7):
+        assert torch.equal(trained(seed, beta=0.0)[1], without)
+
+
+def test_the_gradient_reaches_the_threads_and_not_the_frozen_part():
+    model, _ = trained()
+    model.train()
+    model.zero_grad()
+    states = model._domain_states(model.whole_table()[0][windows()[ITEMS]], windows()[ITEMS])
+    last = model._last_of(states, (windows()[ITEMS] > 0).sum(1))
+    model.profiles.alignment(windows()["user_id"], last).backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.threads.parameters())
+    assert all(p.grad is None for p in model.backbone.parameters())
+    assert all(p.grad is None for p in model.items.parameters())
+
+
+def test_profiles_that_are_not_finite_are_refused():
+    vectors, present = profiles()
+    vectors[3, 2, 0] = np.nan
+    with pytest.raises(UserError, match="user 3"):
+        ProfileAlignment(vectors, present, D, 1.0)
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(UserError, match=r"beta: found -1, expected a value >= 0"):
+        EDTConfig("LLMEDT", "none", overrides={"beta": -1})

@@ -1,0 +1,44 @@
+"""Similarity of items to the last ones of a history, against plain loops."""
+
+import pytest
+import torch
+
+from recbole_edt.model.similarity import last_items, similarity_scores, unit_vectors
+from recbole_edt.quick_start import run_recbole_edt
+
+
+def test_last_items_come_latest_first():
+    items = torch.tensor([[4, 5, 6, 0], [7, 0, 0, 0]])
+    assert last_items(items, torch.tensor([3, 1]), 2).tolist() == [[6, 5], [7, 0]]
+
+
+@pytest.mark.parametrize("how", ["max", "mean", "last"])
+def test_scores_are_those_of_the_definition(how):
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(9, 5, generator=generator)
+    vectors[0] = 0
+    recent = torch.tensor([[3, 1, 8], [2, 0, 0], [0, 0, 0]])
+    scores = similarity_scores(unit_vectors(vectors), recent, how, 0.1)
+    cosine = torch.nn.functional.cosine_similarity
+    for row, items in enumerate([[3, 1, 8], [2], []]):
+        for item in range(1, 9):
+            each = [float(cosine(vectors[item], vectors[j], dim=0)) for j in items]
+            expected = {
+                "max": max([c - 0.1 * lag for lag, c in enumerate(each)], default=0.0),
+                "mean": None,
+                "last": each[0] if each else 0.0,
+            }[how]
+            if how == "mean":
+                unit = vectors[items] / vectors[items].norm(dim=1, keepdim=True)
+                direction = unit.mean(0) if items else torch.zeros(5)
+                expected = float(direction @ vectors[item] / vectors[item].norm())
+            assert float(scores[row, item]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_rung_runs_without_training(tmp_path, make_dataset, give_vectors):
+    give_vectors(make_dataset(), size=12)
+    places = {"data_path": str(tmp_path / "dataset"), "output_dir": str(tmp_path / "out")}
+    result = run_recbole_edt("Similarity", "toy", overrides={**places, "show_progress": False})
+    assert result["phases"][0]["epochs"] == 1
+    assert result["artefacts"]["hash"]
+    assert 0 < result["test"]["overall"]["ndcg@10"] < 1

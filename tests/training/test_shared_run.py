@@ -1,0 +1,47 @@
+"""Taking over the shared phase of a finished run."""
+
+import pytest
+
+from recbole_edt.errors import UserError
+from recbole_edt.quick_start import run_recbole_edt
+
+SMALL = {"hidden_size": 8, "inner_size": 8, "show_progress": False, "epochs": 2}
+
+
+@pytest.fixture
+def run(tmp_path, make_dataset, give_vectors):
+    give_vectors(make_dataset())
+
+    def run(**keys):
+        places = {"data_path": str(tmp_path / "dataset"), "output_dir": str(tmp_path / "out")}
+        return run_recbole_edt("LLMEDT", "toy", overrides={**SMALL, **places, **keys})
+
+    return run
+
+
+def test_only_the_domain_phase_is_trained_and_starts_where_the_other_did(run):
+    first = run()
+    second = run(shared_run=first["run_dir"], adapter_size=3)
+    assert second["phases"][0] == first["phases"][0]
+    assert second["phases"][1]["epochs"] == 2
+    assert second["phases"][1] != first["phases"][1]
+
+
+def test_the_shared_phase_alone_may_be_taken_over_too(run):
+    first = run(phases=["shared"])
+    second = run(shared_run=first["run_dir"])
+    assert second["phases"][0]["test"] == first["test"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"seed": 7}, "seed is 2026, expected 7"),
+        ({"hidden_size": 16}, "of another model"),
+        ({"shared_run": "nowhere"}, "nowhere: found no metrics.json"),
+    ],
+)
+def test_what_does_not_fit_is_refused(run, keys, message):
+    first = run()
+    with pytest.raises(UserError, match=message):
+        run(**{"shared_run": first["run_dir"], **keys})
