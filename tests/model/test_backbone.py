@@ -7,7 +7,7 @@ from recbole_edt.model.backbone import Backbone, BackboneSettings
 
 def backbone():
     torch.manual_seed(0)
-    return Backbone(BackboneSettings(8, 2, 2, 16, 0.5, 0.5, "gelu", 1e-12, 0.2)).eval()
+    return Backbone(BackboneSettings(8, 2, 2, 16, 0.5, 0.5, "gelu", 1e-12, 0.2, 1.0)).eval()
 
 
 def test_editing_an_item_changes_no_earlier_output():
