@@ -70,7 +70,7 @@ def run_probe(task: Task, users: int) -> str:
     errors = [one.error for one in tables[0][3] if one.error]
     if len(errors) == len(LLM_MODES):
         raise UserError(errors[0])
-    return report(task.name, case, tables, seed)
+    return report(task.name, case, tables, settings.augment_pool_by, seed)
 
 
 def measure(

@@ -16,6 +16,7 @@ def report(
     name: str,
     case: Case,
     tables: Sequence[tuple[str, Work, Hidden, Sequence[Outcome]]],
+    pool_by: str,
     seed: int,
 ) -> str:
     """Return the report of a probe.
@@ -28,6 +29,8 @@ def report(
         What was hidden.
     tables : sequence
         Of each pool: its name, the work, the items to be found, and what was.
+    pool_by : str
+        What makes an item a candidate of the own pool.
     seed : int
         Of sample and bootstrap.
     """
@@ -40,6 +43,7 @@ def report(
         f"(seed {seed})",
         f"  hidden: {case.rows:,} training interactions in the smallest domain of each "
         f"({hidden_in}), {len(case.hidden.items):,} distinct titled items",
+        f"  own pool by {pool_by}; 'similarity' takes the first of a pool",
     ]
     for title, work, hidden, outcomes in tables:
         lines += ["", *_table(title, work, hidden, outcomes, seed)]

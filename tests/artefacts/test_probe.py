@@ -104,6 +104,7 @@ def test_held_out_rows_are_not_read(config, tmp_path, make):
 def test_hidden_rows_are_not_counted_as_users_in_common(make):
     # b-items are had by one user each: once hidden, nobody has one beside an a-item
     report = run_probe(make(ToldModel(), augment_pool_by="cooccurrence"), 99)
+    assert "own pool by cooccurrence" in report
     assert "own pool: 0.0 candidates per user, which hold 0 of 12" in report
     # of 6 sampled users they stay hidden; the others' b-items are candidates again
     report = run_probe(make(ToldModel(), augment_pool_by="cooccurrence"), 6)
