@@ -66,6 +66,7 @@ class CrossDomainDataset(SequentialDataset):
     def __init__(self, config: "EDTConfig"):
         self.is_sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
         self.artefacts_read: set[str] = set()
+        self._with_augmented: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         try:
             super().__init__(config)
         except (ValueError, KeyError) as error:
@@ -234,6 +235,36 @@ class CrossDomainDataset(SequentialDataset):
                 gathered[getattr(self, f"{field}_list_field")] = values * inside.view(shape)
         return Interaction(gathered)
 
+    def scored_histories(self, rows: np.ndarray) -> Interaction:
+        """Gather what a model reads to score some targets, augmented with ``augment_inference``.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray
+            Flat rows of the targets, shape [B].
+
+        Returns
+        -------
+        Interaction
+            As `histories`; with ``augment_inference`` the item list and its length only.
+        """
+        if not (self.config["augment"] and self.config["augment_inference"]):
+            return self.histories(rows)
+        if self._with_augmented is None:
+            self._with_augmented = self._weave_in(np.arange(len(self.codes)))
+        users, items, place = self._with_augmented
+        starts = np.searchsorted(users, self.flat[self.uid_field][rows].numpy())
+        lengths = np.minimum(place[rows] - starts, self.max_item_list_len)
+        at = (place[rows] - lengths)[:, None] + np.arange(lengths.max())
+        inside = at < place[rows][:, None]
+        gathered = torch.from_numpy(items[np.where(inside, at, 0)] * inside)
+        return Interaction(
+            {
+                self.item_list_length_field: torch.from_numpy(lengths),
+                getattr(self, f"{self.iid_field}_list_field"): gathered,
+            }
+        )
+
     def inter_matrix(self, form: str = "coo", value_field: str | None = None):  # type: ignore[no-untyped-def]
         """Return the user-item matrix of this part, first items of the histories included."""
         inter = self.flat[np.flatnonzero(self.codes == TRAIN)]
@@ -248,8 +279,9 @@ class CrossDomainDataset(SequentialDataset):
     def training_sequences(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return all users' training sequences, augmented ones if ``augment`` is set.
 
-        Augmented interactions stand right after their anchor. They exist here only: held-out
-        rows, histories, counts and RecBole's own models never see them.
+        Augmented interactions stand right after their anchor. They exist here and, if the key
+        ``augment_inference`` asks for it, in the histories of `scored_histories`: held-out rows,
+        counts and RecBole's own models never see them.
 
         Returns
         -------
@@ -257,18 +289,28 @@ class CrossDomainDataset(SequentialDataset):
             User [n], item [n] and whether it is to be predicted, bool [n], users one by one.
         """
         rows = self.training_rows()
-        users = self.flat[self.uid_field][rows].numpy()
-        items = self.flat[self.iid_field][rows].numpy()
-        is_target = np.ones(len(rows), dtype=bool)
         if not self.config["augment"]:
-            return users, items, is_target
+            users, items = (self.flat[f][rows].numpy() for f in (self.uid_field, self.iid_field))
+            return users, items, np.ones(len(rows), dtype=bool)
+        users, items, place = self._weave_in(rows)
+        is_target = np.full(len(users), self.config["augment_as"] == "targets")
+        is_target[place] = True
+        return users, items, is_target
+
+    def _weave_in(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return users and items of some flat rows with the augmented ones among them.
+
+        The third array tells where each of the flat rows has come to stand.
+        """
         more_users, more_items, after = self._augmented()
         order = np.argsort(np.r_[rows, after + 0.5], kind="stable")
-        more_targets = np.full(len(after), self.config["augment_as"] == "targets")
+        place = np.empty(len(order), dtype=np.int64)
+        place[order] = np.arange(len(order))
+        users, items = (self.flat[f][rows].numpy() for f in (self.uid_field, self.iid_field))
         return (
             np.r_[users, more_users][order],
             np.r_[items, more_items][order],
-            np.r_[is_target, more_targets][order],
+            place[: len(rows)],
         )
 
     def _augmented(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -175,7 +175,7 @@ def _scores(model: Any, targets: Targets, at: np.ndarray) -> Tensor:
     part = targets.part
     batch = Interaction({part.uid_field: torch.from_numpy(targets.users[at])})
     if part.is_sequential:
-        batch.update(part.histories(targets.rows[at]))
+        batch.update(part.scored_histories(targets.rows[at]))
     batch = part.join(batch).to(part.config["device"])
     try:
         scores = model.full_sort_predict(batch)

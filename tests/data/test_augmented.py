@@ -139,3 +139,31 @@ def test_a_run_on_augmented_sequences_differs_and_is_ranked_on_the_same_targets(
     assert plain["protocol"] == augmented["protocol"]
     assert plain["test"]["overall"]["users"] == augmented["test"]["overall"]["users"]
     assert plain["test"] != augmented["test"]
+
+
+def scored_histories(folder, **keys):
+    part = CrossDomainDataset(configured(folder, **keys)).build()[2]
+    batch = part.scored_histories(part.rows)
+    token = part.field2id_token["item_id"]
+    users = part.field2id_token["user_id"][part.flat["user_id"][part.rows].numpy()]
+    found = {}
+    for user, items, length in zip(
+        users, batch["item_id_list"], batch["item_length"].tolist(), strict=True
+    ):
+        assert (items[length:] == 0).all()
+        found[user] = [token[i] for i in items[:length].tolist()]
+    return found
+
+
+def test_histories_that_are_scored_hold_them_only_when_asked_to(folder):
+    propose(folder, PROPOSED)
+    plain = {"u": ["a1", "a2", "a3", "b1"], "v": ["b1", "b2"]}
+    assert scored_histories(folder, augment=True) == plain
+    assert scored_histories(folder, augment_inference=True) == plain
+    asked = {"augment": True, "augment_inference": True}
+    assert scored_histories(folder, **asked) == {
+        "u": ["a1", "b4", "a2", "b2", "b3", "a3", "b1"],
+        "v": ["b1", "a5", "b2"],
+    }
+    longest = scored_histories(folder, MAX_ITEM_LIST_LENGTH=3, **asked)
+    assert longest == {"u": ["b3", "a3", "b1"], "v": ["b1", "a5", "b2"]}
