@@ -1,4 +1,4 @@
-"""The command line: ``recbole-edt prepare | artefacts | run | recommend | doctor``.
+"""The command line: ``recbole-edt COMMAND``.
 
 Exit status: 0 done, 2 usage or bad input (one line on the error stream), 1 an error of ours,
 130 interrupted.
@@ -21,6 +21,13 @@ USAGE = """usage: recbole-edt COMMAND ...
                                               what the augmenter is worth, on hidden interactions
   run --model=M --dataset=D [--config_files="a.yaml b.yaml"] [--resume] [--key=value ...]
                                               train and evaluate one model
+  compare --models=A,B --dataset=D --seeds=1,2,3 [--jobs=N] [--tune=TRIALS] [--key=value ...]
+                                              models side by side: tables, tests, report
+  compare --file=FILE --dataset=D ...         rows of a compare file, such as ablation
+  compare --runs=DIR,DIR                      finished runs
+  tune --model=M --dataset=D --params_file=FILE [--trials=N] [--jobs=N]
+       [--strategy=random|exhaustive|optuna] [--key=value ...]
+                                              the best values of a search space, on validation
   recommend --run=DIR --user=ID [--k=10] [--history=20] [--item=ID]
                                               what comes next for a user, beside the history
   recommend --models=A,B --dataset=D --user=ID      the newest runs' lists side by side
@@ -28,7 +35,8 @@ USAGE = """usage: recbole-edt COMMAND ...
   doctor                                      versions, hardware, what is usable
 
 'recbole-edt prepare READER --help' lists a reader's flags. Every key of a configuration file
-is a flag --key=value of 'artefacts' and 'run'. --debug shows the traceback of an error."""
+is a flag --key=value of 'artefacts', 'run', 'compare' and 'tune'. --debug shows the traceback of
+an error."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -52,7 +60,7 @@ def dispatch(argv: list[str]) -> int:
         if argv[0] != "prepare" and {"-h", "--help"} & {*argv}:
             print(USAGE)
             return 0
-        _COMMANDS[argv[0]](argv[1:])
+        return _COMMANDS[argv[0]](argv[1:]) or 0
     except KeyboardInterrupt:
         print("recbole-edt: interrupted", file=sys.stderr)
         return 130
@@ -67,7 +75,6 @@ def dispatch(argv: list[str]) -> int:
         line = " ".join(f"{type(error).__name__}: {error}".split())
         print(f"recbole-edt: {line} (an error of ours; --debug shows where)", file=sys.stderr)
         return 1
-    return 0
 
 
 def parse_keys(
@@ -181,6 +188,24 @@ def _recommend(argv: list[str]) -> None:
     print(recommend(flags, keys))
 
 
+def _compare(argv: list[str]) -> int:
+    from recbole_edt.compare.command import COMPARE_FLAGS, compare
+
+    keys, flags = parse_keys(argv, with_value=COMPARE_FLAGS)
+    return compare(keys, flags, print, _to_error_stream)
+
+
+def _tune(argv: list[str]) -> int:
+    from recbole_edt.compare.command import TUNE_FLAGS, tune
+
+    keys, flags = parse_keys(argv, with_value=TUNE_FLAGS)
+    return tune(keys, flags, print)
+
+
+def _to_error_stream(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _doctor(argv: list[str]) -> None:
     if argv:
         raise UserError(f"doctor: found {argv[0]!r}, expected no arguments")
@@ -189,10 +214,12 @@ def _doctor(argv: list[str]) -> None:
     print(examine())
 
 
-_COMMANDS: dict[str, Callable[[list[str]], None]] = {
+_COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "prepare": _prepare,
     "artefacts": _artefacts,
     "run": _run,
+    "compare": _compare,
+    "tune": _tune,
     "recommend": _recommend,
     "doctor": _doctor,
 }

@@ -25,7 +25,8 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     request : dict
-        The run's ``keys``, with model, dataset and seed.
+        The run's ``keys``, with model, dataset and seed, and the ``digest`` of the whole
+        configuration as the parent read it.
 
     Returns
     -------
@@ -35,7 +36,7 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
     from recbole_edt.errors import UserError
 
     try:
-        run_dir = _run(request["keys"])
+        run_dir = _run(request["keys"], request["digest"])
     except UserError as error:
         return {"status": FAILED, "kind": USER, "reason": str(error)}
     except Exception as error:
@@ -45,15 +46,19 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
     return {"status": DONE, "run_dir": run_dir}
 
 
-def _run(keys: dict[str, Any]) -> str:
+def _run(keys: dict[str, Any], expected: str) -> str:
     """Return the folder of the finished run; two processes never work on one run."""
     import filelock
 
     from recbole_edt import quick_start
     from recbole_edt.compare.plan import Row, make_job
+    from recbole_edt.errors import UserError
+    from recbole_edt.files import digest
 
     row = Row(keys["model"], keys["model"], {})
     job = make_job(row, keys["dataset"], keys, keys["seed"], row.label)
+    if digest(job.settings) != expected:  # else one row would mix two configurations
+        raise UserError("configuration: a file changed since the command began; give it again")
     locks = job.run_dir.parents[1] / ".locks"
     locks.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(locks / f"{row.model}-{job.run_dir.name}.lock"):

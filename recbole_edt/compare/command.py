@@ -1,5 +1,6 @@
 """The commands ``compare`` and ``tune``: their flags, their order of work, what they say."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -193,7 +194,7 @@ def _finish(folder: Path, outcomes: list[Outcome], say: Say) -> int:
     """Write the report over what is done and return the exit status."""
     kinds = {outcome.kind for outcome in outcomes}
     if any(outcome.status == DONE for outcome in outcomes):
-        say(write_report(folder))
+        say(write_report(folder, shutil.get_terminal_size((120, 24)).columns))
     failed = sum(outcome.status == FAILED for outcome in outcomes)
     if failed:
         say(f"\n{failed} of {len(outcomes)} cells failed; why is in {folder / 'compare.json'}")

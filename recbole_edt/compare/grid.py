@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import recbole_edt
 from recbole_edt.compare.cell import CRASH, DONE, FAILED, GRACE, USER
 from recbole_edt.compare.plan import Job
 from recbole_edt.compare.progress import View
+from recbole_edt.files import digest
 
+COMMAND = [sys.executable, "-m", "recbole_edt.compare.cell"]
 _POLL = 0.1  # seconds between two looks at the processes
 
 
@@ -63,7 +65,7 @@ class Child:
         self.begun = time.monotonic()
         with open(log, "wb") as messages:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "recbole_edt.compare.cell"],
+                COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=messages,
@@ -72,7 +74,7 @@ class Child:
             )
         self.input: IO[bytes] = self.process.stdin  # type: ignore[assignment]
         self.output: IO[bytes] = self.process.stdout  # type: ignore[assignment]
-        request = {"keys": dict(job.keys)}
+        request = {"keys": dict(job.keys), "digest": digest(job.settings)}
         with suppress(BrokenPipeError):  # it died at once: its log says why
             self.input.write(json.dumps(request).encode() + b"\n")
             self.input.flush()
@@ -211,8 +213,3 @@ def stop(children: Mapping[int, Child]) -> None:
 def _log_path(folder: Path, job: Job) -> Path:
     name = re.sub(r"[^\w.-]+", "-", job.name).strip("-")
     return folder / "logs" / f"{name}.log"
-
-
-def describe(outcome: Outcome) -> dict[str, Any]:
-    """Return an outcome as state files hold it, without its folder."""
-    return {"status": outcome.status, "reason": outcome.reason, "seconds": outcome.seconds}

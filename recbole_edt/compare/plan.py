@@ -298,11 +298,12 @@ def _refuse_doubles(path: Path) -> None:
             waiting.extend(node.value)
         if not isinstance(node, yaml.MappingNode):
             continue
-        names = [key.value for key, _ in node.value]
+        seen = set()
         for key, value in node.value:
-            if names.count(key.value) > 1:
+            if key.value in seen:
                 line = key.start_mark.line + 1
                 raise UserError(f"{path}:{line}: {key.value!r} is given twice")
+            seen.add(key.value)
             waiting.append(value)
 
 

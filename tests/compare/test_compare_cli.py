@@ -1,0 +1,247 @@
+"""``recbole-edt compare`` as a user meets it, with real runs on a toy dataset."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import filelock
+import pytest
+import torch
+
+from recbole_edt.compare.plan import make_job, read_compare_file
+from recbole_edt.compare.results import load
+from recbole_edt.errors import UserError
+from recbole_edt.files import read_json, write_json
+from recbole_edt.paths import properties_dir
+from recbole_edt.quick_start import run_recbole_edt
+
+SMALL = {"hidden_size": 8, "inner_size": 8, "epochs": 1}
+
+
+@pytest.fixture
+def compare(run_cli, tmp_path, monkeypatch):
+    """Return a function that calls ``recbole-edt compare`` on toy."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*argv, dataset="toy"):
+        where = () if any("--runs" in a for a in argv) else (f"--dataset={dataset}",)
+        return run_cli("compare", *where, *argv)
+
+    return call
+
+
+def write_rows(path: Path, *lines: str, head: str = "seeds: [1, 2]") -> Path:
+    path.write_text("\n".join([head, "rows:", *(f"  {line}" for line in lines)]))
+    return path
+
+
+def cells_of(folder: Path) -> dict:
+    rows = read_json(next(folder.glob("*/compare.json")))["rows"]
+    return {(row["label"], c["seed"]): c for row in rows for c in row["cells"]}
+
+
+def stamps(output: Path) -> dict:
+    return {p: p.stat().st_mtime_ns for p in output.rglob("metrics.json")}
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--models=Pop,SASRek", "--seeds=1"], "did you mean 'SASRec'"),
+        (["--models=Pop,SASRec", "--seeds=1", "--learnin_rate=1"], "did you mean 'learning_rate'"),
+        (["--models=Pop,SASRec", "--seeds=1", "--hidden_size=8"], "Pop: hidden_size: no such key"),
+        (["--models=Pop,Pop", "--seeds=1"], "Pop is given twice"),
+        (["--models=", "--seeds=1"], "models: found ''"),
+        (["--models=Pop,", "--seeds=1"], "models: found 'Pop,'"),
+        (["--models=Pop", "--seeds="], "seeds: found none"),
+        (["--models=Pop"], "seeds: missing"),
+        (["--models=Pop", "--seeds=1,1"], "seeds: 1 is given twice"),
+        (["--models=Pop", "--seeds=1,x"], "seeds: found 'x'"),
+        (["--models=Pop", "--seeds=-1"], "seeds: found '-1'"),
+        (["--seeds=1"], "expected one of --models, --file, --runs"),
+        (["--models=Pop", "--file=ladder", "--seeds=1"], "--models and --file"),
+        (["--file=laddr"], "did you mean 'ladder'"),
+        (["--models=Pop", "--seeds=1", "--seed=1"], "seed: not used here; its place is --seeds"),
+        (["--models=Pop", "--seeds=1", "--jobs=0"], "--jobs: found '0'"),
+        (["--models=Pop", "--seeds=1", "--tune=some"], "tune: found 'some'"),
+        (["--models=Pop", "--seeds=1", "--strategy=rnd"], "did you mean 'random'"),
+        (["--models=Pop", "--seeds=1", "--name=../x"], "name: found '../x'"),
+        (["--models=SASRec", "--seeds=1", "--tune=2", "--learning_rate=1"], "is fixed to 1"),
+        (["--runs="], "runs: found none"),
+        (["--runs=nowhere"], "nowhere does not exist"),
+        (["--runs=dataset"], "dataset is not finished"),
+        (["--runs=dataset", "--epochs=1"], "--epochs: of no use with --runs"),
+    ],
+)
+def test_mistakes_stop_before_anything_runs(make_dataset, compare, tmp_path, argv, said):
+    make_dataset()
+    outcome = compare(*argv)
+    assert outcome.status == 2, outcome
+    assert said in outcome.err
+    assert outcome.out == ""
+    assert outcome.err.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"dataset"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["A: {model: Pop}", "A: {model: BPR}"], "rows.yaml:4: 'A' is given twice"),
+        (["A: {modle: Pop}"], "expected {model: NAME, key: value}"),
+        (["A: {model: Pop, seed: 3}"], "A: seed: not used here"),
+        (["A: {model: Pop, tune: many}"], "A: tune: found 'many'"),
+        (["A: {model: SASRec, search: nowhere}", "B: {model: Pop, tune: 0}"], "nowhere"),
+        (["A: {model: Pop}", "B: {model: Pop, candidates: all}"], "candidates: A has"),
+    ],
+)
+def test_mistakes_in_a_compare_file(make_dataset, compare, tmp_path, lines, said):
+    make_dataset()
+    file = write_rows(tmp_path / "rows.yaml", *lines)
+    outcome = compare(f"--file={file}", "--tune=1")
+    assert outcome.status == 2
+    assert said in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "output").exists()
+
+
+@pytest.fixture
+def one_thread(monkeypatch):
+    """Keep this process and its children to one thread: the same sums, and no spinning."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path):
+    dataset = make_dataset(users=60)
+    file = write_rows(
+        tmp_path / "rows.yaml", "Pop: {model: Pop}",
+        "SASRec: {model: SASRec, hidden_size: 8, inner_size: 8, epochs: 40, stopping_step: 40}",
+    )  # fmt: skip
+    command = [sys.executable, "-m", "recbole_edt", "compare", "--dataset=toy", f"--file={file}"]
+    package = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": package}
+    output = tmp_path / "output" / "toy"
+
+    def start_until(pattern: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        deadline = time.monotonic() + 240
+        while not list(output.glob(pattern)):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        return process
+
+    interrupted = start_until("compare/*/logs/*")  # a cell has begun
+    os.kill(interrupted.pid, signal.SIGINT)
+    _, said = interrupted.communicate(timeout=60)
+    assert interrupted.returncode == 130
+    assert said.decode().rstrip().endswith("recbole-edt: interrupted")
+    assert {cell["status"] for cell in cells_of(output / "compare").values()} == {"waiting"}
+
+    killed = start_until("SASRec/seed1-*/checkpoint/state.json")  # and its first epoch is done
+    killed.kill()
+    killed.communicate()
+    for lock in (output / ".locks").glob("*.lock"):  # the cell's own process ends with it
+        with filelock.FileLock(lock, timeout=60):
+            pass
+    done = stamps(output)
+    assert len(done) == 1  # Pop, seed 1
+    log = next(output.glob("SASRec/seed1-*/train.log")).read_text()
+    assert "epoch   1" in log
+
+    outcome = compare(f"--file={file}", "--jobs=2")
+    assert outcome.status == 0, outcome.err
+    assert "SASRec, seed 1: started, goes on" in outcome.err
+    assert len(stamps(output)) == 4
+    assert stamps(output).items() >= done.items()
+    for model, keys in {"Pop": {}, "SASRec": {**SMALL, "epochs": 40, "stopping_step": 40}}.items():
+        for seed in (1, 2):  # a cell is a bare run, killed or not
+            overrides = {**keys, "seed": seed, "output_dir": "bare", "data_path": "dataset"}
+            bare = run_recbole_edt(model, dataset.name, overrides=overrides)
+            cell = cells_of(output / "compare")[model, seed]
+            assert cell["status"] == "done"
+            found = read_json(output / model / Path(cell["run_dir"]).name / "metrics.json")
+            assert found["test"] == bare["test"]
+            assert found["valid"] == bare["valid"]
+            assert Path(bare["run_dir"]).name == Path(cell["run_dir"]).name  # keys and id too
+
+    complete, again = stamps(output), compare(f"--file={file}")
+    assert again.status == 0
+    assert again.out == outcome.out
+    assert stamps(output) == complete
+    everything = ",".join(str(path.parent) for path in complete)
+    from_runs = compare(f"--runs={everything}", "--name=runs")
+    assert from_runs.status == 0
+    by_label = {row.label: row.values("ndcg@10") for row in load(output / "compare" / "runs").rows}
+    first = next(p for p in (output / "compare").iterdir() if p.name != "runs")
+    assert by_label == {row.label: row.values("ndcg@10") for row in load(first).rows}
+
+
+def test_a_model_that_cannot_take_the_data(make_dataset, compare, tmp_path):
+    make_dataset()  # without item vectors, which LLMEDT needs
+    file = write_rows(tmp_path / "rows.yaml", "LLMEDT: {model: LLMEDT}", "Pop: {model: Pop}")
+    outcome = compare(f"--file={file}")
+    assert outcome.status == 2
+    assert outcome.err.count("no item vectors") == 1  # one line, not one per seed
+    cells = cells_of(tmp_path / "output" / "toy" / "compare")
+    assert [c["status"] for c in cells.values()] == ["failed", "failed", "done", "done"]
+    assert all("no item vectors" in cells["LLMEDT", seed]["reason"] for seed in (1, 2))
+    assert "Pop" in outcome.out
+    assert "2 of 4 cells failed" in outcome.out
+
+
+def finished_run(tmp_path: Path, seed: int, **keys: object) -> Path:
+    overrides = {"seed": seed, "data_path": "dataset", **keys}
+    return Path(run_recbole_edt("Pop", "toy", overrides=overrides)["run_dir"])
+
+
+def test_runs_of_different_splits_are_refused(make_dataset, compare, tmp_path):
+    make_dataset()
+    first, second = finished_run(tmp_path, 1), finished_run(tmp_path, 2)
+    metrics = read_json(second / "metrics.json")
+    metrics["protocol"]["split_hash"] = "another"
+    write_json(second / "metrics.json", metrics)
+    for argv in ([f"--runs={first},{second}"], ["--models=Pop", "--seeds=1,2"]):
+        outcome = compare(*argv)
+        assert outcome.status == 2
+        assert outcome.err.splitlines()[-1].startswith("recbole-edt: split_hash: ")
+        assert str(second) in outcome.err
+        assert "'another'" in outcome.err
+        assert outcome.out == ""
+    everything = finished_run(tmp_path, 1, candidates="all")
+    outcome = compare(f"--runs={first},{everything}")
+    assert outcome.status == 2
+    assert all(name in outcome.err for name in ("candidates: ", str(first), str(everything)))
+
+
+def test_rows_of_finished_runs_are_named_by_what_differs(make_dataset, compare, tmp_path):
+    make_dataset()
+    runs = [finished_run(tmp_path, seed, topk=[10, 20]) for seed in (1, 2)]
+    runs.append(finished_run(tmp_path, 1, topk=[10]))
+    outcome = compare(f"--runs={','.join(map(str, runs))}")
+    assert outcome.status == 0, outcome.err
+    cells = cells_of(tmp_path / "output" / "toy" / "compare")
+    assert {*cells} == {("Pop topk=[10, 20]", 1), ("Pop topk=[10, 20]", 2), ("Pop topk=[10]", 1)}
+    outcome = compare(f"--runs={runs[0]},{runs[0]}")
+    assert "the same configuration and seed" in outcome.err
+
+
+@pytest.mark.parametrize("path", sorted((properties_dir() / "compare").glob("*.yaml")))
+def test_shipped_compare_files_name_models_and_keys_that_exist(path):
+    rows, content = read_compare_file(path.stem)
+    assert len(rows) > 1
+    for row in rows:
+        try:
+            make_job(row, "toy", {**content["keys"], **row.keys}, 1, row.label)
+        except UserError as error:
+            pytest.fail(json.dumps([row.label, str(error)]))
