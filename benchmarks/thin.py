@@ -1,0 +1,61 @@
+"""Make a dataset sparser on purpose: take training items of one domain away from some users.
+
+    python benchmarks/thin.py --data_path=DIR --dataset=NAME --out=NAME-thin
+
+Half of the users (--users) lose 80 % (--share) of the training items of one random domain; held-out
+rows stay as they are. The result is a dataset like any other: the place where augmented
+interactions should pay, if they do.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recbole_edt.arguments import ArgumentParser
+from recbole_edt.files import replacing
+from recbole_edt.prepare.split import TRAIN, load_or_make_split
+
+
+def thin(folder: Path, out: Path, users: float, share: float, seed: int) -> str:
+    """Write the thinned copy of a prepared dataset and return what was done."""
+    name, rng = folder.name, np.random.default_rng(seed)
+    split = load_or_make_split(folder, name, "leave_one_out")
+    inter = pd.read_csv(folder / f"{name}.inter", sep="\t", dtype=str)
+    item = pd.read_csv(folder / f"{name}.item", sep="\t", dtype=str, keep_default_na=False)
+    domain = inter["item_id:token"].map(item.set_index("item_id:token")["domain:token"])
+    code, of_user = pd.factorize(inter["user_id:token"])
+    names = sorted(domain.unique())
+    thinned = rng.random(len(of_user)) < users
+    loses = rng.integers(len(names), size=len(of_user))
+    place = pd.Categorical(domain, names).codes
+    at_risk = (split.codes == TRAIN) & thinned[code] & (place == loses[code])
+    gone = at_risk & (rng.random(len(inter)) < share)
+    out.mkdir(parents=True, exist_ok=True)
+    with replacing(out / f"{out.name}.inter") as temporary:
+        inter[~gone].to_csv(temporary, sep="\t", index=False, lineterminator="\n")
+    shutil.copyfile(folder / f"{name}.item", out / f"{out.name}.item")
+    split = load_or_make_split(out, out.name, "leave_one_out")
+    return (
+        f"{out}: {int(thinned.sum()):,} of {len(of_user):,} users thinned, "
+        f"{int(gone.sum()):,} of {len(inter):,} interactions taken away; split {split.hash[:12]}"
+    )
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = ArgumentParser(prog="thin.py", description=__doc__)
+    parser.add_argument("--data_path", type=Path, required=True)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--users", type=float, default=0.5)
+    parser.add_argument("--share", type=float, default=0.8)
+    parser.add_argument("--seed", type=int, default=2026)
+    given = parser.parse_args()
+    folders = (given.data_path / given.dataset, given.data_path / given.out)
+    print(thin(*folders, given.users, given.share, given.seed))
+
+
+if __name__ == "__main__":
+    main()
