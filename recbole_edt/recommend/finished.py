@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import flatten, metric_names, report
 from recbole_edt.evaluation.targets import Targets
@@ -46,6 +48,8 @@ class FinishedRun:
         The dataset, all interactions of it, as evaluation sees it.
     model : RecBole model
         With the run's chosen weights, in evaluation mode.
+    expert : ContentExpert or None
+        What the run adds to the model's scores, with the weights that it chose.
     catalogue : Catalogue
         The items with their titles.
     artefacts : ArtefactSet or None
@@ -57,6 +61,7 @@ class FinishedRun:
     config: EDTConfig
     part: CrossDomainDataset
     model: Any
+    expert: ContentExpert | None
     catalogue: Catalogue
     artefacts: store.ArtefactSet | None
 
@@ -123,7 +128,8 @@ def load_run(folder: Path, overrides: Mapping[str, Any]) -> FinishedRun:
     model.eval()
     if getattr(model, "other_parameter_name", None):
         _refuse_lost_state(folder, metrics, config, model, valid)
-    return FinishedRun(folder, metrics, config, test.part, model, catalogue, artefacts)
+    expert = _expert_of(metrics, config, test.part)
+    return FinishedRun(folder, metrics, config, test.part, model, expert, catalogue, artefacts)
 
 
 def _refuse_another_split(
@@ -160,6 +166,17 @@ def _artefacts_of(
     )
 
 
+def _expert_of(
+    metrics: Mapping[str, Any], config: EDTConfig, part: CrossDomainDataset
+) -> ContentExpert | None:
+    if not config["content_expert"]:
+        return None
+    expert = ContentExpert(part)
+    weights = [metrics["expert_weights"][domain] for domain in part.domains]
+    expert.weights = torch.tensor(weights, device=config["device"])
+    return expert
+
+
 def _load_weights(folder: Path, model: Any) -> None:
     found = load_state(folder / "checkpoint")
     if found is None:
@@ -191,7 +208,7 @@ def _refuse_lost_state(
         found = flatten(report(ranks, valid, names))
     except (UserError, TypeError, AttributeError):  # a count that was never made
         found = {}
-    told = flatten(metrics["valid"])
+    told = flatten(metrics.get("without_expert", metrics)["valid"])
     same = found and all(abs(found[name] - told[name]) < _CLOSE for name in found)
     if not same or not np.isfinite([*found.values()]).all():
         raise UserError(

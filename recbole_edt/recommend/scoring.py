@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import _score_by_pairs
+from recbole_edt.evaluation.targets import Targets
 from recbole_edt.recommend.finished import FinishedRun
 
 from recbole.data.interaction import Interaction  # isort: skip  (config shims first)
@@ -69,6 +69,7 @@ def next_scores(run: FinishedRun, users: np.ndarray) -> Tensor:
         When a score is not a number.
     """
     part, model = run.part, run.model
+    targets, at = _Next(part, users), np.arange(len(users))
     batch = Interaction({part.uid_field: torch.from_numpy(users)})
     if part.is_sequential:
         batch.update(_histories(part, users))
@@ -76,15 +77,24 @@ def next_scores(run: FinishedRun, users: np.ndarray) -> Tensor:
     try:
         scores = model.full_sort_predict(batch)
     except NotImplementedError:
-        scores = _score_by_pairs(model, SimpleNamespace(part=part), batch)  # type: ignore[arg-type]
-    scores = scores.view(len(users), part.item_num).float().cpu()
+        scores = _score_by_pairs(model, targets, batch)
+    scores = scores.view(len(users), part.item_num)
+    if run.expert is not None:
+        scores = scores + run.expert.weighted(run.expert.scores(targets, at))
+    scores = scores.float().cpu()
     if torch.isnan(scores).any():
         raise UserError(f"run: {run.folder}: scores are not numbers; training has diverged")
-    rows = [history(part, user) for user in users]
-    place = np.repeat(np.arange(len(users)), [len(one) for one in rows])
-    scores[torch.from_numpy(place), part.flat[part.iid_field][np.concatenate(rows)]] = -torch.inf
+    scores[targets.history(at)] = -torch.inf
     scores[:, 0] = -torch.inf
     return scores
+
+
+class _Next(Targets):
+    """What comes after all interactions of some users: no row of the data holds it yet."""
+
+    def __init__(self, part: CrossDomainDataset, users: np.ndarray):
+        self.part, self.name = part, "next"
+        self.users, self.rows = users, part.user_starts[users + 1]
 
 
 def batches(run: FinishedRun, users: np.ndarray) -> Iterator[np.ndarray]:

@@ -28,6 +28,7 @@ def root(tmp_path_factory):
     give_vectors(make_dataset(root / "dataset"))
     where = [f"--data_path={root}/dataset", f"--output_dir={root}/output", "--dataset=toy"]
     for model, keys in (("LLMEDT", QUICK), ("SASRec", QUICK[:1]), ("BPR", QUICK[:1]),
+                        ("GRU4Rec", (*QUICK[:1], "--content_expert=True")),
                         ("EASE", ()), ("ItemKNN", ()), ("Pop", ())):  # fmt: skip
         assert cli.dispatch(["run", f"--model={model}", *where, *keys]) == 0
     return root
@@ -65,7 +66,7 @@ def sections(text):
     }
 
 
-@pytest.mark.parametrize("model", ["LLMEDT", "SASRec", "BPR", "EASE", "ItemKNN"])
+@pytest.mark.parametrize("model", ["LLMEDT", "SASRec", "GRU4Rec", "BPR", "EASE", "ItemKNN"])
 def test_lists_mask_the_complete_history(ask, root, model):
     outcome = ask("--user=u5", "--k=99", model=model)
     assert outcome.status == 0, outcome.err
@@ -108,6 +109,24 @@ def test_the_test_item_is_part_of_what_the_model_reads(root, folder):
     assert best(scores, 3).place.tolist() == [0, 0, 0, 1, 1, 1]
     alone = next_scores(run, np.array([user]))[0]
     np.testing.assert_allclose(alone[unseen], scores[0][unseen], atol=1e-5)
+
+
+def test_what_the_run_adds_is_added(folder):
+    run = load_run(folder("GRU4Rec"), {})
+    weights = read_json(run.folder / "metrics.json")["expert_weights"]
+    assert run.expert.weights.tolist() == pytest.approx([weights[d] for d in run.part.domains])
+    user = np.array([run.part.field2token_id["user_id"]["u5"]])
+    parts = []
+    for weight in (0.0, 1.0, 2.0):
+        run.expert.weights[:] = weight
+        parts.append(next_scores(run, user)[0])
+    unseen = np.isfinite(parts[0].numpy())
+    added = (parts[1] - parts[0])[unseen]
+    assert added.abs().max() > 0.1
+    np.testing.assert_allclose((parts[2] - parts[0])[unseen], 2 * added, atol=1e-5)
+    last = run.part.flat["item_id"][history(run.part, user[0])[-1]]
+    cosine = (run.expert.unit @ run.expert.unit[last])[unseen]
+    assert (added >= cosine - 1e-5).all()  # the nearest of the last items, the very last one too
 
 
 def test_new_items_are_scored_and_marked(ask):
@@ -227,8 +246,8 @@ def test_runs_that_are_none(run_cli, root, folder, tmp_path):
         ([f"--run={tmp_path}"], "is no folder of a run: it has no config.yaml"),
         (["--models=SASRek", "--dataset=toy"], "did you mean 'SASRec'"),
         (["--models=SASRec"], "--models: expected --dataset=NAME"),
-        (["--models=GRU4Rec", "--dataset=toy", f"--output_dir={root}/output",
-          f"--data_path={root}/dataset"], "no finished run of GRU4Rec"),
+        (["--models=NARM", "--dataset=toy", f"--output_dir={root}/output",
+          f"--data_path={root}/dataset"], "no finished run of NARM"),
         ([f"--run={folder('Pop')}"], "Pop keeps its state outside the checkpoint's tensors"),
     ]:  # fmt: skip
         outcome = run_cli("recommend", *argv, "--user=u5")
