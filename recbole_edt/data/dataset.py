@@ -129,6 +129,12 @@ class CrossDomainDataset(SequentialDataset):
         ids, tokens = (self.item_feat[f].to_numpy(np.int64) for f in (self.iid_field, field))
         item_domain[torch.from_numpy(ids)] = of_token[torch.from_numpy(tokens)]
         item_domain[0] = -1
+        sizes = np.bincount(item_domain[1:].numpy(), minlength=len(domains))
+        if sizes.min() < 2:  # its only item would always be ranked first
+            raise UserError(
+                f"{self.dataset_path}/{self.dataset_name}.item: domain "
+                f"{domains[sizes.argmin()]!r} has one item only; expected at least two"
+            )
         return domains, item_domain
 
     def _fill_nan(self) -> None:
@@ -172,6 +178,9 @@ class CrossDomainDataset(SequentialDataset):
             chosen = self.codes == code
             if code != TRAIN or self.is_sequential:
                 chosen &= has_history
+            lost = int(((self.codes == code) & ~has_history).sum()) if code != TRAIN else 0
+            if lost:
+                self.logger.info(f"{lost} targets have no history before them and are left out")
             rows = in_order[chosen[in_order]]
             if not len(rows):
                 names = {TRAIN: "training", VALID: "validation", TEST: "test"}

@@ -98,6 +98,7 @@ ITEMS = [(f"i{i}", "ab"[i % 2]) for i in range(5)]
     ("rows", "items", "said"),
     [
         (ROWS, [(i, "a") for i, _ in ITEMS], "one domain only (a)"),
+        (ROWS, [(i, "ab"[i == "i3"]) for i, _ in ITEMS], "domain 'b' has one item only"),
         (ROWS, [*ITEMS[:-1], ("i4", "")], "item 'i4' has no domain"),
         (ROWS, ITEMS[:-1], "line 6: item 'i4' is not in bad.item"),
         ([*ROWS, ("u9", "i1", "")], ITEMS, "line 22"),
