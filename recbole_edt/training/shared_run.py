@@ -11,6 +11,7 @@ from recbole_edt.files import read_json
 from recbole_edt.training import checkpoint
 
 _KEY = "shared_run"
+_SHARED_MODEL = "SASRecLLM"
 
 
 class FinishedPhase(NamedTuple):
@@ -21,15 +22,18 @@ class FinishedPhase(NamedTuple):
     tensors: dict[str, Tensor]
 
 
-def finished_phase(folder: Path, config: Any, valid: Targets) -> FinishedPhase:
+def finished_phase(folder: Path, name: str, config: Any, valid: Targets) -> FinishedPhase:
     """Read the shared phase of a finished run.
 
-    Weights of the shared phase are frozen after it, so that the final checkpoint holds them.
+    Weights of the shared phase are frozen after it, so that the final checkpoint holds them. A
+    `SASRecLLM` is a shared phase too.
 
     Parameters
     ----------
     folder : pathlib.Path
         The run's folder.
+    name : str
+        What the phase is called.
     config : EDTConfig
         Of the new run: seed, and the settings that the checkpoint's sizes do not show.
     valid : Targets
@@ -43,8 +47,12 @@ def finished_phase(folder: Path, config: Any, valid: Targets) -> FinishedPhase:
     if not (folder / "metrics.json").is_file():
         raise UserError(f"{_KEY}: {folder}: found no metrics.json, expected a finished run")
     metrics = read_json(folder / "metrics.json")
+    models = (config["model"], _SHARED_MODEL)
+    if metrics["model"] not in models:
+        raise UserError(
+            f"{_KEY}: {folder}: model is {metrics['model']!r}, expected one of {list(models)}"
+        )
     expected = {
-        "model": config["model"],
         "dataset": config["dataset"],
         "seed": config["seed"],
         "split_hash": valid.part.split.hash,
@@ -57,7 +65,6 @@ def finished_phase(folder: Path, config: Any, valid: Targets) -> FinishedPhase:
     if state is None:
         raise UserError(f"{_KEY}: {folder}/checkpoint: no such folder; nothing to take over")
     tensors, info = state
-    phase = {k: v for k, v in info["phases"][0].items() if k not in ("valid", "test")}
-    name = phase["name"]
-    curves = [row for row in info["curves"] if row["phase"] == name]
-    return FinishedPhase(phase, curves, tensors)
+    first = info["phases"][0]
+    curves = [row | {"phase": name} for row in info["curves"] if row["phase"] == first["name"]]
+    return FinishedPhase({**first, "name": name}, curves, tensors)

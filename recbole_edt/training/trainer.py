@@ -105,7 +105,9 @@ class PhasedTrainer(Trainer):
             train_data.get_model(self.model)
         start = names.index(self._resumed["phase"]) if self._resumed else 0
         if not self._resumed and names[1:] and self.config["shared_run"]:
-            done = finished_phase(Path(self.config["shared_run"]), self.config, valid_data)
+            done = finished_phase(
+                Path(self.config["shared_run"]), names[0], self.config, valid_data
+            )
             try:
                 self.model.take_shared(_part(done.tensors, "model/"))
             except RuntimeError as error:

@@ -12,9 +12,9 @@ SMALL = {"hidden_size": 8, "inner_size": 8, "show_progress": False, "epochs": 2}
 def run(tmp_path, make_dataset, give_vectors):
     give_vectors(make_dataset())
 
-    def run(**keys):
+    def run(model="LLMEDT", **keys):
         places = {"data_path": str(tmp_path / "dataset"), "output_dir": str(tmp_path / "out")}
-        return run_recbole_edt("LLMEDT", "toy", overrides={**SMALL, **places, **keys})
+        return run_recbole_edt(model, "toy", overrides={**SMALL, **places, **keys})
 
     return run
 
@@ -31,6 +31,19 @@ def test_the_shared_phase_alone_may_be_taken_over_too(run):
     first = run(phases=["shared"])
     second = run(shared_run=first["run_dir"])
     assert second["phases"][0]["test"] == first["test"]
+
+
+def test_a_sasrec_with_vectors_is_a_shared_phase_too(run):
+    first = run("SASRecLLM", min_epochs=0)
+    second = run(shared_run=first["run_dir"])
+    assert second["phases"][0]["test"] == first["test"]
+    assert second["phases"][0]["name"] == "shared"
+
+
+def test_a_run_of_another_model_is_refused(run):
+    first = run("SASRec")
+    with pytest.raises(UserError, match=r"model is 'SASRec', expected one of"):
+        run(shared_run=first["run_dir"])
 
 
 @pytest.mark.parametrize(
