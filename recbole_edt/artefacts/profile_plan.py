@@ -82,6 +82,8 @@ class ProfilePlan:
         int64 [Q], training items of the user in the domain.
     titles : list of list of str
         The latest titles of each pair, oldest first, as a prompt shows them.
+    own_titles : list of list of str
+        All titles of each pair's training items, those in the prompt and earlier ones.
     prompts : list of Prompt
         One per pair.
     masked : collections.Counter
@@ -96,6 +98,7 @@ class ProfilePlan:
     domains: np.ndarray
     counts: np.ndarray
     titles: list[list[str]]
+    own_titles: list[list[str]]
     prompts: list[Prompt]
     masked: Counter[str]
     untitled: int
@@ -136,16 +139,17 @@ def plan_profiles(
     rows = np.flatnonzero(titled & enough[pair])
     rows = rows[np.argsort(pair[rows], kind="stable")]  # the order of time stays within a pair
     asked, starts = np.unique(pair[rows], return_index=True)
-    shown, prompts, cut_titles = [], [], 0
+    shown, own, prompts, cut_titles = [], [], [], 0
     for cell, of_pair in zip(asked, np.split(rows, starts[1:]), strict=True):
         latest = training.items[of_pair[-settings.profile_history :]]
         domain = training.domain_names[cell % width]
         filled = fill(PROFILE, domain, [titles[item] for item in latest])
         shown.append([clean[item] for item in latest])
+        own.append([clean[item] for item in np.unique(training.items[of_pair])])
         prompts.append(filled.prompt)
         cut_titles += filled.cut_titles
     masked = Counter({TOO_FEW: int((~enough).sum()), NO_TITLE: int(enough.sum()) - len(asked)})
     untitled = int((~titled & enough[pair]).sum())
     users, domains = asked // width, asked % width
     counts = count[asked]
-    return ProfilePlan(users, domains, counts, shown, prompts, +masked, untitled, cut_titles)
+    return ProfilePlan(users, domains, counts, shown, own, prompts, +masked, untitled, cut_titles)

@@ -129,7 +129,7 @@ def _read(
     """Read the replies of a language model."""
     texts, masked = [], Counter[str]()
     cut = hidden = 0
-    for reply, titles in zip(replies, plan.titles, strict=True):
+    for reply, titles in zip(replies, plan.own_titles, strict=True):
         if reply.failure is not None:
             masked[reply.failure] += 1
             texts.append("")

@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 MARK = "[title]"
 
 _NOTE = re.compile(r"^(?P<title>.*\S)\s*\([^()]*\)$")
+_PARTS = re.compile(r":\s+|\s+-\s+")
 _MOVED = re.compile(r"^(?P<rest>.*\S),\s*(?P<article>[^\W\d_]{1,3}'?)$")
 _FIRST = re.compile(r"^(?P<article>the|a|an)\s+(?P<rest>\S.*)$", re.IGNORECASE)
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
+_KEPT = 1 << 15
 _CUT_WORD = 3
 """Letters of a word that was cut in the middle from which on it counts as its beginning."""
 
@@ -18,9 +21,10 @@ _CUT_WORD = 3
 def hide_titles(text: str, titles: Iterable[str], cut: bool = False) -> tuple[str, int]:
     """Replace every title that a text quotes by `MARK`.
 
-    A title is found as whole words, also without a note in parentheses at its end, and with its
-    article in front, behind a comma or left out ("Godfather, The", "The Godfather"). Titles of
-    one word count only as they are written, since "heat" is a word and "Heat" is a title.
+    A title is found as whole words, also without notes in parentheses at its end, with its
+    article in front, behind a comma or left out ("Godfather, The", "The Godfather"), and either
+    side of a colon or dash in it. Titles of one word count only as they are written, since
+    "heat" is a word and "Heat" is a title.
 
     Parameters
     ----------
@@ -66,10 +70,14 @@ def _begun_title(text: str, forms: Iterable[str]) -> int | None:
     return min(starts, default=None)
 
 
-def _forms(title: str) -> set[str]:
+@lru_cache(_KEPT)
+def _forms(title: str) -> frozenset[str]:
     forms = {title}
-    if noted := _NOTE.match(title):
-        forms.add(noted["title"])
+    while noted := _NOTE.match(title):
+        title = noted["title"]
+        forms.add(title)
+    # What stands before and after a colon or dash goes for a title by itself.
+    forms |= {part for part in _PARTS.split(title) if len(_WORD.findall(part)) > 1}
     for form in [*forms]:
         if moved := _MOVED.match(form):
             rest, article = moved["rest"], moved["article"]
@@ -77,9 +85,10 @@ def _forms(title: str) -> set[str]:
             forms |= {f"{article}{gap}{rest}", rest}
         elif first := _FIRST.match(form):
             forms |= {f"{first['rest']}, {first['article']}", first["rest"]}
-    return forms
+    return frozenset(forms)
 
 
+@lru_cache(_KEPT)
 def _pattern(form: str) -> re.Pattern[str]:
     words = [re.escape(word) for word in form.split()]
     body = r"\s+".join(words).replace("'", "['’]")

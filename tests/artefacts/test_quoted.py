@@ -18,6 +18,9 @@ from recbole_edt.artefacts.quoted import hide_titles
         ("L'Oeuf dur", ["Oeuf dur, L'"], "[title]"),
         ("Really? Yes! Stop", ["Really? Yes!"], "[title] Stop"),
         ("costs $5 (or so)", ["$5 ("], "costs [title]or so)"),
+        ("the red pot and Tea", ["Red Pot (RP) (1996)"], "the [title] and Tea"),
+        ("more of The Pan", ["Kettle: The Pan", "Kettle"], "more of [title]"),
+        ("Kettle and the big pan", ["Kettle - The Big Pan"], "Kettle and [title]"),
         ("nothing of it", ["(", "...", ""], "nothing of it"),
     ],
 )
