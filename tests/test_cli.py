@@ -13,7 +13,13 @@ from synthetic import hash_tree
 QUICK = (
     "--epochs=1", "--shared_min_epochs=0", "--hidden_size=8", "--inner_size=8", "--adapter_size=4",
 )  # fmt: skip
-PAPER = ("--recipe=paper", "--shared_epochs=1", "--domain_epochs=1", "--train_batch_size=64")
+PAPER = (
+    "--recipe=paper",
+    "--shared_epochs=1",
+    "--domain_epochs=1",
+    "--train_batch_size=64",
+    "--profiles=False",
+)
 STOCK = ("--epochs=1", "--hidden_size=8", "--inner_size=8")
 
 

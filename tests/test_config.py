@@ -115,18 +115,18 @@ def test_later_layers_win(tmp_path):
 
     def seen(files=(), **overrides):
         overrides["data_path"] = str(tmp_path)
-        return EDTConfig("LLMEDT", "toy", files, overrides)["learning_rate"]
+        return EDTConfig("LLMEDT", "toy", files, overrides)["hidden_dropout_prob"]
 
-    recipe = EDTConfig("LLMEDT", "toy")["learning_rate"]
+    recipe = EDTConfig("LLMEDT", "toy")["hidden_dropout_prob"]
     assert seen() == recipe
     assert seen(recipe="paper") != recipe
-    written(tmp_path / "toy" / "toy.yaml", learning_rate=0.2)
+    written(tmp_path / "toy" / "toy.yaml", hidden_dropout_prob=0.2)
     assert seen() == seen(recipe="paper") == 0.2
-    files = [written(tmp_path / f"{n}.yaml", learning_rate=n / 10) for n in (3, 4)]
+    files = [written(tmp_path / f"{n}.yaml", hidden_dropout_prob=n / 10) for n in (3, 4)]
     assert seen(files[:1]) == 0.3
     assert seen(files) == 0.4
     assert seen(files[::-1]) == 0.3
-    assert seen(files, learning_rate=0.5) == 0.5
+    assert seen(files, hidden_dropout_prob=0.5) == 0.5
 
 
 def test_the_datasets_own_file_may_choose_the_recipe(tmp_path):
