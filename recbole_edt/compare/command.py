@@ -213,7 +213,9 @@ def _compare_runs(keys: dict[str, Any], flags: Mapping[str, Any], say: Say) -> i
     for run_dir in runs.values():
         check.add(run_dir)
     first = next(iter(runs.values()))
-    root = Path(keys["output_dir"], plan.dataset) if "output_dir" in keys else first.parents[1]
+    root = first.resolve().parents[1]
+    if "output_dir" in keys:
+        root = Path(keys["output_dir"], plan.dataset)
     folder = root / "compare" / _name(flags, plan.id)
     with _alone(folder):
         split_hash = next(value for _, key, value in check.first if key == "split_hash")

@@ -171,21 +171,23 @@ def run_jobs(
             while waiting and len(children) < at_a_time:
                 number = waiting.pop(0)
                 job = jobs[number]
-                if job.row.label in refused:
-                    end(number, refused[job.row.label])
+                finished = job.finished  # by now: another row may ask for the same run
+                if finished is not None or job.row.label in refused:
+                    outcome = Outcome(DONE, finished) if finished else refused[job.row.label]
+                    end(number, outcome)
                     continue
                 children[number] = Child(job, _log_path(folder, job), threads)
                 view.start(job)
                 on_change(number, "running", None)
             time.sleep(_POLL)
             for number, child in list(children.items()):
-                outcome = child.outcome()
-                if outcome is None:
+                ended = child.outcome()
+                if ended is None:
                     continue
                 del children[number]
-                if outcome.kind == USER and not outcome.started and not jobs[number].is_trial:
-                    refused[jobs[number].row.label] = outcome
-                end(number, outcome)
+                if ended.kind == USER and not ended.started and not jobs[number].is_trial:
+                    refused[jobs[number].row.label] = ended
+                end(number, ended)
             view.tick()
     finally:
         stop(children)

@@ -1,6 +1,7 @@
 """What a user sees of many runs: one bar on a terminal, plain lines elsewhere."""
 
 import csv
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ class _Running:
     epoch: int = 0
     first: int = 0  # validations on file when it began, of an earlier process
     seen: int = 0  # and now
+    pace: tuple[float, int] | None = None  # when the first new one was seen, and which
 
     def look(self) -> None:
         """Read how far the run is from its ``curves.csv``."""
@@ -39,13 +41,16 @@ class _Running:
             return
         if rows:
             self.phase, self.epoch, self.seen = rows[-1]["phase"], int(rows[-1]["epoch"]), len(rows)
+            if self.pace is None and self.seen > self.first:
+                self.pace = time.monotonic(), self.seen
 
     def remaining(self) -> float | None:
         """Return the seconds until its last epoch could end; it may stop before."""
-        done = self.seen - self.first
-        if done < 1:
+        if self.pace is None or self.seen == self.pace[1]:
             return None
-        return (time.monotonic() - self.begun) / done * max(0, self.job.epochs - self.seen)
+        since, first = self.pace
+        each = (time.monotonic() - since) / (self.seen - first)
+        return each * max(0, self.job.epochs - self.seen)
 
     def __str__(self) -> str:
         return f"{self.job.name}: {self.phase}" + (f" epoch {self.epoch}" if self.seen else "")
@@ -78,8 +83,8 @@ class View:
         self.reasons: set[tuple[str, str]] = set()
         self.looked = self.written = time.monotonic()
         self.bar = None
-        if self.stream.isatty():
-            shape = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}, {postfix}"
+        if _columns(self.stream):
+            shape = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}{postfix}"
             self.bar = tqdm(
                 total=self.total, desc=what, file=self.stream, bar_format=shape, dynamic_ncols=True
             )
@@ -145,19 +150,22 @@ class View:
     def eta(self) -> float | None:
         """Return the seconds that are left, None while nothing is known.
 
-        A run is expected to take as long as finished ones of its row, else as finished ones of
-        any row, else as long as its remaining epochs at their present speed.
+        A run is expected to take as long as finished ones of its row, else as its remaining
+        epochs at their present speed, else as finished ones of any row.
         """
         everything = [seconds for row in self.spent.values() for seconds in row]
         left, unknown = [], 0
         for running in self.running.values():
-            usual = self.spent.get(running.job.row.label, everything)
-            if usual and not running.first:
-                elapsed = time.monotonic() - running.begun
-                left.append(max(0.0, sum(usual) / len(usual) - elapsed))
-            elif (remaining := running.remaining()) is not None:
+            elapsed = time.monotonic() - running.begun
+            usual = self.spent.get(running.job.row.label, [])
+            remaining = running.remaining()
+            if usual and not running.first and elapsed < sum(usual) / len(usual):
+                left.append(sum(usual) / len(usual) - elapsed)
+            elif remaining is not None:
                 left.append(remaining)
-                everything.append(remaining + time.monotonic() - running.begun)
+                everything.append(elapsed + remaining)
+            elif everything and not running.first:
+                left.append(max(0.0, sum(everything) / len(everything) - elapsed))
             else:
                 unknown += 1
         to_come = self.total - self.done - len(self.running) - len(self.waiting)
@@ -182,3 +190,11 @@ class View:
         if self.bar is not None:
             parts = [self._eta_text(), self._running_text()]
             self.bar.set_postfix_str(" | ".join(part for part in parts if part))
+
+
+def _columns(stream: IO[str]) -> int:
+    """Return the width of a terminal, 0 where there is none or it does not know."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0
+    except (OSError, ValueError):
+        return 0

@@ -123,7 +123,7 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
     dataset = make_dataset(users=60)
     file = write_rows(
         tmp_path / "rows.yaml", "Pop: {model: Pop}",
-        "SASRec: {model: SASRec, hidden_size: 8, inner_size: 8, epochs: 40, stopping_step: 40}",
+        "SASRec: {model: SASRec, hidden_size: 8, inner_size: 8, epochs: 15, stopping_step: 15}",
     )  # fmt: skip
     command = [sys.executable, "-m", "recbole_edt", "compare", "--dataset=toy", f"--file={file}"]
     package = str(Path(__file__).parents[2])
@@ -134,7 +134,7 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 600
         while not list(output.glob(pattern)):
             assert time.monotonic() < deadline
             assert process.poll() is None, process.stderr.read()
@@ -164,16 +164,15 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
     assert "SASRec, seed 1: started, goes on" in outcome.err
     assert len(stamps(output)) == 4
     assert stamps(output).items() >= done.items()
-    for model, keys in {"Pop": {}, "SASRec": {**SMALL, "epochs": 40, "stopping_step": 40}}.items():
-        for seed in (1, 2):  # a cell is a bare run, killed or not
-            overrides = {**keys, "seed": seed, "output_dir": "bare", "data_path": "dataset"}
-            bare = run_recbole_edt(model, dataset.name, overrides=overrides)
-            cell = cells_of(output / "compare")[model, seed]
-            assert cell["status"] == "done"
-            found = read_json(output / model / Path(cell["run_dir"]).name / "metrics.json")
-            assert found["test"] == bare["test"]
-            assert found["valid"] == bare["valid"]
-            assert Path(bare["run_dir"]).name == Path(cell["run_dir"]).name  # keys and id too
+    for model, keys in {"Pop": {}, "SASRec": {**SMALL, "epochs": 15, "stopping_step": 15}}.items():
+        overrides = {**keys, "seed": 1, "output_dir": "bare", "data_path": "dataset"}
+        bare = run_recbole_edt(model, dataset.name, overrides=overrides)
+        cell = cells_of(output / "compare")[model, 1]
+        assert cell["status"] == "done"
+        assert Path(bare["run_dir"]).name == Path(cell["run_dir"]).name  # a cell is a bare run
+        found = read_json(output / model / Path(cell["run_dir"]).name / "metrics.json")
+        assert found["test"] == bare["test"]
+        assert found["valid"] == bare["valid"]
 
     complete, again = stamps(output), compare(f"--file={file}")
     assert again.status == 0

@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 
 from recbole_edt.compare.command import tune
+from recbole_edt.compare.plan import Row
+from recbole_edt.compare.search_space import read_search_space
+from recbole_edt.compare.tuning import Tuning
 from recbole_edt.files import read_json, write_json
+from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import run_recbole_edt
 
 SPACE = "learning_rate choice [0.1, 0.01]\nn_heads choice [2, 3]\n"  # 3 heads do not divide 8
@@ -121,6 +125,14 @@ def test_every_row_gets_the_same_budget_and_runs_with_its_best(tuned, run_cli, t
     best = max(trials, key=trials.__getitem__)
     assert Path(sasrec["cells"][0]["run_dir"]).name == best
     assert sasrec["tuning"]["score"] == trials[best]
+
+
+@pytest.mark.parametrize("path", sorted((properties_dir() / "search").glob("*.hyper")))
+def test_shipped_spaces_fit_their_models(path):
+    model = "NARM" if path.stem == "sequential" else path.stem
+    space = read_search_space(path)
+    tuning = Tuning(Row(model, model, {}), "toy", {}, 1, space, "random", 4)
+    assert len(tuning.next_jobs(1)) == 4
 
 
 def test_scores_of_sampled_metrics_choose_nothing(tuned, monkeypatch):
