@@ -372,6 +372,10 @@ class CrossDomainDataset(SequentialDataset):
         items = self.flat[self.iid_field][self.training_rows()].numpy()
         return np.bincount(items, minlength=self.item_num)
 
+    def seen_items(self) -> np.ndarray:
+        """Tell which items stand in a training sequence, augmented ones included, [item_num]."""
+        return np.bincount(self.training_sequences()[1], minlength=self.item_num) > 0
+
     def item_vectors(self) -> np.ndarray:
         """Return the LLM vector of each item, float32 [item_num, m]; row 0 (padding) is zero.
 

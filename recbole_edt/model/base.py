@@ -31,8 +31,8 @@ class CrossDomainModel(SequentialRecommender):
     Parameters
     ----------
     config : EDTConfig
-        ``loss_type`` and, unless the loss is of the model's own, ``loss_scope`` and
-        ``num_negatives``; ``MAX_ITEM_LIST_LENGTH``.
+        ``loss_type`` and, unless the loss is of the model's own, ``loss_scope``,
+        ``num_negatives`` and ``unseen_negatives``; ``MAX_ITEM_LIST_LENGTH``.
     dataset : CrossDomainDataset
         The training part.
 
@@ -64,8 +64,10 @@ class CrossDomainModel(SequentialRecommender):
         self.loss_type = _one_of(config, "loss_type", self.loss_types)
         self.loss_scope = _one_of(config, "loss_scope", _SCOPES)
         self.num_negatives: int = config["num_negatives"]
+        self.unseen_negatives: bool = config["unseen_negatives"]
         self.num_domains = len(dataset.domains)
         self._set_domains(dataset.item_domain)
+        self._set_competitors(dataset)
         self._table: tuple[Tensor, Tensor | None] | None = None
 
     def _set_domains(self, item_domain: Tensor) -> None:
@@ -77,6 +79,24 @@ class CrossDomainModel(SequentialRecommender):
         self.register_buffer("row_in_domain", row, persistent=False)
         for k, items in enumerate(members):
             self.register_buffer(f"domain_items_{k}", items, persistent=False)
+
+    def _set_competitors(self, dataset: CrossDomainDataset) -> None:
+        """Choose which items compete in the shared losses, overall and per domain.
+
+        Items without any training interaction never are the answer: as competitors they would
+        only learn to be ranked last, and a new item is recommended to nobody [ours].
+        """
+        competes = torch.ones(self.n_items, dtype=torch.bool)
+        if not self.unseen_negatives:
+            competes = torch.from_numpy(dataset.seen_items())
+        competes[0] = False
+        groups = [dataset.item_domain == k for k in range(self.num_domains)]
+        for name, group in (("all", competes.clone().fill_(True)), *enumerate(groups)):
+            items = torch.nonzero(group & competes).flatten()
+            row = torch.zeros(self.n_items, dtype=torch.int64)
+            row[items] = torch.arange(len(items))
+            self.register_buffer(f"competitors_{name}", items, persistent=False)
+            self.register_buffer(f"competitor_rows_{name}", row, persistent=False)
 
     def members(self, domain: int) -> Tensor:
         """Return the item ids of a domain, int64 [n_k]."""
@@ -165,20 +185,17 @@ class CrossDomainModel(SequentialRecommender):
     def pools(self, targets: Tensor, scope: str) -> list["Pool"]:
         """Group labels [M] by the candidates that they compete with, and draw negatives."""
         if scope == "all":
-            everything = torch.arange(1, self.n_items, device=targets.device)
-            every = torch.arange(len(targets), device=targets.device)
-            return [self._pool(every, targets, everything, targets - 1)]
-        domains = self.item_domain[targets]
-        pools = []
-        for k in range(self.num_domains):
-            positions = (domains == k).nonzero().flatten()
-            ids = targets[positions]
-            pools.append(self._pool(positions, ids, self.members(k), self.row_in_domain[ids]))
-        return pools
+            groups = {"all": torch.arange(len(targets), device=targets.device)}
+        else:
+            domains = self.item_domain[targets]
+            groups = {str(k): (domains == k).nonzero().flatten() for k in range(self.num_domains)}
+        return [self._pool(name, positions, targets) for name, positions in groups.items()]
 
-    def _pool(self, positions: Tensor, ids: Tensor, candidates: Tensor, rows: Tensor) -> "Pool":
+    def _pool(self, name: str, positions: Tensor, targets: Tensor) -> "Pool":
+        ids, candidates = targets[positions], self.get_buffer(f"competitors_{name}")
+        rows = self.get_buffer(f"competitor_rows_{name}")[ids]
         drawn = ids[:0]
-        if self.loss_type == "SS":
+        if self.loss_type == "SS" and len(candidates):
             drawn = candidates[torch.randint(len(candidates), (self.num_negatives,))]
         elif self.loss_type == "BCE":
             drawn = candidates[losses.draw_others(rows, len(candidates))]

@@ -32,6 +32,9 @@ class Catalogue:
     def item_vectors(self):
         return self.vectors
 
+    def seen_items(self):
+        return np.ones(self.n_items, dtype=bool)
+
     def item_counts(self):
         return np.arange(self.n_items)
 

@@ -31,6 +31,9 @@ class Catalogue:
     def item_counts(self):
         return np.bincount(self.items, minlength=N_ITEMS)
 
+    def seen_items(self):
+        return np.ones(N_ITEMS, dtype=bool)
+
     def training_sequences(self):
         return self.users, self.items, np.ones(len(self.users), dtype=bool)
 

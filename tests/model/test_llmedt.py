@@ -34,6 +34,9 @@ class Catalogue:
     def item_counts(self):
         return np.arange(N_ITEMS)
 
+    def seen_items(self):
+        return np.ones(N_ITEMS, dtype=bool)
+
 
 def build(n_domains=3, **keys):
     keys = {
@@ -179,6 +182,22 @@ def test_every_loss_reaches_every_shared_parameter(loss_type, scope):
     model.calculate_loss(windows(model)).backward()
     without = {n for n, p in model.named_parameters() if p.requires_grad and p.grad is None}
     assert without == set()
+
+
+@pytest.mark.parametrize("scope", ["target_domain", "all"])
+@pytest.mark.parametrize("loss_type", ["CE", "SS", "BCE"])
+@pytest.mark.parametrize("compete", [False, True])
+def test_items_that_nobody_had_compete_only_when_asked_to(loss_type, scope, compete, monkeypatch):
+    unseen = 7
+    monkeypatch.setattr(Catalogue, "seen_items", lambda self: np.arange(N_ITEMS) != unseen)
+    keys = {"loss_type": loss_type, "loss_scope": scope, "num_negatives": 200}
+    model = build(unseen_negatives=compete, **keys)
+    batch = windows(model, rows=60)
+    for field in (ITEMS, LABELS):
+        batch.update(Interaction({field: batch[field].where(batch[field] != unseen, 1)}))
+    model.calculate_loss(batch).backward()
+    assert (model.items.bias.grad[unseen] != 0) == compete
+    assert model.items.bias.grad[1] != 0
 
 
 @pytest.mark.parametrize("loss_type", ["SS", "BCE"])
