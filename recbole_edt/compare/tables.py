@@ -122,14 +122,19 @@ def phase_table(comparison: Comparison) -> Table | None:
         scores = [(name, score(row, main, variant=name)) for name in variants]
         if not any(found for _, found in scores):
             continue
-        for name in [*(name for name, found in scores if found), FINAL]:
+        # after a phase there is no expert yet, so none at the end either
+        expert = score(row, main, variant=WITHOUT_EXPERT) is not None
+        last = WITHOUT_EXPERT if expert else FINAL
+        for name in [*(name for name, found in scores if found), last]:
             found = [score(row, main, domain, variant=name) for domain in comparison.scopes]
             texts = [with_std(s.mean, s.std) if s else EMPTY for s in found]
-            rows.append([Entry(row.label), Entry(name), *map(Entry, texts)])
+            shown = FINAL if name == last else name
+            rows.append([Entry(row.label), Entry(shown), *map(Entry, texts)])
     if not rows:
         return None
     head = ["row", "weights", *map(scope_title, comparison.scopes)]
-    return Table("phases", f"{metric_title(main)}, test: phase by phase", head, rows)
+    title = f"{metric_title(main)}, test: phase by phase, without a content expert"
+    return Table("phases", title, head, rows)
 
 
 def training_table(comparison: Comparison) -> Table:

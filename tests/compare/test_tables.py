@@ -117,3 +117,19 @@ def test_wide_characters_count_twice():
     assert writers.width("漢字") == 4
     assert writers.shorten("漢字漢字", 5) == "漢字…"
     assert writers.one_line("a\x1b[31m\nb") == "a [31m b"
+
+
+def test_phases_are_compared_without_an_expert(comparison):
+    ours = row(comparison, "LLMEDT")
+    for run in ours.runs.values():
+        run.metrics["without_expert"] = {
+            "valid": run.metrics["valid"],
+            "test": run.metrics["phases"][0]["test"],
+        }
+    after, final = (
+        [entry.text for entry in line]
+        for line in tables.phase_table(comparison).rows
+        if line[0].text == "LLMEDT"
+    )
+    assert (after[1], final[1]) == ("after shared", "final")
+    assert after[2:] == final[2:]
