@@ -232,11 +232,11 @@ def collect_metrics(
         "protocol": protocol,
         **scores,
         "phases": phases,
-        "parameters": sum(p.numel() for p in model.parameters()),
         "artefacts": artefacts,
         "cost": {
             "train_seconds": round(sum(phase["seconds"] for phase in phases), 2),
             "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "parameters": sum(p.numel() for p in model.parameters()),
             **llm_cost,
         },
         "versions": versions(),

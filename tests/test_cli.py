@@ -227,7 +227,10 @@ def test_a_run_prints_its_tables_and_leaves_its_files(dataset, run, tmp_path):
             assert line.split() == [label, str(row["users"]), *(f"{row[n]:.4f}" for n in names)]
     (folder,) = (tmp_path / "output" / "toy" / "LLMEDT").iterdir()
     left = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-    fixed = {"config.yaml", "metrics.json", "train.log", "curves.csv", "checkpoint/state.json"}
+    fixed = {
+        "config.yaml", "metrics.json", "train.log", "curves.csv", "test_ranks.csv",
+        "checkpoint/state.json",
+    }  # fmt: skip
     assert fixed < left
     (tensors,) = left - fixed
     assert tensors.endswith(".safetensors")
@@ -274,7 +277,9 @@ def test_metrics_file_has_the_documented_shape(dataset, run, model):
         assert (dataset / "artefacts" / metrics["artefacts"]["hash"]).is_dir()
     else:
         assert metrics["artefacts"] is None
-    assert set(metrics["cost"]) == {"train_seconds", "peak_rss_mb", "llm_tokens", "llm_seconds"}
+    assert set(metrics["cost"]) == {
+        "train_seconds", "peak_rss_mb", "parameters", "llm_tokens", "llm_seconds",
+    }  # fmt: skip
     assert metrics["cost"]["peak_rss_mb"] > 50
     assert {"python", "torch", "recbole", "pandas"} <= set(metrics["versions"])
     assert not any(isinstance(v, float) and math.isnan(v) for v in metrics["cost"].values())

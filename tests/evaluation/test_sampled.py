@@ -117,7 +117,9 @@ def test_a_pool_that_is_just_large_enough_is_used_up(tmp_path, targets_of):
     folder = tmp_path / "tight"
     rows = [(f"u{u}", f"a{i}", 100 * u + i) for u in range(3) for i in range(36)]
     write_inter(folder / "tight.inter", rows)
-    write_items(folder / "tight.item", [(f"a{i}", "a") for i in range(40)] + [("b", "b")])
+    write_items(
+        folder / "tight.item", [(f"a{i}", "a") for i in range(40)] + [("b", "b"), ("c", "b")]
+    )
     targets = targets_of(folder)
     drawn, _ = targets.sampled_candidates(4, "target_domain")
     names = targets.part.field2id_token["item_id"][drawn]

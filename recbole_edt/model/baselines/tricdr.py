@@ -255,6 +255,7 @@ class TriCDR(CrossDomainModel):
         if self.loss_type != PUBLISHED:
             return self.next_item_loss([queries], targets, self._candidates)
         total = queries.new_zeros(())
+        in_domain = self.loss_scope == "target_domain"
         for group, pool in enumerate(self.pools(targets, self.loss_scope)):
             if not len(pool.ids):
                 continue
@@ -262,7 +263,7 @@ class TriCDR(CrossDomainModel):
             rows, possible = self.unseen.draw(users[pool.positions], group)
             positive, negative = (
                 (some * self._candidates(ids)[0]).sum(1)
-                for ids in (pool.ids, pool.candidates[rows])
+                for ids in (pool.ids, self.members(group)[rows] if in_domain else rows + 1)
             )
             # a user who has every item of the domain has no negative
             total = total + losses.binary_cross_entropy(positive, negative[possible])
