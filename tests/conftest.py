@@ -1,5 +1,6 @@
 """What tests of several folders share; the functions themselves are in synthetic.py."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ import torch
 from recbole_edt import cli
 
 torch.set_num_threads(2)
+# A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Outcome(NamedTuple):

@@ -130,9 +130,6 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
     environment = {**os.environ, "PYTHONPATH": package}
     output = tmp_path / "output" / "toy"
 
-    # a shell's background jobs ignore Ctrl-C, and so would what they start
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-
     def start_until(pattern: str) -> subprocess.Popen:
         process = subprocess.Popen(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -150,7 +147,6 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
     assert interrupted.returncode == 130, said.decode()
     assert said.decode().rstrip().endswith("recbole-edt: interrupted")
     assert {cell["status"] for cell in cells_of(output / "compare").values()} == {"waiting"}
-    signal.signal(signal.SIGINT, before)
 
     killed = start_until("SASRec/seed1-*/checkpoint/state.json")  # and its first epoch is done
     killed.kill()
