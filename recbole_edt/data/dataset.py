@@ -66,6 +66,7 @@ class CrossDomainDataset(SequentialDataset):
     def __init__(self, config: "EDTConfig"):
         self.is_sequential = config["MODEL_TYPE"] == ModelType.SEQUENTIAL
         self.artefacts_read: set[str] = set()
+        self._proposed: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._with_augmented: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         try:
             super().__init__(config)
@@ -212,16 +213,20 @@ class CrossDomainDataset(SequentialDataset):
         """Return rows with their histories, right-padded to MAX_ITEM_LIST_LENGTH."""
         batch = self.inter_feat[index]
         if self.is_sequential:
-            batch.update(self.histories(self.rows[index]))
+            rows = np.atleast_1d(self.rows[index])
+            batch.update(self.histories(self.flat[self.uid_field][rows].numpy(), rows))
         return self.join(batch) if join else batch
 
-    def histories(self, rows: np.ndarray) -> Interaction:
-        """Gather what came before some flat rows.
+    def histories(self, users: np.ndarray, ends: np.ndarray) -> Interaction:
+        """Gather what some users had before some flat rows.
 
         Parameters
         ----------
-        rows : numpy.ndarray
-            Flat rows of the targets, shape [B].
+        users : numpy.ndarray
+            User ids, shape [B].
+        ends : numpy.ndarray
+            The row after the last one to gather, shape [B]: that of a target, or
+            ``user_starts[users + 1]`` for all that a user has.
 
         Returns
         -------
@@ -229,13 +234,13 @@ class CrossDomainDataset(SequentialDataset):
             Every ``*_list`` field, shape [B, MAX_ITEM_LIST_LENGTH] (with ``trim_batches``, up to
             the longest history), and the item list length.
         """
-        rows = np.atleast_1d(rows)
-        starts = self.user_starts[self.flat[self.uid_field][rows].numpy()]
-        lengths = np.minimum(rows - starts, self.max_item_list_len)
+        lengths = np.minimum(ends - self.user_starts[users], self.max_item_list_len)
         trimmed = self.config["trim_batches"]
         steps = np.arange(lengths.max() if trimmed else self.max_item_list_len)
         inside = torch.from_numpy(steps < lengths[:, None])
-        position = torch.from_numpy(np.minimum((rows - lengths)[:, None] + steps, rows[:, None]))
+        position = torch.from_numpy(
+            np.minimum((ends - lengths)[:, None] + steps, ends[:, None] - 1)
+        )
         gathered = {self.item_list_length_field: torch.from_numpy(lengths)}
         for field in self.flat.columns:
             if field != self.uid_field:
@@ -244,13 +249,13 @@ class CrossDomainDataset(SequentialDataset):
                 gathered[getattr(self, f"{field}_list_field")] = values * inside.view(shape)
         return Interaction(gathered)
 
-    def scored_histories(self, rows: np.ndarray) -> Interaction:
-        """Gather what a model reads to score some targets, augmented with ``augment_inference``.
+    def scored_histories(self, users: np.ndarray, ends: np.ndarray) -> Interaction:
+        """Gather what a model reads to score users, augmented with ``augment_inference``.
 
         Parameters
         ----------
-        rows : numpy.ndarray
-            Flat rows of the targets, shape [B].
+        users, ends : numpy.ndarray
+            As for `histories`.
 
         Returns
         -------
@@ -258,14 +263,14 @@ class CrossDomainDataset(SequentialDataset):
             As `histories`; with ``augment_inference`` the item list and its length only.
         """
         if not (self.config["augment"] and self.config["augment_inference"]):
-            return self.histories(rows)
+            return self.histories(users, ends)
         if self._with_augmented is None:
             self._with_augmented = self._weave_in(np.arange(len(self.codes)))
-        users, items, place = self._with_augmented
-        starts = np.searchsorted(users, self.flat[self.uid_field][rows].numpy())
-        lengths = np.minimum(place[rows] - starts, self.max_item_list_len)
-        at = (place[rows] - lengths)[:, None] + np.arange(lengths.max())
-        inside = at < place[rows][:, None]
+        owners, items, place = self._with_augmented
+        ends = np.append(place, len(owners))[ends]
+        lengths = np.minimum(ends - np.searchsorted(owners, users), self.max_item_list_len)
+        at = (ends - lengths)[:, None] + np.arange(lengths.max())
+        inside = at < ends[:, None]
         gathered = torch.from_numpy(items[np.where(inside, at, 0)] * inside)
         return Interaction(
             {
@@ -311,7 +316,9 @@ class CrossDomainDataset(SequentialDataset):
 
         The third array tells where each of the flat rows has come to stand.
         """
-        more_users, more_items, after = self._augmented()
+        if self._proposed is None:
+            self._proposed = self._augmented()
+        more_users, more_items, after = self._proposed
         order = np.argsort(np.r_[rows, after + 0.5], kind="stable")
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))

@@ -143,7 +143,7 @@ def _score_batches(model: Any, targets: Targets) -> Iterator[tuple[np.ndarray, T
     most = _MOST_SCORES // targets.part.item_num
     size = max(min(targets.part.config["eval_batch_size"], most), 1)
     for at in targets.batches(size):
-        scores = _scores(model, targets, at)
+        scores = score_targets(model, targets, at)
         _refuse_nan(scores, targets, at)
         yield at, scores
 
@@ -170,12 +170,12 @@ def _as_recbole(
     return rank.cpu().numpy()
 
 
-def _scores(model: Any, targets: Targets, at: np.ndarray) -> Tensor:
+def score_targets(model: Any, targets: Targets, at: np.ndarray) -> Tensor:
     """Score all items for some targets, [len(at), item_num]; the model sees no target."""
     part = targets.part
     batch = Interaction({part.uid_field: torch.from_numpy(targets.users[at])})
     if part.is_sequential:
-        batch.update(part.scored_histories(targets.rows[at]))
+        batch.update(part.scored_histories(targets.users[at], targets.rows[at]))
     batch = part.join(batch).to(part.config["device"])
     try:
         scores = model.full_sort_predict(batch)

@@ -9,11 +9,9 @@ from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError
-from recbole_edt.evaluation.ranking import _score_by_pairs
+from recbole_edt.evaluation.ranking import score_targets
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.recommend.finished import FinishedRun
-
-from recbole.data.interaction import Interaction  # isort: skip  (config shims first)
 
 _MOST_SCORES = 1 << 26  # 256 MiB in float32
 
@@ -68,17 +66,8 @@ def next_scores(run: FinishedRun, users: np.ndarray) -> Tensor:
     UserError
         When a score is not a number.
     """
-    part, model = run.part, run.model
-    targets, at = _Next(part, users), np.arange(len(users))
-    batch = Interaction({part.uid_field: torch.from_numpy(users)})
-    if part.is_sequential:
-        batch.update(_histories(part, users))
-    batch = part.join(batch).to(run.config["device"])
-    try:
-        scores = model.full_sort_predict(batch)
-    except NotImplementedError:
-        scores = _score_by_pairs(model, targets, batch)
-    scores = scores.view(len(users), part.item_num)
+    targets, at = _Next(run.part, users), np.arange(len(users))
+    scores = score_targets(run.model, targets, at)
     if run.expert is not None:
         scores = scores + run.expert.weighted(run.expert.scores(targets, at))
     scores = scores.float().cpu()
@@ -128,19 +117,3 @@ def rank_of(scores: Tensor, item: int, allowed: Tensor) -> tuple[int, int]:
     """Return the rank of one item in one row of scores, and among how many it is."""
     candidates = scores[allowed & torch.isfinite(scores)]
     return 1 + int((candidates > scores[item]).sum()), len(candidates)
-
-
-def _histories(part: CrossDomainDataset, users: np.ndarray) -> Interaction:
-    """Gather the latest interactions of users as the dataset does for the rows of a batch."""
-    ends = part.user_starts[users + 1]
-    lengths = np.minimum(ends - part.user_starts[users], part.max_item_list_len)
-    steps = np.arange(lengths.max() if part.config["trim_batches"] else part.max_item_list_len)
-    inside = torch.from_numpy(steps < lengths[:, None])
-    position = torch.from_numpy(np.minimum((ends - lengths)[:, None] + steps, ends[:, None] - 1))
-    gathered = {part.item_list_length_field: torch.from_numpy(lengths)}
-    for field in part.flat.columns:
-        if field != part.uid_field:
-            values = part.flat[field][position]
-            shape = inside.shape + (1,) * (values.dim() - 2)
-            gathered[getattr(part, f"{field}_list_field")] = values * inside.view(shape)
-    return Interaction(gathered)

@@ -143,7 +143,7 @@ def test_a_run_on_augmented_sequences_differs_and_is_ranked_on_the_same_targets(
 
 def scored_histories(folder, **keys):
     part = CrossDomainDataset(configured(folder, **keys)).build()[2]
-    batch = part.scored_histories(part.rows)
+    batch = part.scored_histories(part.flat["user_id"][part.rows].numpy(), part.rows)
     token = part.field2id_token["item_id"]
     users = part.field2id_token["user_id"][part.flat["user_id"][part.rows].numpy()]
     found = {}

@@ -100,7 +100,9 @@ def test_the_test_item_is_part_of_what_the_model_reads(root, folder):
     user = run.part.field2token_id["user_id"]["u5"]
     rows = history(run.part, user)
     scores = next_scores(run, np.array([user, 1]))
-    batch = run.part.histories(rows[-1:])  # what came before the last interaction
+    batch = run.part.histories(
+        run.part.flat["user_id"][rows[-1:]].numpy(), rows[-1:]
+    )  # what came before the last interaction
     assert int(batch["item_length"][0]) == len(rows) - 1
     batch["user_id"] = np.array([user])
     before = run.model.full_sort_predict(run.part.join(batch))[0]
