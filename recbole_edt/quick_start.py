@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
@@ -190,12 +191,11 @@ def collect_metrics(
     """
     scope, sampled, model = config["candidates"], config["sampled_candidates"], trainer.model
     expert = ContentExpert(dataset) if config["content_expert"] else None
+    ranks: dict[str, np.ndarray] = {}  # of the latest evaluation
 
     def evaluate(targets: Targets, expert: ContentExpert | None = None) -> dict[str, Any]:
-        ranks = rank_targets(model, targets, scope, sampled, expert)
-        if targets is test:
-            write_ranks(trainer.run_dir / "test_ranks.csv", ranks, targets)
-        return report(ranks, targets, trainer.metrics)
+        ranks[targets.name] = rank_targets(model, targets, scope, sampled, expert)
+        return report(ranks[targets.name], targets, trainer.metrics)
 
     phases = [dict(phase) for phase in trainer.phases]
     if len(phases) > 1:
@@ -223,6 +223,7 @@ def collect_metrics(
             "expert_weights": chosen,
             "without_expert": scores,
         }
+    write_ranks(trainer.run_dir / "test_ranks.csv", ranks["test"], test)
     artefacts, llm_cost = describe_artefacts(config, dataset)
     return {
         "schema": SCHEMA,

@@ -8,14 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from recbole_edt.compare.runs import FINAL, OVERALL, Run, in_group
+from recbole_edt.compare.runs import FINAL, OVERALL, PROTOCOL, Run, in_group
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import read_json
 
 SCHEMA = 1
 DONE = "done"
 _STATUSES = (DONE, "failed", "running", "waiting")
-_PROTOCOL = ("split", "split_hash", "candidates", "sampled", "sampled_hash")
 _SHOWN = ("ndcg@10", "hit@10", "mrr@10")
 
 
@@ -174,7 +173,7 @@ def _common_protocol(
             ("domains", *(list(r.metrics["test"]["domains"]) for r in (first, run))),
             *(
                 (key, first.metrics["protocol"].get(key), run.metrics["protocol"].get(key))
-                for key in _PROTOCOL
+                for key in PROTOCOL
             ),
         ):
             if one != other:
@@ -237,7 +236,7 @@ def long_form(comparison: Comparison) -> pd.DataFrame:
         head = {"label": row.label, "model": row.model, "seed": seed}
         tail = {
             "dataset": comparison.dataset,
-            **{key: run.metrics["protocol"].get(key) for key in _PROTOCOL},
+            **{key: run.metrics["protocol"].get(key) for key in PROTOCOL},
             "run_dir": str(run.path),
         }
         for variant, part, report in run.reports():

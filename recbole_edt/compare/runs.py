@@ -15,6 +15,9 @@ from recbole_edt.evaluation.report import metric_values
 OVERALL = "overall"
 FINAL = "final"
 WITHOUT_EXPERT = "without_expert"
+PROTOCOL = ("split", "split_hash", "candidates", "sampled", "sampled_hash")
+"""What the runs of one table have in common."""
+
 _RANK_COLUMNS = {
     "user_id": str,
     "item_id": str,

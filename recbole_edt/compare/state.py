@@ -7,12 +7,12 @@ from typing import Any
 
 from recbole_edt.compare.grid import DONE, Outcome
 from recbole_edt.compare.plan import Plan
+from recbole_edt.compare.runs import PROTOCOL
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, write_json
 
 SCHEMA = 1
 FILE = "compare.json"
-_SAME = ("split", "split_hash", "candidates", "sampled", "sampled_hash")
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -131,4 +131,4 @@ class ProtocolCheck:
                     "expected one and the same in a comparison"
                 )
         known = {key for _, key, _ in self.first}
-        self.first += [(str(run_dir), k, protocol.get(k)) for k in _SAME if k not in known]
+        self.first += [(str(run_dir), k, protocol.get(k)) for k in PROTOCOL if k not in known]

@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor
 
-HOW = ("max", "mean", "last")
-
 
 def unit_vectors(vectors: Any) -> Tensor:
     """Return float32 vectors [N, m] scaled to length one; rows of zeros stay zero."""
