@@ -40,11 +40,14 @@ class BackboneSettings:
             When the heads do not divide the width.
         """
         settings = cls(**{field.name: config[field.name] for field in fields(cls)})
-        if settings.hidden_size % settings.n_heads:
-            raise UserError(
-                f"n_heads: {settings.n_heads} does not divide hidden_size {settings.hidden_size}"
-            )
+        check_heads(settings.hidden_size, settings.n_heads)
         return settings
+
+
+def check_heads(hidden_size: int, n_heads: int) -> None:
+    """Refuse attention heads that do not divide the width."""
+    if hidden_size % n_heads:
+        raise UserError(f"n_heads: {n_heads} does not divide hidden_size {hidden_size}")
 
 
 class Layer(nn.Module):

@@ -19,6 +19,9 @@ from recbole.utils import InputType  # noqa: E402
 Table = Callable[[Tensor | None], tuple[Tensor, Tensor | None]]
 """Vectors [n, d] and biases [n] (or None) of some item ids [n]; of all items when given None."""
 
+PUBLISHED = "published"
+"""The ``loss_type`` of a baseline's own paper, beside those that all models share."""
+
 _SCOPES = ("target_domain", "all")
 
 

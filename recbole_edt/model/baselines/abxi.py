@@ -9,13 +9,12 @@ from torch import Tensor, nn
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
-from recbole_edt.errors import UserError
-from recbole_edt.model.base import CrossDomainModel
+from recbole_edt.model.backbone import check_heads
+from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.abxi_layers import LowRank, RowAttention, SwiGLU
 from recbole_edt.model.baselines.sampled_scores import draw_sets, scores_of_own_sets
 from recbole_edt.model.domain_rows import DomainRows, last_seen
 
-PUBLISHED = "published"
 _MAP_STD = 1 / 50  # of a low-rank map's outer matrix [code]
 
 
@@ -93,8 +92,7 @@ class ABXI(CrossDomainModel):
     def __init__(self, config: Any, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width, inner, heads = config["hidden_size"], config["inner_size"], config["n_heads"]
-        if width % heads:
-            raise UserError(f"n_heads: {heads} does not divide hidden_size {width}")
+        check_heads(width, heads)
         self.temperature: float = config["temperature"]
         self.attend_padding: bool = config["attend_padding"]
         self.negatives_per: str = config["negatives_per"]

@@ -12,12 +12,11 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
 from recbole_edt.model import losses
-from recbole_edt.model.base import CrossDomainModel
+from recbole_edt.model.backbone import check_heads
+from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.item_graph import GraphConvolution, successor_graph
 from recbole_edt.model.baselines.sasrec_encoder import SASRecEncoder
 from recbole_edt.model.domain_rows import last_seen
-
-PUBLISHED = "published"
 
 
 class C2DSR(CrossDomainModel):
@@ -66,8 +65,7 @@ class C2DSR(CrossDomainModel):
     def __init__(self, config: Any, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width, std = config["hidden_size"], config["initializer_range"]
-        if width % config["n_heads"]:
-            raise UserError(f"n_heads: {config['n_heads']} does not divide hidden_size {width}")
+        check_heads(width, config["n_heads"])
         self.loss_slots: int | None = config["loss_slots"]
         self.next_item_weight: float = config["next_item_weight"]
         if not isinstance(self.loss_slots, int | None):

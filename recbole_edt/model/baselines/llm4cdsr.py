@@ -12,11 +12,10 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
 from recbole_edt.model.alignment import one_of_each, soft_alignment
-from recbole_edt.model.base import CrossDomainModel
+from recbole_edt.model.backbone import check_heads
+from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.llm4cdsr_encoder import Encoder
 from recbole_edt.model.domain_rows import DomainRows, last_seen
-
-PUBLISHED = "published"
 
 
 class LLM4CDSR(CrossDomainModel):
@@ -73,8 +72,7 @@ class LLM4CDSR(CrossDomainModel):
     def __init__(self, config: Any, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width, heads = config["hidden_size"], config["n_heads"]
-        if width % heads:
-            raise UserError(f"n_heads: {heads} does not divide hidden_size {width}")
+        check_heads(width, heads)
         if self.loss_scope != "target_domain":
             raise UserError(
                 f"loss_scope: found {self.loss_scope!r}; LLM4CDSR scores each domain by a state of "

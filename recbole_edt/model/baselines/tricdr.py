@@ -12,13 +12,13 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
 from recbole_edt.model import losses
-from recbole_edt.model.base import CrossDomainModel
+from recbole_edt.model.backbone import check_heads
+from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.sasrec_encoder import SASRecEncoder
 from recbole_edt.model.baselines.tri_attention import TripleAttention
 from recbole_edt.model.baselines.unseen import UnseenItems
 from recbole_edt.model.domain_rows import DomainRows
 
-PUBLISHED = "published"
 _PAIRS = ((0, 1), (0, 2), (1, 2))  # of mixed, source, target, in the order of contrastive_rates
 
 
@@ -103,8 +103,7 @@ class TriCDR(CrossDomainModel):
     def __init__(self, config: Any, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width = config["hidden_size"]
-        if width % config["n_heads"]:
-            raise UserError(f"n_heads: {config['n_heads']} does not divide hidden_size {width}")
+        check_heads(width, config["n_heads"])
         self.scale, self.logit_scale = math.sqrt(width), config["logit_scale"]
         self.contrastive_weight = config["contrastive_weight"]
         self.temperature = config["contrastive_temperature"]
