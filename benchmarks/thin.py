@@ -1,10 +1,12 @@
-"""Make a dataset sparser on purpose: take training items of one domain away from some users.
+"""Make a dataset sparser on purpose: take training interactions away from some users or items.
 
     python benchmarks/thin.py --data_path=DIR --dataset=NAME --out=NAME-thin
+    python benchmarks/thin.py --data_path=DIR --dataset=NAME --out=NAME-new --users=0 --items=0.05
 
-Half of the users (--users) lose 80 % (--share) of the training items of one random domain; held-out
-rows stay as they are. The result is a dataset like any other: the place where augmented
-interactions should pay, if they do.
+Half of the users (--users) lose 80 % (--share) of the training items of one random domain: the
+place where augmented interactions should pay, if they do. A share of the items (--items, none by
+default) loses all training interactions: new items, as targets and in histories before them.
+Held-out rows stay as they are. The result is a dataset like any other.
 """
 
 import shutil
@@ -18,7 +20,7 @@ from recbole_edt.files import replacing
 from recbole_edt.prepare.split import TRAIN, load_or_make_split
 
 
-def thin(folder: Path, out: Path, users: float, share: float, seed: int) -> str:
+def thin(folder: Path, out: Path, users: float, share: float, items: float, seed: int) -> str:
     """Write the thinned copy of a prepared dataset and return what was done."""
     name, rng = folder.name, np.random.default_rng(seed)
     split = load_or_make_split(folder, name, "leave_one_out")
@@ -32,6 +34,9 @@ def thin(folder: Path, out: Path, users: float, share: float, seed: int) -> str:
     place = pd.Categorical(domain, names).codes
     at_risk = (split.codes == TRAIN) & thinned[code] & (place == loses[code])
     gone = at_risk & (rng.random(len(inter)) < share)
+    of_item, item_names = pd.factorize(inter["item_id:token"], sort=True)
+    is_new = np.random.default_rng(seed + 1).random(len(item_names)) < items
+    gone |= (split.codes == TRAIN) & is_new[of_item]
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / f"{out.name}.inter") as temporary:
         inter[~gone].to_csv(temporary, sep="\t", index=False, lineterminator="\n")
@@ -39,6 +44,7 @@ def thin(folder: Path, out: Path, users: float, share: float, seed: int) -> str:
     split = load_or_make_split(out, out.name, "leave_one_out")
     return (
         f"{out}: {int(thinned.sum()):,} of {len(of_user):,} users thinned, "
+        f"{int(is_new.sum()):,} of {len(item_names):,} items new, "
         f"{int(gone.sum()):,} of {len(inter):,} interactions taken away; split {split.hash[:12]}"
     )
 
@@ -51,10 +57,11 @@ def main() -> None:
     parser.add_argument("--out", required=True)
     parser.add_argument("--users", type=float, default=0.5)
     parser.add_argument("--share", type=float, default=0.8)
+    parser.add_argument("--items", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=2026)
     given = parser.parse_args()
     folders = (given.data_path / given.dataset, given.data_path / given.out)
-    print(thin(*folders, given.users, given.share, given.seed))
+    print(thin(*folders, given.users, given.share, given.items, given.seed))
 
 
 if __name__ == "__main__":

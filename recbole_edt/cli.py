@@ -21,6 +21,8 @@ USAGE = """usage: recbole-edt COMMAND ...
                                               what the augmenter is worth, on hidden interactions
   run --model=M --dataset=D [--config_files="a.yaml b.yaml"] [--resume] [--key=value ...]
                                               train and evaluate one model
+  evaluate --run=DIR [--candidates=all] [--sampled_candidates=N] [--key=value ...]
+                                              a finished run's test targets by another protocol
   compare --models=A,B --dataset=D --seeds=1,2,3 [--jobs=N] [--tune=TRIALS] [--key=value ...]
                                               models side by side: tables, tests, report
   compare --file=FILE --dataset=D ...         rows of a compare file, such as ablation
@@ -164,21 +166,25 @@ def _artefacts(argv: list[str]) -> None:
 def _run(argv: list[str]) -> None:
     keys, flags = parse_keys(argv, switches=("resume",))
     from recbole_edt import quick_start
-    from recbole_edt.evaluation.report import metric_names, table
+    from recbole_edt.evaluation.report import metric_names, protocol_text, table
 
     config = _config(keys)
     result = quick_start.run(config, flags["resume"])
     names = metric_names(config["metrics"], config["topk"])
-    protocol = result["protocol"]
-    against = f"{protocol['sampled']} sampled items of" if protocol["sampled"] else "all items of"
-    scope = {"target_domain": "the target's domain", "all": "all domains"}[protocol["candidates"]]
     for phase in result["phases"][:-1]:
         if "test" in phase:
             print(f"test after the {phase['name']} phase")
             print(table(phase["test"], names), end="\n\n")
-    print(f"{result['model']} on {result['dataset']}: test, ranked among {against} {scope}")
+    print(f"{result['model']} on {result['dataset']}: test, {protocol_text(result['protocol'])}")
     print(table(result["test"], names))
     print(f"\nwritten to {result['run_dir']}")
+
+
+def _evaluate(argv: list[str]) -> None:
+    from recbole_edt.evaluation.command import FLAGS, evaluate
+
+    keys, flags = parse_keys(argv, with_value=FLAGS)
+    print(evaluate(flags, keys))
 
 
 def _recommend(argv: list[str]) -> None:
@@ -218,6 +224,7 @@ _COMMANDS: dict[str, Callable[[list[str]], int | None]] = {
     "prepare": _prepare,
     "artefacts": _artefacts,
     "run": _run,
+    "evaluate": _evaluate,
     "compare": _compare,
     "tune": _tune,
     "recommend": _recommend,

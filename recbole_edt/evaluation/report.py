@@ -131,6 +131,13 @@ def table(result: dict[str, Any], names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def protocol_text(protocol: Mapping[str, Any]) -> str:
+    """Return what the targets were ranked among, in words."""
+    scope = {"target_domain": "the target's domain", "all": "all domains"}[protocol["candidates"]]
+    against = f"{protocol['sampled']} sampled items" if protocol["sampled"] else "all items"
+    return f"ranked among {against} of {scope}"
+
+
 def group_values(targets: Targets) -> dict[str, np.ndarray]:
     """Return what groups are made of, each [n]: share, length and popularity in training."""
     counts = targets.part.domain_counts()[targets.users]

@@ -141,6 +141,40 @@ def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
 def _make(inter_path: Path, inter_hash: str, codes_path: Path, kind: str) -> Split:
     users, times = _read_users_and_times(inter_path)
     codes = (leave_one_out if kind == "leave_one_out" else by_time)(users, times)
+    return _save(codes, inter_hash, codes_path, kind)
+
+
+def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Split:
+    """Store a split of one's own in place of the one that `kind` would make.
+
+    Parameters
+    ----------
+    dataset_dir, name, kind
+        As in `load_or_make_split`.
+    codes : numpy.ndarray
+        Code of each row of ``NAME.inter``, in its order: `TRAIN`, `VALID`, `TEST` or `CONTEXT`;
+        at most one `VALID` and one `TEST` row per user.
+
+    Raises
+    ------
+    UserError
+        For codes of another number of rows, other values, or two targets of one user.
+    """
+    inter_path = dataset_dir / f"{name}.inter"
+    users, _ = _read_users_and_times(inter_path)
+    if codes.shape != users.shape:
+        raise UserError(f"split: codes {codes.shape}, expected {users.shape} as {inter_path} has")
+    if not np.isin(codes, (TRAIN, VALID, TEST, CONTEXT)).all():
+        raise UserError(f"split: found codes {np.unique(codes).tolist()}, expected 0 to 3")
+    for code, what in ((VALID, "validation"), (TEST, "test")):
+        targets = np.bincount(users[codes == code], minlength=1)
+        if targets.max() > 1:
+            raise UserError(f"split: a user has {targets.max()} {what} rows, expected at most one")
+    codes_path = dataset_dir / "split" / f"{kind}.npy"
+    return _save(codes.astype(np.uint8), sha256_of(inter_path), codes_path, kind)
+
+
+def _save(codes: np.ndarray, inter_hash: str, codes_path: Path, kind: str) -> Split:
     split = Split(kind, codes, _hash(inter_hash, codes))
     with replacing(codes_path) as temporary, open(temporary, "wb") as handle:
         np.save(handle, codes, allow_pickle=False)

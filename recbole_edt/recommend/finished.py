@@ -15,7 +15,7 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import flatten, metric_names, report
+from recbole_edt.evaluation.report import flatten, report
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import read_json
 from recbole_edt.quick_start import (
@@ -127,7 +127,7 @@ def load_run(folder: Path, overrides: Mapping[str, Any]) -> FinishedRun:
     _load_weights(folder, model)
     model.eval()
     if getattr(model, "other_parameter_name", None):
-        _refuse_lost_state(folder, metrics, config, model, valid)
+        _refuse_lost_state(folder, metrics, model, valid)
     expert = _expert_of(metrics, config, test.part)
     return FinishedRun(folder, metrics, config, test.part, model, expert, catalogue, artefacts)
 
@@ -195,23 +195,24 @@ def _load_weights(folder: Path, model: Any) -> None:
 
 
 def _refuse_lost_state(
-    folder: Path, metrics: Mapping[str, Any], config: EDTConfig, model: Any, valid: Targets
+    folder: Path, metrics: Mapping[str, Any], model: Any, valid: Targets
 ) -> None:
     """Refuse a model whose state outside tensors does not come back with its construction.
 
     RecBole's EASE and ItemKNN compute theirs from the training rows when they are built, its
     Pop while it trains; so validation is ranked again and compared.
     """
-    names = metric_names(config["metrics"], config["topk"])
+    before, protocol = metrics.get("without_expert", metrics)["valid"], metrics["protocol"]
+    names = [name for name in before["overall"] if "@" in name]
     try:
-        ranks = rank_targets(model, valid, config["candidates"], config["sampled_candidates"])
+        ranks = rank_targets(model, valid, protocol["candidates"], protocol["sampled"])
         found = flatten(report(ranks, valid, names))
     except (UserError, TypeError, AttributeError):  # a count that was never made
         found = {}
-    told = flatten(metrics.get("without_expert", metrics)["valid"])
+    told = flatten(before)
     same = found and all(abs(found[name] - told[name]) < _CLOSE for name in found)
     if not same or not np.isfinite([*found.values()]).all():
         raise UserError(
-            f"run: {folder}: {config['model']} keeps its state outside the checkpoint's tensors, "
+            f"run: {folder}: {metrics['model']} keeps its state outside the checkpoint's tensors, "
             "so that it cannot be loaded again; expected a model that learns weights"
         )

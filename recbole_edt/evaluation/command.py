@@ -1,0 +1,73 @@
+"""What ``recbole-edt evaluate`` does: rank a finished run's test targets by another protocol."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.evaluation.ranking import rank_targets
+from recbole_edt.evaluation.report import metric_names, protocol_text, report, table
+from recbole_edt.evaluation.targets import Targets
+from recbole_edt.files import write_json
+
+FLAGS = ("run",)
+_PROTOCOL = ("candidates", "sampled_candidates", "metrics", "topk")
+_ELSEWHERE = ("data_path", "eval_batch_size", "use_gpu", "gpu_id")
+
+
+def evaluate(flags: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
+    """Rank again, write the figures beside the run, and return what to print.
+
+    Weights, and the content expert's share, stay as the run chose them on its own validation.
+
+    Parameters
+    ----------
+    flags : mapping
+        ``run``: folder of a finished run.
+    keys : mapping
+        ``--key=value`` arguments: the protocol, and where to compute.
+
+    Raises
+    ------
+    UserError
+        A key that a finished run cannot change, a protocol that does not exist, and whatever
+        `load_run` refuses.
+    """
+    from recbole_edt.recommend.finished import load_run
+
+    allowed = (*_PROTOCOL, *_ELSEWHERE)
+    for key in keys:
+        if key not in allowed:
+            hint = nearest(key, (*FLAGS, *allowed))
+            raise UserError(f"--{key}: a finished run cannot change it{hint}")
+    if "run" not in flags:
+        raise UserError("evaluate: expected --run=DIR")
+    run = load_run(Path(flags["run"]), keys)
+    config = run.config
+    names = metric_names(config["metrics"], config["topk"])
+    targets = Targets(run.part, "test")
+    scope, sampled = config["candidates"], config["sampled_candidates"]
+    protocol = run.metrics["protocol"] | {
+        "candidates": scope,
+        "sampled": sampled,
+        "topk": config["topk"],
+    }
+    protocol.pop("sampled_hash", None)
+    if sampled:
+        protocol["sampled_hash"] = targets.sampled_candidates(sampled, scope)[1]
+    plain = report(rank_targets(run.model, targets, scope, sampled), targets, names)
+    scores: dict[str, Any] = {"test": plain}
+    if run.expert is not None:
+        ranks = rank_targets(run.model, targets, scope, sampled, run.expert)
+        scores = {
+            "test": report(ranks, targets, names),
+            "expert_weights": run.metrics["expert_weights"],
+            "without_expert": {"test": plain},
+        }
+    out = run.folder / f"evaluate-{scope}-{sampled or 'full'}.json"
+    head = {key: run.metrics[key] for key in ("model", "dataset", "seed")}
+    write_json(out, head | {"protocol": protocol, **scores})
+    lines = [f"{run.name} on {run.metrics['dataset']}: test, {protocol_text(protocol)}"]
+    if run.expert is not None:
+        lines += [table(plain, names), "\nwith the content expert"]
+    return "\n".join([*lines, table(scores["test"], names), f"\nwritten to {out}"])

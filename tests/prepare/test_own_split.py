@@ -1,0 +1,56 @@
+"""A split of one's own takes the place of the one that would be made."""
+
+import numpy as np
+import pytest
+from synthetic import make_dataset
+
+from recbole_edt.errors import UserError
+from recbole_edt.files import read_json
+from recbole_edt.prepare.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split, save_split
+
+KIND = "leave_one_out"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return make_dataset(tmp_path)
+
+
+def test_it_is_read_from_then_on(folder):
+    before = load_or_make_split(folder, "toy", KIND)
+    codes = before.codes.copy()
+    codes[codes == VALID] = CONTEXT
+    saved = save_split(folder, "toy", KIND, codes.astype(np.int64))
+    found = load_or_make_split(folder, "toy", KIND)
+    assert (found.codes == codes).all()
+    assert found.hash == saved.hash != before.hash
+    counts = read_json(folder / "split" / f"{KIND}.json")["counts"]
+    assert counts["valid"] == 0
+    assert counts["context"] == (before.codes == VALID).sum()
+
+
+def _too_short(codes):
+    return codes[1:]
+
+
+def _unknown_code(codes):
+    return np.where(codes == TRAIN, 4, codes)
+
+
+def _two_targets(codes):
+    return np.where(codes == VALID, TEST, codes)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_too_short, "split: codes"),
+        (_unknown_code, r"split: found codes \[1, 2, 4\], expected 0 to 3"),
+        (_two_targets, "split: a user has 2 test rows, expected at most one"),
+    ],
+)
+def test_what_is_no_split_is_refused_and_the_old_one_stays(folder, change, message):
+    before = load_or_make_split(folder, "toy", KIND)
+    with pytest.raises(UserError, match=message):
+        save_split(folder, "toy", KIND, change(before.codes))
+    assert load_or_make_split(folder, "toy", KIND).hash == before.hash
