@@ -1,6 +1,7 @@
 """Search spaces: RecBole's grammar, what is refused, and the points that are drawn."""
 
 import math
+import sys
 from itertools import islice
 
 import pytest
@@ -87,7 +88,6 @@ def test_exhaustive_points_are_all_points(read):
 
 
 def test_optuna_learns_from_scores_and_repeats(read):
-    pytest.importorskip("optuna", reason="the extra 'optuna' is not installed")
     space = read("a uniform 0,1\nb choice [[1], [2, 2]]\nc loguniform -3,-1\nd quniform 0,9,3")
 
     def points():
@@ -102,6 +102,12 @@ def test_optuna_learns_from_scores_and_repeats(read):
     assert len(first) == 7
     assert first == points()
     assert all(p["b"] in ([1], [2, 2]) and p["d"] in (0, 3, 6, 9) for p in first)
+
+
+def test_optuna_that_is_not_installed_is_named(read, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(UserError, match=r"pip install 'recbole-edt\[optuna\]'"):
+        OptunaSearch(read("a choice [1, 2]"), 2, seed=1)
 
 
 def test_shipped_spaces_can_be_read():
