@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import torch
 import yaml
@@ -75,15 +76,17 @@ def run_recbole_edt(
     return run(config, resume)
 
 
-def run(config: EDTConfig, resume: bool = False) -> dict[str, Any]:
-    """Run one configuration; see `run_recbole_edt`."""
+def run(config: EDTConfig, resume: bool = False, wait: bool = False) -> dict[str, Any]:
+    """Run one configuration; see `run_recbole_edt`.
+
+    Two processes never work on runs of one configuration and seed: `wait` says whether to wait for
+    the other one or to refuse.
+    """
     settings = config.to_dict()
-    run_dir, found = choose_run_dir(settings, resume)
-    metrics_path = run_dir / "metrics.json"
-    if found and metrics_path.exists():
-        return {**read_json(metrics_path), "run_dir": str(run_dir)}
-    config["run_dir"], config["checkpoint_dir"] = str(run_dir), str(run_dir / "checkpoint")
     config["show_progress"] = config["show_progress"] and sys.stderr.isatty()
+    finished = _place(config, settings, resume)[1]
+    if finished is not None:
+        return finished
     use_deterministic_algorithms(config["reproducibility"])
     init_seed(config["seed"], config["reproducibility"])
     find_dataset(config)
@@ -95,16 +98,33 @@ def run(config: EDTConfig, resume: bool = False) -> dict[str, Any]:
             targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
     model = build_model(config, train_data._dataset)
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
-    run_dir.mkdir(parents=True, exist_ok=True)
-    with logging_to(run_dir / "train.log"):
-        write_text(run_dir / "config.yaml", yaml.safe_dump(settings))
-        trainer = trainer_class(config, model)
-        if found and not trainer.resume():
-            _log.info("nothing to resume yet: starting from the beginning")
-        trainer.fit(train_data, valid, show_progress=config["show_progress"])
-        metrics = collect_metrics(config, trainer, dataset, valid, test)
-        write_json(metrics_path, metrics)
+    with _only_process(settings, wait):  # from here on the run's folder is written to
+        found, finished = _place(config, settings, resume)
+        if finished is not None:
+            return finished
+        run_dir = Path(config["run_dir"])
+        run_dir.mkdir(parents=True, exist_ok=True)
+        with logging_to(run_dir / "train.log"):
+            write_text(run_dir / "config.yaml", yaml.safe_dump(settings))
+            trainer = trainer_class(config, model)
+            if found and not trainer.resume():
+                _log.info("nothing to resume yet: starting from the beginning")
+            trainer.fit(train_data, valid, show_progress=config["show_progress"])
+            metrics = collect_metrics(config, trainer, dataset, valid, test)
+            write_json(run_dir / "metrics.json", metrics)
     return {**metrics, "run_dir": str(run_dir)}
+
+
+def _place(
+    config: EDTConfig, settings: Mapping[str, Any], resume: bool
+) -> tuple[bool, dict[str, Any] | None]:
+    """Set the run's folder; return whether it is an earlier run's, and what that one found."""
+    run_dir, found = choose_run_dir(settings, resume)
+    config["run_dir"], config["checkpoint_dir"] = str(run_dir), str(run_dir / "checkpoint")
+    path = run_dir / "metrics.json"
+    if found and path.exists():
+        return found, {**read_json(path), "run_dir": str(run_dir)}
+    return found, None
 
 
 def use_deterministic_algorithms(wanted: bool) -> None:
@@ -134,14 +154,36 @@ def choose_run_dir(settings: Mapping[str, Any], resume: bool) -> tuple[Path, boo
     A run's id is its seed and a hash of its configuration; a second run of the same
     configuration gets ``-2`` and so on.
     """
-    unique = {k: v for k, v in settings.items() if k not in ("data_path", "output_dir")}
-    base = Path(settings["output_dir"], settings["dataset"], settings["model"])
-    stem = f"seed{settings['seed']}-{digest(unique)[:8]}"
-    path, previous, number = base / stem, None, 1
+    first = _first_run_dir(settings)
+    path, previous, number = first, None, 1
     while path.exists():
         previous, number = path, number + 1
-        path = base / f"{stem}-{number}"
+        path = first.with_name(f"{first.name}-{number}")
     return (previous, True) if resume and previous else (path, False)
+
+
+def _first_run_dir(settings: Mapping[str, Any]) -> Path:
+    unique = {k: v for k, v in settings.items() if k not in ("data_path", "output_dir")}
+    base = Path(settings["output_dir"], settings["dataset"], settings["model"])
+    return base / f"seed{settings['seed']}-{digest(unique)[:8]}"
+
+
+@contextmanager
+def _only_process(settings: Mapping[str, Any], wait: bool) -> Iterator[None]:
+    run_dir = _first_run_dir(settings)
+    path = run_dir.parents[1] / ".locks" / f"{settings['model']}-{run_dir.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except filelock.Timeout:
+        raise UserError(
+            f"run: another process is at work on {run_dir}; expected one per configuration and seed"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def find_dataset(config: EDTConfig) -> None:

@@ -48,8 +48,6 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
 
 def _run(keys: dict[str, Any], expected: str) -> str:
     """Return the folder of the finished run; two processes never work on one run."""
-    import filelock
-
     from recbole_edt import quick_start
     from recbole_edt.compare.plan import Row, make_job
     from recbole_edt.errors import UserError
@@ -59,13 +57,10 @@ def _run(keys: dict[str, Any], expected: str) -> str:
     job = make_job(row, keys["dataset"], keys, keys["seed"], row.label)
     if digest(job.settings) != expected:  # else one row would mix two configurations
         raise UserError("configuration: a file changed since the command began; give it again")
-    locks = job.run_dir.parents[1] / ".locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(locks / f"{row.model}-{job.run_dir.name}.lock"):
-        finished = job.finished
-        if finished is not None:
-            return str(finished)
-        return quick_start.run(job.config, resume=True)["run_dir"]
+    finished = job.finished
+    if finished is not None:
+        return str(finished)
+    return quick_start.run(job.config, resume=True, wait=True)["run_dir"]
 
 
 def _stop_with_parent() -> None:

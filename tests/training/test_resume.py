@@ -8,8 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 
+from recbole_edt import quick_start
+from recbole_edt.config import EDTConfig
+from recbole_edt.errors import UserError
 from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.training.trainer import PhasedTrainer
 
@@ -129,3 +133,36 @@ def test_phase_two_never_lowers_a_domains_validation_score(make_dataset, give_ve
     for domain in before:
         assert after[domain]["ndcg@10"] >= before[domain]["ndcg@10"] - 1e-6
     assert set(result["phases"][1]["best_epoch"]) == set(before)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_one_process_per_run(make_dataset, tmp_path, resume):
+    dataset = make_dataset()
+    done = run(dataset, tmp_path, "SASRec")
+    (lock,) = tmp_path.glob("toy/.locks/SASRec-seed*.lock")
+    assert lock.stem == f"SASRec-{Path(done['run_dir']).name}"
+    Path(done["run_dir"], "metrics.json").unlink()  # as if it was still being made
+    with filelock.FileLock(lock), pytest.raises(UserError, match="another process is at work on"):
+        run(dataset, tmp_path, "SASRec", resume=resume)
+    assert len(list(tmp_path.glob("toy/SASRec/*"))) == 1
+    again = run(dataset, tmp_path, "SASRec", resume=resume)
+    assert without_times(again) == without_times(done)
+    assert (again["run_dir"] == done["run_dir"]) == resume
+
+
+def test_whoever_waited_for_a_run_finds_it_finished(make_dataset, tmp_path, monkeypatch):
+    dataset = make_dataset()
+    overrides = {"data_path": str(dataset.parent), "output_dir": str(tmp_path), **KEYS["SASRec"]}
+    config = EDTConfig("SASRec", dataset.name, (), overrides)
+    acquire, first = filelock.FileLock.acquire, []
+
+    def acquire_after_another(self, *args, **kwargs):
+        if not first:
+            first.append(None)
+            first.append(run(dataset, tmp_path, "SASRec"))
+        return acquire(self, *args, **kwargs)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", acquire_after_another)
+    waited = quick_start.run(config, resume=True, wait=True)
+    assert waited["run_dir"] == first[1]["run_dir"]
+    assert waited["cost"] == first[1]["cost"]  # it was read, not trained again
