@@ -18,7 +18,7 @@ def plan_of_runs(text: str) -> tuple[Plan, dict[tuple[str, int], Path]]:
     Parameters
     ----------
     text : str
-        Run folders, separated by commas.
+        Run folders, separated by commas; ``LABEL=DIR`` names the row of a run.
 
     Returns
     -------
@@ -29,15 +29,17 @@ def plan_of_runs(text: str) -> tuple[Plan, dict[tuple[str, int], Path]]:
     ------
     UserError
         A folder that holds no finished run, one that is given twice, runs of several datasets,
-        two runs of one configuration and seed.
+        two runs of one configuration and seed, one label for two rows or two for one.
     """
-    folders = [Path(part.strip()) for part in text.split(",") if part.strip()]
+    given = [_label_and_folder(part.strip()) for part in text.split(",") if part.strip()]
+    folders = [folder for _, folder in given]
     if not folders:
         raise UserError("runs: found none, expected run folders as in --runs=DIR,DIR")
     rows: dict[tuple[str, str], dict[int, Path]] = {}
     settings_of: dict[tuple[str, str], dict[str, Any]] = {}
+    label_of: dict[tuple[str, str], str] = {}
     dataset = None
-    for folder in folders:
+    for label, folder in given:
         metrics, settings = _read(folder)
         if dataset not in (None, metrics["dataset"]):
             raise UserError(
@@ -46,13 +48,21 @@ def plan_of_runs(text: str) -> tuple[Plan, dict[tuple[str, int], Path]]:
             )
         dataset = metrics["dataset"]
         own = {key: value for key, value in settings.items() if key not in _NOT_OF_A_ROW}
+        if own.get("shared_run"):  # one of each seed: which one says nothing about the row
+            own["shared_run"] = True
         row = (metrics["model"], digest(own))
         settings_of[row] = own
         seeds = rows.setdefault(row, {})
         earlier = seeds.setdefault(metrics["seed"], folder)
         if earlier is not folder:
             raise UserError(f"runs: {earlier} and {folder} have the same configuration and seed")
-    named = {row: _label(row, settings_of) for row in rows}
+        if label is not None and label_of.setdefault(row, label) != label:
+            raise UserError(f"runs: {folder}: label {label!r}, but {label_of[row]!r} for its row")
+    named = {row: _label(row, settings_of, label_of.get(row)) for row in rows}
+    labels = [label for label, _ in named.values()]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UserError(f"runs: label {label!r}: given to runs of different configurations")
     plan = Plan(
         str(dataset),
         [Row(named[row][0], row[0], named[row][1]) for row in rows],
@@ -63,6 +73,15 @@ def plan_of_runs(text: str) -> tuple[Plan, dict[tuple[str, int], Path]]:
         (named[row][0], s): folder for row, seeds in rows.items() for s, folder in seeds.items()
     }
     return plan, runs
+
+
+def _label_and_folder(part: str) -> tuple[str | None, Path]:
+    label, equals, folder = part.partition("=")
+    if not equals or Path(part).exists():
+        return None, Path(part)
+    if not label.strip():
+        raise UserError(f"runs: {part!r}: found no label before '='")
+    return label.strip(), Path(folder.strip())
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -77,7 +96,9 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _label(
-    row: tuple[str, str], settings_of: dict[tuple[str, str], dict[str, Any]]
+    row: tuple[str, str],
+    settings_of: dict[tuple[str, str], dict[str, Any]],
+    label: str | None,
 ) -> tuple[str, dict[str, Any]]:
     """Return a row's label and the keys that tell it from the other rows of its model."""
     model, mark = row
@@ -86,6 +107,8 @@ def _label(
     keys = {
         key: value for key, value in own.items() if any(some.get(key) != value for some in others)
     }
+    if label is not None:
+        return label, keys
     if len(others) == 1:
         return model, {}
     if len(keys) > _MOST_KEYS or not keys:

@@ -235,6 +235,44 @@ def test_rows_of_finished_runs_are_named_by_what_differs(make_dataset, compare, 
     assert "the same configuration and seed" in outcome.err
 
 
+def test_rows_of_finished_runs_are_named_as_asked(make_dataset, compare, tmp_path):
+    make_dataset()
+    ten, both = (finished_run(tmp_path, 1, topk=topk) for topk in ([10], [10, 20]))
+    other = finished_run(tmp_path, 2, topk=[10])
+    outcome = compare(f"--runs=ten={ten},{other},ten and twenty={both}")
+    assert outcome.status == 0, outcome.err
+    cells = cells_of(tmp_path / "output" / "toy" / "compare")
+    assert {*cells} == {("ten", 1), ("ten", 2), ("ten and twenty", 1)}
+    for runs, message in (
+        (f"a={ten},b={other}", "label 'b', but 'a' for its row"),
+        (f"a={ten},a={both}", "label 'a': given to runs of different configurations"),
+        (f"={ten}", "found no label before '='"),
+        ("a=nowhere", "nowhere does not exist"),
+    ):
+        outcome = compare(f"--runs={runs}")
+        assert outcome.status == 2
+        assert message in outcome.err
+        assert outcome.err.count("\n") == 1
+
+
+def test_which_shared_run_was_taken_over_makes_no_row(
+    make_dataset, give_vectors, compare, tmp_path
+):
+    dataset = make_dataset()
+    give_vectors(dataset)
+    keys = {"hidden_size": 8, "inner_size": 8, "shared_epochs": 1, "shared_min_epochs": 0,
+            "data_path": "dataset"}  # fmt: skip
+    runs = []
+    for seed in (1, 2):
+        own = {**keys, "seed": seed}
+        shared = run_recbole_edt("LLMEDT", "toy", overrides={**own, "phases": ["shared"]})
+        taken = {**own, "domain_epochs": 1, "shared_run": shared["run_dir"]}
+        runs.append(run_recbole_edt("LLMEDT", "toy", overrides=taken)["run_dir"])
+    assert compare(f"--runs={','.join(runs)}").status == 0
+    cells = cells_of(tmp_path / "output" / "toy" / "compare")
+    assert {*cells} == {("LLMEDT", 1), ("LLMEDT", 2)}
+
+
 @pytest.mark.parametrize("path", sorted((properties_dir() / "compare").glob("*.yaml")))
 def test_shipped_compare_files_name_models_and_keys_that_exist(path):
     rows, content = read_compare_file(path.stem)
