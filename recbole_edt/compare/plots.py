@@ -16,7 +16,7 @@ GROUPINGS = {
     "target_popularity": "popularity of the target",
 }
 _FASTEST = 0.1  # seconds; a logarithm needs more than none
-_COMPARED = 4
+_COMPARED, _CLOSE = 4, 0.5  # competitors of a drawing: how many, and how close to the first
 _LABEL = 215  # pixels of a label beside a bar
 _PHASE_GAP, _TICK_ROOM = 24, 24
 
@@ -191,12 +191,19 @@ def _seed_lines(
 
 
 def compared_rows(significance: Significance) -> list[Row]:
-    """Return the reference's strongest competitors by validation, those that have ranks."""
-    ours = significance.reference
+    """Return the reference's strongest competitors by validation, those that have ranks.
+
+    A row with less than half of the first one's score is left out: its distance would set a scale
+    on which the others cannot be told from zero.
+    """
+    ours, comparison = significance.reference, significance.comparison
     if ours is None or ours not in significance.rows:
         return []
-    ranked = competitors(significance.comparison, ours)
-    return [row for row in ranked if row in significance.rows][:_COMPARED]
+    ranked = [row for row in competitors(comparison, ours) if row in significance.rows]
+    scores = [score(row, comparison.metrics[0], part="valid") for row in ranked]
+    least = _CLOSE * scores[0].mean if scores and scores[0] else 0.0
+    close = [row for row, s in zip(ranked, scores, strict=True) if s and s.mean >= least]
+    return close[:_COMPARED]
 
 
 def groups(significance: Significance, colours: dict[str, int]) -> list[str]:
@@ -214,6 +221,8 @@ def groups(significance: Significance, colours: dict[str, int]) -> list[str]:
         found = []
         for name in named:
             targets = in_group(ranks, grouping, name)
+            if not targets.any():
+                continue
             effects = significance.effects([(ours, other) for other in others], [metric], targets)
             by_row = {key[1]: effect for key, (_, effect) in effects.items()}
             found.append((name, int(targets.sum()), by_row))

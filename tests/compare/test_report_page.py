@@ -174,3 +174,15 @@ def test_one_row_one_seed_one_domain(tmp_path):
     write_report(folder)
     page = Reader((folder / "report.html").read_text())
     assert "is the only finished row" in "".join(page.text)
+
+
+def test_gains_by_group_are_drawn_against_rows_of_its_own_class(tmp_path):
+    lines = [Line("LLMEDT", 1.0, "LLMEDT"), Line("close", 0.9), Line("far", -4.0, "Pop")]
+    folder = make_comparison(tmp_path, lines)
+    write_report(folder)
+    html = (folder / "report.html").read_text()
+    drawings = re.findall(r"<svg.*?</svg>", html, re.DOTALL)
+    gains = [drawing for drawing in drawings if "Gain by" in drawing]
+    assert len(gains) == 3
+    assert all("close: " in drawing and "far: " not in drawing for drawing in gains)
+    assert all("n 0<" not in drawing for drawing in gains)
