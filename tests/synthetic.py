@@ -1,10 +1,12 @@
 """Small made-up datasets, and the ml-100k files of the recbole wheel cut down."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from recbole_edt import cli
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import read_catalogue
 from recbole_edt.config import EDTConfig
@@ -94,3 +96,30 @@ def make_ml100k(folder: Path, name: str = "ml-small", users: int = 100) -> Path:
 def hash_tree(folder: Path) -> dict[str, str]:
     """Return the digest of every file below a folder by its path."""
     return {str(p.relative_to(folder)): sha256_of(p) for p in folder.rglob("*") if p.is_file()}
+
+
+def finish_runs(root: Path, models: Mapping[str, Sequence[str]]) -> Callable[[str], Path]:
+    """Make the dataset toy with vectors and one finished run of each model below `root`.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Gets ``dataset/`` and ``output/``.
+    models : mapping
+        ``--key=value`` arguments of each model.
+
+    Returns
+    -------
+    callable
+        Gives the folder of a model's run.
+    """
+    give_vectors(make_dataset(root / "dataset"))
+    where = [f"--data_path={root}/dataset", f"--output_dir={root}/output", "--dataset=toy"]
+    for model, keys in models.items():
+        assert cli.dispatch(["run", f"--model={model}", *where, *keys]) == 0
+
+    def folder(model: str) -> Path:
+        (found,) = (root / "output" / "toy" / model).iterdir()
+        return found
+
+    return folder

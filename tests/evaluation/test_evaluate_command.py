@@ -1,9 +1,8 @@
 """`recbole-edt evaluate`: a finished run's targets by another protocol."""
 
 import pytest
-from synthetic import give_vectors, make_dataset
+from synthetic import finish_runs
 
-from recbole_edt import cli
 from recbole_edt.files import read_json
 
 KEYS = (
@@ -13,23 +12,14 @@ KEYS = (
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Return a folder with the dataset toy and finished runs on it."""
-    root = tmp_path_factory.mktemp("evaluate")
-    give_vectors(make_dataset(root / "dataset"))
-    where = [f"--data_path={root}/dataset", f"--output_dir={root}/output", "--dataset=toy"]
-    for model, keys in (("LLMEDT", (*KEYS, "--content_expert=True")), ("SASRec", KEYS[:1]),
-                        ("EASE", ())):  # fmt: skip
-        assert cli.dispatch(["run", f"--model={model}", *where, *keys]) == 0
-    return root
+    return tmp_path_factory.mktemp("evaluate")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder(root):
-    def of(model):
-        (found,) = (root / "output" / "toy" / model).iterdir()
-        return found
-
-    return of
+    """Return a function that gives the finished run of a model."""
+    models = {"LLMEDT": (*KEYS, "--content_expert=True"), "SASRec": KEYS[:1], "EASE": ()}
+    return finish_runs(root, models)
 
 
 @pytest.mark.parametrize("model", ["LLMEDT", "SASRec", "EASE"])

@@ -8,9 +8,8 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import give_vectors, make_dataset
+from synthetic import finish_runs
 
-from recbole_edt import cli
 from recbole_edt.files import read_json, write_json
 from recbole_edt.recommend.finished import load_run
 from recbole_edt.recommend.scoring import best, history, next_scores
@@ -23,24 +22,15 @@ ROW = re.compile(r"^ +(\d+) +(-?[\d.]+) +(\S+)  (.*)$")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """Return a folder with the dataset toy and a finished run of each of a few models."""
-    root = tmp_path_factory.mktemp("recommend")
-    give_vectors(make_dataset(root / "dataset"))
-    where = [f"--data_path={root}/dataset", f"--output_dir={root}/output", "--dataset=toy"]
-    for model, keys in (("LLMEDT", QUICK), ("SASRec", QUICK[:1]), ("BPR", QUICK[:1]),
-                        ("GRU4Rec", (*QUICK[:1], "--content_expert=True")),
-                        ("EASE", ()), ("ItemKNN", ()), ("Pop", ())):  # fmt: skip
-        assert cli.dispatch(["run", f"--model={model}", *where, *keys]) == 0
-    return root
+    return tmp_path_factory.mktemp("recommend")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def folder(root):
-    def of(model):
-        (found,) = (root / "output" / "toy" / model).iterdir()
-        return found
-
-    return of
+    """Return a function that gives the finished run of a model."""
+    models = {"LLMEDT": QUICK, "SASRec": QUICK[:1], "BPR": QUICK[:1], "EASE": (), "ItemKNN": (),
+              "Pop": (), "GRU4Rec": (*QUICK[:1], "--content_expert=True")}  # fmt: skip
+    return finish_runs(root, models)
 
 
 @pytest.fixture
@@ -148,6 +138,7 @@ def test_one_item(ask, root):
     assert "in the user's history" in ask("--user=one", f"--item={had}").out
 
 
+@pytest.mark.usefixtures("folder")
 def test_side_by_side(run_cli, root):
     where = ("--dataset=toy", f"--output_dir={root}/output", f"--data_path={root}/dataset")
     text = run_cli("recommend", "--models=LLMEDT,SASRec", *where, "--user=u5", "--k=4").out
