@@ -8,6 +8,9 @@ from recbole_edt.compat import prepare_recbole
 from recbole_edt.errors import UserError, nearest
 
 _FAMILIES = ("general_recommender", "sequential_recommender")
+_UNFIT = {
+    "FEARec": "reads padded histories of all rows at once, which are never kept here",
+}
 _OTHER_FAMILIES = ("context_aware_recommender", "knowledge_aware_recommender", "exlib_recommender")
 
 
@@ -56,6 +59,8 @@ def get_model(name: str) -> type:
     if name in own:
         return own[name]
     stock = recbole_models()
+    if name in _UNFIT:
+        raise UserError(f"model: {name} {_UNFIT[name]}; expected another model")
     if name in stock:
         datasets = importlib.import_module("recbole.data.dataset")
         if hasattr(datasets, f"{name}Dataset"):

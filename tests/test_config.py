@@ -89,6 +89,8 @@ def test_unknown_models_are_named_with_the_nearest():
     assert "did you mean 'SASRec'" in complaint("SASRek", "toy")
     assert "did you mean 'LLMEDT'" in complaint("LLMETD", "toy")
     assert "DeepFM needs context features" in complaint("DeepFM", "toy")
+    assert "FEARec reads padded histories of all rows" in complaint("FEARec", "toy")
+    assert "DIEN needs a DIENDataset" in complaint("DIEN", "toy")
     assert "model: missing" in complaint(None, "toy")
     assert "dataset: missing" in complaint("SASRec")
     assert "dataset: found 2018, expected a name" in complaint(
