@@ -17,7 +17,7 @@ import pandas as pd
 
 from recbole_edt.arguments import ArgumentParser
 from recbole_edt.files import replacing
-from recbole_edt.prepare.split import TRAIN, load_or_make_split
+from recbole_edt.prepare.split import TRAIN, load_or_make_split, save_split
 
 
 def thin(folder: Path, out: Path, users: float, share: float, items: float, seed: int) -> str:
@@ -41,7 +41,7 @@ def thin(folder: Path, out: Path, users: float, share: float, items: float, seed
     with replacing(out / f"{out.name}.inter") as temporary:
         inter[~gone].to_csv(temporary, sep="\t", index=False, lineterminator="\n")
     shutil.copyfile(folder / f"{name}.item", out / f"{out.name}.item")
-    split = load_or_make_split(out, out.name, "leave_one_out")
+    split = save_split(out, out.name, "leave_one_out", split.codes[~gone])
     return (
         f"{out}: {int(thinned.sum()):,} of {len(of_user):,} users thinned, "
         f"{int(is_new.sum()):,} of {len(item_names):,} items new, "

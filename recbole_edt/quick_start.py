@@ -84,6 +84,9 @@ def run(config: EDTConfig, resume: bool = False, wait: bool = False) -> dict[str
     """
     settings = config.to_dict()
     config["show_progress"] = config["show_progress"] and sys.stderr.isatty()
+    if _lock_path(settings).exists():
+        with _only_process(settings, wait):
+            pass  # refused, or waited, before the work of reading data and not after it
     finished = _place(config, settings, resume)[1]
     if finished is not None:
         return finished
@@ -168,17 +171,22 @@ def _first_run_dir(settings: Mapping[str, Any]) -> Path:
     return base / f"seed{settings['seed']}-{digest(unique)[:8]}"
 
 
+def _lock_path(settings: Mapping[str, Any]) -> Path:
+    run_dir = _first_run_dir(settings)
+    return run_dir.parents[1] / ".locks" / f"{settings['model']}-{run_dir.name}.lock"
+
+
 @contextmanager
 def _only_process(settings: Mapping[str, Any], wait: bool) -> Iterator[None]:
-    run_dir = _first_run_dir(settings)
-    path = run_dir.parents[1] / ".locks" / f"{settings['model']}-{run_dir.name}.lock"
+    path = _lock_path(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
         raise UserError(
-            f"run: another process is at work on {run_dir}; expected one per configuration and seed"
+            f"run: another process is at work on {_first_run_dir(settings)}; "
+            "expected one per configuration and seed"
         ) from None
     try:
         yield

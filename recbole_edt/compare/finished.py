@@ -48,8 +48,8 @@ def plan_of_runs(text: str) -> tuple[Plan, dict[tuple[str, int], Path]]:
             )
         dataset = metrics["dataset"]
         own = {key: value for key, value in settings.items() if key not in _NOT_OF_A_ROW}
-        if own.get("shared_run"):  # one of each seed: which one says nothing about the row
-            own["shared_run"] = True
+        if own.get("shared_run"):  # one of each seed: their common settings belong to the row
+            own["shared_run"] = _settings_of_shared(Path(own["shared_run"]))
         row = (metrics["model"], digest(own))
         settings_of[row] = own
         seeds = rows.setdefault(row, {})
@@ -62,7 +62,7 @@ def plan_of_runs(text: str) -> tuple[Plan, dict[tuple[str, int], Path]]:
     labels = [label for label, _ in named.values()]
     for label in labels:
         if labels.count(label) > 1:
-            raise UserError(f"runs: label {label!r}: given to runs of different configurations")
+            raise UserError(f"runs: {label!r} would be the label of two rows; expected one each")
     plan = Plan(
         str(dataset),
         [Row(named[row][0], row[0], named[row][1]) for row in rows],
@@ -77,11 +77,20 @@ def plan_of_runs(text: str) -> tuple[Plan, dict[tuple[str, int], Path]]:
 
 def _label_and_folder(part: str) -> tuple[str | None, Path]:
     label, equals, folder = part.partition("=")
-    if not equals or Path(part).exists():
+    if not equals or "/" in label or Path(part).exists():
         return None, Path(part)
     if not label.strip():
         raise UserError(f"runs: {part!r}: found no label before '='")
     return label.strip(), Path(folder.strip())
+
+
+def _settings_of_shared(folder: Path) -> str:
+    """Return a mark of what a taken-over run was trained with, its path if it is gone."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        return str(folder)
+    own = {key: value for key, value in load_yaml(path).items() if key not in _NOT_OF_A_ROW}
+    return f"of {digest(own)[:8]}"
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

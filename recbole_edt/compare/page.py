@@ -239,8 +239,9 @@ def _span(test: PairTest, scale: svg.Scale, colours: dict[str, int]) -> str:
 def _groups(significance: Significance, colours: dict[str, int]) -> str:
     rows = plots.compared_rows(significance)
     note = (
-        "The reference minus its strongest competitors (on validation) among users or targets of "
-        "a group; above the line the reference is better. Lines: 95 % intervals over users, not "
+        "The reference minus its strongest competitors (on validation; none with less than half "
+        "of the best one's score) among users or targets of a group; above the line the reference "
+        "is better. Lines: 95 % intervals over users, not "
         "corrected for the number of groups."
     )
     return _figures(plots.groups(significance, colours), note, _legend(rows, colours))

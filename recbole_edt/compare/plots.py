@@ -201,8 +201,8 @@ def compared_rows(significance: Significance) -> list[Row]:
         return []
     ranked = [row for row in competitors(comparison, ours) if row in significance.rows]
     scores = [score(row, comparison.metrics[0], part="valid") for row in ranked]
-    least = _CLOSE * scores[0].mean if scores and scores[0] else 0.0
-    close = [row for row, s in zip(ranked, scores, strict=True) if s and s.mean >= least]
+    means = [found.mean for found in scores if found is not None]  # competitors have one
+    close = [row for row, mean in zip(ranked, means, strict=True) if mean >= _CLOSE * means[0]]
     return close[:_COMPARED]
 
 

@@ -110,13 +110,7 @@ def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
     UserError
         Unknown kind, a missing or malformed file, or a split of another ``NAME.inter``.
     """
-    if kind not in KINDS:
-        raise UserError(
-            f"split: {kind!r} is unknown; expected one of {KINDS}{nearest(kind, KINDS)}"
-        )
-    inter_path = dataset_dir / f"{name}.inter"
-    if not inter_path.is_file():
-        raise UserError(f"{inter_path}: no such file; make it with 'recbole-edt prepare'")
+    inter_path = _inter_path(dataset_dir, name, kind)
     inter_hash = sha256_of(inter_path)
     codes_path = dataset_dir / "split" / f"{kind}.npy"
     info_path = codes_path.with_suffix(".json")
@@ -138,6 +132,17 @@ def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
     return split
 
 
+def _inter_path(dataset_dir: Path, name: str, kind: str) -> Path:
+    if kind not in KINDS:
+        raise UserError(
+            f"split: {kind!r} is unknown; expected one of {KINDS}{nearest(kind, KINDS)}"
+        )
+    inter_path = dataset_dir / f"{name}.inter"
+    if not inter_path.is_file():
+        raise UserError(f"{inter_path}: no such file; make it with 'recbole-edt prepare'")
+    return inter_path
+
+
 def _make(inter_path: Path, inter_hash: str, codes_path: Path, kind: str) -> Split:
     users, times = _read_users_and_times(inter_path)
     codes = (leave_one_out if kind == "leave_one_out" else by_time)(users, times)
@@ -146,6 +151,8 @@ def _make(inter_path: Path, inter_hash: str, codes_path: Path, kind: str) -> Spl
 
 def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Split:
     """Store a split of one's own in place of the one that `kind` would make.
+
+    Draws of sampled candidates that belong to an earlier split are removed.
 
     Parameters
     ----------
@@ -158,9 +165,10 @@ def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Sp
     Raises
     ------
     UserError
-        For codes of another number of rows, other values, or two targets of one user.
+        Unknown kind, a missing file, codes of another number of rows or other values, or two
+        targets of one kind for one user.
     """
-    inter_path = dataset_dir / f"{name}.inter"
+    inter_path = _inter_path(dataset_dir, name, kind)
     users, _ = _read_users_and_times(inter_path)
     if codes.shape != users.shape:
         raise UserError(f"split: codes {codes.shape}, expected {users.shape} as {inter_path} has")
@@ -171,6 +179,8 @@ def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Sp
         if targets.max() > 1:
             raise UserError(f"split: a user has {targets.max()} {what} rows, expected at most one")
     codes_path = dataset_dir / "split" / f"{kind}.npy"
+    for draw in codes_path.parent.glob(f"{kind}.*.npy"):
+        draw.unlink()
     return _save(codes.astype(np.uint8), sha256_of(inter_path), codes_path, kind)
 
 

@@ -14,6 +14,7 @@ import torch
 
 from recbole_edt.compare.plan import make_job, read_compare_file
 from recbole_edt.compare.results import load
+from recbole_edt.compare.tuning import Tuning, find_space
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, write_json
 from recbole_edt.paths import properties_dir
@@ -245,7 +246,7 @@ def test_rows_of_finished_runs_are_named_as_asked(make_dataset, compare, tmp_pat
     assert {*cells} == {("ten", 1), ("ten", 2), ("ten and twenty", 1)}
     for runs, message in (
         (f"a={ten},b={other}", "label 'b', but 'a' for its row"),
-        (f"a={ten},a={both}", "label 'a': given to runs of different configurations"),
+        (f"a={ten},a={both}", "'a' would be the label of two rows"),
         (f"={ten}", "found no label before '='"),
         ("a=nowhere", "nowhere does not exist"),
     ):
@@ -271,6 +272,13 @@ def test_which_shared_run_was_taken_over_makes_no_row(
     assert compare(f"--runs={','.join(runs)}").status == 0
     cells = cells_of(tmp_path / "output" / "toy" / "compare")
     assert {*cells} == {("LLMEDT", 1), ("LLMEDT", 2)}
+    other = {**keys, "seed": 1, "hidden_dropout_prob": 0.1, "phases": ["shared"]}
+    shared = run_recbole_edt("LLMEDT", "toy", overrides=other)
+    taken = {**keys, "seed": 1, "domain_epochs": 1, "shared_run": shared["run_dir"]}
+    runs.append(run_recbole_edt("LLMEDT", "toy", overrides=taken)["run_dir"])
+    assert compare(f"--runs={runs[0]},other phase={runs[2]}", "--name=two").status == 0
+    two = read_json(tmp_path / "output" / "toy" / "compare" / "two" / "compare.json")
+    assert len(two["rows"]) == 2
 
 
 @pytest.mark.parametrize("path", sorted((properties_dir() / "compare").glob("*.yaml")))
@@ -278,7 +286,10 @@ def test_shipped_compare_files_name_models_and_keys_that_exist(path):
     rows, content = read_compare_file(path.stem)
     assert len(rows) > 1
     for row in rows:
+        keys = {**content["keys"], **row.keys}
         try:
-            make_job(row, "toy", {**content["keys"], **row.keys}, 1, row.label)
+            space = find_space(make_job(row, "toy", keys, 1, row.label))
+            if space is not None:  # --tune can be given
+                Tuning(row, "toy", keys, 1, space, "random", 2)
         except UserError as error:
             pytest.fail(json.dumps([row.label, str(error)]))

@@ -29,6 +29,23 @@ def test_it_is_read_from_then_on(folder):
     assert counts["context"] == (before.codes == VALID).sum()
 
 
+def test_draws_of_the_old_split_are_removed(folder):
+    codes = load_or_make_split(folder, "toy", KIND).codes
+    draws = [folder / "split" / f"{kind}.test.target_domain.3.npy" for kind in (KIND, "time")]
+    for draw in draws:
+        np.save(draw, np.zeros((2, 3), dtype=np.int64))
+    save_split(folder, "toy", KIND, codes)
+    assert [draw.exists() for draw in draws] == [False, True]
+
+
+def test_a_kind_or_a_dataset_that_does_not_exist_is_refused(folder):
+    codes = load_or_make_split(folder, "toy", KIND).codes
+    with pytest.raises(UserError, match="did you mean 'leave_one_out'"):
+        save_split(folder, "toy", "leave-one-out", codes)
+    with pytest.raises(UserError, match=r"tay\.inter: no such file"):
+        save_split(folder, "tay", KIND, codes)
+
+
 def _too_short(codes):
     return codes[1:]
 

@@ -154,9 +154,10 @@ def test_whoever_waited_for_a_run_finds_it_finished(make_dataset, tmp_path, monk
     dataset = make_dataset()
     overrides = {"data_path": str(dataset.parent), "output_dir": str(tmp_path), **KEYS["SASRec"]}
     config = EDTConfig("SASRec", dataset.name, (), overrides)
-    acquire, first = filelock.FileLock.acquire, []
+    acquire, first, asked = filelock.FileLock.acquire, [], []
 
     def acquire_after_another(self, *args, **kwargs):
+        asked.append(kwargs["timeout"])
         if not first:
             first.append(None)
             first.append(run(dataset, tmp_path, "SASRec"))
@@ -164,5 +165,6 @@ def test_whoever_waited_for_a_run_finds_it_finished(make_dataset, tmp_path, monk
 
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire_after_another)
     waited = quick_start.run(config, resume=True, wait=True)
+    assert asked == [-1, 0]  # this run waits; the other one, bare, would have been refused
     assert waited["run_dir"] == first[1]["run_dir"]
     assert waited["cost"] == first[1]["cost"]  # it was read, not trained again
