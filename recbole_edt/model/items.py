@@ -1,14 +1,17 @@
 """Item representation: a projection of frozen LLM vectors, with what the recipe adds to it."""
 
 import math
+from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 
 from recbole_edt.errors import UserError
 
 _PCA_MEAN_SQUARE = 0.09  # per dimension, measured in the project's first study [ours]
 _ID_STD = 0.02
+_MOST_SIMILARITIES = 1 << 24  # 64 MiB in float32
 
 
 class ItemEncoder(nn.Module):
@@ -42,6 +45,8 @@ class ItemEncoder(nn.Module):
 
     half_vectors: Tensor
     mean: Tensor
+    borrowers: Tensor
+    lenders: Tensor
 
     def __init__(
         self,
@@ -67,6 +72,7 @@ class ItemEncoder(nn.Module):
             nn.init.zeros_(self.ids.weight[0].detach())
         initial = 0.5 * torch.log1p(counts.float())
         self.bias = nn.Parameter(initial) if bias == "popularity" else None
+        self.let_borrow(torch.empty(0, dtype=torch.int64), torch.empty(0, 1, dtype=torch.int64))
 
     def _take_vectors(self, vectors: Tensor, hidden_size: int, projection: str) -> None:
         width = vectors.shape[1]
@@ -94,6 +100,74 @@ class ItemEncoder(nn.Module):
         if self.bias is None:
             return vectors, None
         return vectors, self.bias if ids is None else self.bias[ids]
+
+    def let_borrow(self, borrowers: Tensor, lenders: Tensor) -> None:
+        """Name the items that training cannot reach, and which ones lend them what it learns.
+
+        Parameters
+        ----------
+        borrowers : torch.Tensor
+            Item ids, int64 [n].
+        lenders : torch.Tensor
+            Item ids for each of them, int64 [n, k].
+        """
+        self.register_buffer("borrowers", borrowers, persistent=False)
+        self.register_buffer("lenders", lenders, persistent=False)
+
+    def for_scoring(self) -> tuple[Tensor, Tensor | None]:
+        """Return vectors and biases of all items, those of borrowers with what is lent to them.
+
+        A borrower's id vector is the mean of its lenders', at their mean length, and its bias
+        the mean of theirs [ours]. Left at their starting values, both would rank it behind
+        nearly all items that were trained.
+        """
+        vectors, bias = self()
+        if not len(self.borrowers):
+            return vectors, bias
+        if self.ids is not None:
+            own, lent = self.ids(self.borrowers), self.ids(self.lenders)
+            borrowed = F.normalize(lent.mean(1), dim=1) * lent.norm(dim=2).mean(1, keepdim=True)
+            vectors = vectors.index_add(0, self.borrowers, borrowed - own)
+        if bias is not None:
+            bias = bias.index_copy(0, self.borrowers, bias[self.lenders].mean(1))
+        return vectors, bias
+
+
+def nearest_seen(
+    vectors: Tensor, seen: Tensor, groups: Sequence[Tensor], count: int
+) -> tuple[Tensor, Tensor]:
+    """Return the items that nobody had, and for each the nearest ones of its domain that were.
+
+    Parameters
+    ----------
+    vectors : torch.Tensor
+        LLM vectors of all items, [N, m]. Items whose vector is zero are near nothing and are left
+        out.
+    seen : torch.Tensor
+        Which items have a training interaction, bool [N].
+    groups : sequence of torch.Tensor
+        Item ids of each domain, K times int64 [n_k].
+    count : int
+        Neighbours wanted. A domain with fewer is left out.
+
+    Returns
+    -------
+    tuple
+        Item ids, int64 [n], and their neighbours, int64 [n, count].
+    """
+    has_vector = vectors.any(1)
+    found, near = [seen.new_empty(0, dtype=torch.int64)], [seen.new_empty(0, count).long()]
+    for group in groups:
+        known = group[seen[group] & has_vector[group]]
+        unknown = group[~seen[group] & has_vector[group]]
+        if len(known) < count or not len(unknown):
+            continue
+        unit = F.normalize(vectors[known].float(), dim=1).T
+        for some in unknown.split(max(_MOST_SIMILARITIES // len(known), 1)):
+            similar = F.normalize(vectors[some].float(), dim=1) @ unit
+            found.append(some)
+            near.append(known[similar.topk(count, dim=1).indices])
+    return torch.cat(found), torch.cat(near)
 
 
 def principal_directions(centred: Tensor, count: int) -> Tensor:

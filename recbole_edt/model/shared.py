@@ -11,7 +11,7 @@ from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
 from recbole_edt.model.backbone import Backbone, BackboneSettings
 from recbole_edt.model.base import CrossDomainModel
-from recbole_edt.model.items import ItemEncoder
+from recbole_edt.model.items import ItemEncoder, nearest_seen
 
 
 class SharedModel(CrossDomainModel):
@@ -49,6 +49,11 @@ class SharedModel(CrossDomainModel):
             config["item_id_embedding"],
             config["item_bias"],
         )
+        neighbours = config["new_item_neighbours"]
+        if neighbours and vectors is not None:
+            groups = [self.members(k) for k in range(self.num_domains)]
+            seen = torch.from_numpy(dataset.seen_items())
+            self.items.let_borrow(*nearest_seen(vectors, seen, groups, neighbours))
         self.backbone = Backbone(BackboneSettings.from_config(config))
         self.positions = nn.Parameter(torch.empty(self.max_length, width))
         nn.init.normal_(self.positions, std=config["initializer_range"])
@@ -75,7 +80,7 @@ class SharedModel(CrossDomainModel):
 
     def score_table(self) -> tuple[Tensor, Tensor | None]:
         """Return the vectors of all items [n_items, d] and their biases [n_items] or None."""
-        return self.items()
+        return self.items.for_scoring()
 
 
 def _input_scale(value: Any, vectors: Tensor | None) -> float:

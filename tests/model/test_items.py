@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from recbole_edt.model.items import ItemEncoder, principal_directions
+from recbole_edt.model.items import ItemEncoder, nearest_seen, principal_directions
 
 
 def encoder(projection="pca", ids=True, bias="popularity", size=40, width=12, hidden=5):
@@ -57,3 +57,51 @@ def test_popularity_bias_starts_at_half_the_log_of_the_count():
 def test_frozen_vectors_stay_out_of_the_checkpoint():
     names = set(encoder()[0].state_dict())
     assert names == {"projection.weight", "ids.weight", "bias"}
+
+
+def test_new_items_take_the_mean_of_their_lenders_at_scoring_and_others_stay():
+    model, _ = encoder()
+    with torch.no_grad():
+        model.ids.weight.normal_()
+        model.bias.normal_()
+    model.let_borrow(torch.tensor([4, 9]), torch.tensor([[1, 2], [3, 3]]))
+    (before, bias_before), (vectors, bias) = model(), model.for_scoring()
+    others = [n for n in range(40) if n not in (4, 9)]
+    assert torch.equal(vectors[others], before[others])
+    assert torch.equal(bias[others], bias_before[others])
+    ids = model.ids.weight
+    mean = (ids[1] + ids[2]) / 2
+    expected = mean / mean.norm() * (ids[1].norm() + ids[2].norm()) / 2
+    torch.testing.assert_close(vectors[4] - before[4], expected - ids[4])
+    torch.testing.assert_close(vectors[9] - before[9], ids[3] - ids[9])
+    torch.testing.assert_close(bias[[4, 9]], torch.stack([bias[[1, 2]].mean(), bias[3]]))
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_without_bias_or_ids_the_rest_is_lent(ids):
+    model, _ = encoder(ids=ids, bias="none")
+    model.let_borrow(torch.tensor([4]), torch.tensor([[1]]))
+    vectors, bias = model.for_scoring()
+    assert bias is None
+    assert torch.equal(vectors[4], model()[0][4]) != ids
+
+
+def test_nearest_seen_stay_in_the_domain_and_need_vectors(monkeypatch):
+    monkeypatch.setattr("recbole_edt.model.items._MOST_SIMILARITIES", 4)  # several chunks
+    torch.manual_seed(1)
+    vectors = torch.randn(30, 6)
+    vectors[[0, 5, 20]] = 0
+    seen = torch.rand(30) < 0.5
+    seen[[5, 20]] = torch.tensor([True, False])
+    groups = [torch.arange(1, 18), torch.arange(18, 28), torch.tensor([28, 29])]
+    seen[28], seen[29] = True, False
+    new, near = nearest_seen(vectors, seen, groups, 2)
+    expected = {}
+    for group in groups[:2]:  # the third has one seen item, fewer than asked for
+        known = [int(i) for i in group if seen[i] and i not in (5, 20)]
+        for item in (int(i) for i in group if not seen[i] and i != 20):
+            cosine = torch.nn.functional.cosine_similarity(vectors[known], vectors[item], dim=1)
+            expected[item] = {known[n] for n in cosine.topk(2).indices.tolist()}
+    found = dict(zip(new.tolist(), map(set, near.tolist()), strict=True))
+    assert found == expected
+    assert len(expected) > 5

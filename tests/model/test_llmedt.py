@@ -103,7 +103,7 @@ def test_scores_are_those_of_the_definition(n_domains, phase):
         items = sequence[sequence > 0].tolist()
         for item in range(1, N_ITEMS):
             state = literal_state(model, items, int(model.item_domain[item]))
-            expected = float(state @ vectors[item] + bias[item])
+            expected = (state @ vectors[item] + bias[item]).item()
             assert float(scores[row, item]) == pytest.approx(expected, abs=1e-4)
 
 
