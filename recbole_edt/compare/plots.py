@@ -12,7 +12,7 @@ from recbole_edt.compare.tables import metric_title, scope_title
 
 GROUPINGS = {
     "dominant_share": "share of the dominant domain",
-    "history_length": "interactions in training",
+    "history_length": "interactions before the target",
     "target_popularity": "popularity of the target",
 }
 _FASTEST = 0.1  # seconds; a logarithm needs more than none

@@ -365,14 +365,27 @@ class CrossDomainDataset(SequentialDataset):
         self.artefacts_read.add(AUGMENT)
         return users, items, after
 
-    def domain_counts(self) -> np.ndarray:
-        """Count each user's training interactions per domain, shape [user_num, K]."""
-        rows = self.training_rows()
-        users = self.flat[self.uid_field][rows].numpy()
-        domains = self.item_domain[self.flat[self.iid_field][rows]].numpy()
-        width = len(self.domains)
-        counts = np.bincount(users * width + domains, minlength=self.user_num * width)
-        return counts.reshape(self.user_num, width)
+    def history_counts(self, users: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Count what users had per domain before flat rows of theirs, held-out targets aside.
+
+        Parameters
+        ----------
+        users, ends : numpy.ndarray
+            User ids, and the flat row before which their history ends, each [n].
+
+        Returns
+        -------
+        numpy.ndarray
+            Training and context rows, int64 [n, K].
+        """
+        known = np.isin(self.codes, (TRAIN, CONTEXT))
+        domains = self.item_domain[self.flat[self.iid_field]].numpy()
+        starts = self.user_starts[users]
+        counts = []
+        for k in range(len(self.domains)):
+            until = np.concatenate(([0], np.cumsum(known & (domains == k))))
+            counts.append(until[ends] - until[starts])
+        return np.stack(counts, axis=1)
 
     def item_counts(self) -> np.ndarray:
         """Count each item's training interactions, shape [item_num]."""

@@ -139,8 +139,8 @@ def protocol_text(protocol: Mapping[str, Any]) -> str:
 
 
 def group_values(targets: Targets) -> dict[str, np.ndarray]:
-    """Return what groups are made of, each [n]: share, length and popularity in training."""
-    counts = targets.part.domain_counts()[targets.users]
+    """Return what groups are made of, each [n]: share and length of the history, popularity."""
+    counts = targets.part.history_counts(targets.users, targets.rows)
     lengths = counts.sum(1)
     return {
         "dominant_share": counts.max(1) / np.maximum(lengths, 1),

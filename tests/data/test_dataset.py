@@ -5,7 +5,14 @@ import torch
 from synthetic import SHORT_USERS, write_inter, write_items
 
 from recbole_edt.errors import UserError
-from recbole_edt.prepare.split import CONTEXT, TEST, TRAIN, VALID
+from recbole_edt.prepare.split import (
+    CONTEXT,
+    TEST,
+    TRAIN,
+    VALID,
+    load_or_make_split,
+    save_split,
+)
 
 
 def users_of(part):
@@ -43,11 +50,29 @@ def test_counts_see_training_rows_only(make_dataset, load):
     frame["domain"] = frame["item"].str.split("-").str[0]
     users, items = part.field2id_token["user_id"], part.field2id_token["item_id"]
     per_user = pd.crosstab(frame["user"], frame["domain"]).reindex(users[1:], fill_value=0)
-    np.testing.assert_array_equal(part.domain_counts()[1:], per_user.to_numpy())
+    everyone = np.arange(1, part.user_num)
+    counts = part.history_counts(everyone, part.user_starts[everyone + 1])
+    np.testing.assert_array_equal(counts, per_user.to_numpy())
     per_item = frame["item"].value_counts().reindex(items[1:], fill_value=0)
     np.testing.assert_array_equal(part.item_counts()[1:], per_item.to_numpy())
     assert part.item_counts()[0] == 0
     assert (part.item_counts()[[part.token2id("item_id", f"d{k}-12") for k in range(4)]] == 0).all()
+
+
+def test_histories_are_counted_up_to_the_target_context_included(make_dataset, load):
+    folder = make_dataset(domains=3)
+    codes = load_or_make_split(folder, "toy", "leave_one_out").codes.copy()
+    codes[np.flatnonzero(codes == TRAIN)[1::2]] = CONTEXT
+    save_split(folder, "toy", "leave_one_out", codes)
+    part = load(folder).build()[2]
+    users = part.flat["user_id"].numpy()[part.rows]
+    counts = part.history_counts(users, part.rows)
+    items, owners = part.flat["item_id"].numpy(), part.flat["user_id"].numpy()
+    for row, user, found in zip(part.rows, users, counts, strict=True):
+        before = [r for r in range(row) if owners[r] == user and part.codes[r] in (TRAIN, CONTEXT)]
+        domains = part.item_domain[items[before]].tolist()
+        assert found.tolist() == [domains.count(k) for k in range(3)]
+    assert (part.codes == CONTEXT).sum() > 100
 
 
 def test_memory_does_not_grow_with_the_longest_history(make_dataset, load):

@@ -62,9 +62,9 @@ def test_domains_and_groups_partition_the_users(targets, ranks):
             assert total == pytest.approx(len(targets) * overall[name])
 
 
-def test_users_are_in_the_group_of_their_training_rows(targets, ranks):
+def test_users_are_in_the_group_of_their_history(targets, ranks):
     groups = report(ranks, targets, NAMES)["groups"]
-    counts = targets.part.domain_counts()[targets.users]
+    counts = targets.part.history_counts(targets.users, targets.rows)
     alone = (counts.max(1) == counts.sum(1)).sum()
     assert 0 < alone < len(targets)
     assert groups["dominant_share"][">=1"]["users"] == alone
