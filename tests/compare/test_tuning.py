@@ -129,7 +129,7 @@ def test_every_row_gets_the_same_budget_and_runs_with_its_best(tuned, run_cli, t
 
 @pytest.mark.parametrize("path", sorted((properties_dir() / "search").glob("*.hyper")))
 def test_shipped_spaces_fit_their_models(path):
-    model = "NARM" if path.stem == "sequential" else path.stem
+    model = {"sequential": "NARM", "SASRecIds": "SASRecLLM"}.get(path.stem, path.stem)
     space = read_search_space(path)
     tuning = Tuning(Row(model, model, {}), "toy", {}, 1, space, "random", 4)
     assert len(tuning.next_jobs(1)) == 4
