@@ -34,12 +34,13 @@ def main() -> None:
     part_of = part.set_index("user_id")["split"]
     users = pd.read_csv(folder / f"{given.dataset}.inter", sep="\t", dtype=str)["user_id:token"]
     last = ~users.duplicated(keep="last").to_numpy()  # rows are in order of time
-    name = users.map(part_of).to_numpy()
-    unknown = sorted({part for part in name if not part.startswith("train")} - {"valid", "test"})
+    name = users.map(part_of)
+    is_train = name.str.startswith("train")
+    unknown = sorted({*name[~is_train]} - {"valid", "test"})
     if unknown:
         raise SystemExit(f"split: found {unknown}, expected train..., valid or test")
     codes = np.full(len(users), CONTEXT, dtype=np.uint8)
-    codes[pd.Series(name).str.startswith("train").to_numpy()] = TRAIN
+    codes[is_train] = TRAIN
     codes[last & (name == "valid")] = VALID
     codes[last & (name == "test")] = TEST
     split = save_split(folder, given.dataset, "leave_one_out", codes)

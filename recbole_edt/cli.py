@@ -166,7 +166,7 @@ def _artefacts(argv: list[str]) -> None:
 def _run(argv: list[str]) -> None:
     keys, flags = parse_keys(argv, switches=("resume",))
     from recbole_edt import quick_start
-    from recbole_edt.evaluation.report import metric_names, protocol_text, table
+    from recbole_edt.evaluation.report import headline, metric_names, table
 
     config = _config(keys)
     result = quick_start.run(config, flags["resume"])
@@ -175,7 +175,7 @@ def _run(argv: list[str]) -> None:
         if "test" in phase:
             print(f"test after the {phase['name']} phase")
             print(table(phase["test"], names), end="\n\n")
-    print(f"{result['model']} on {result['dataset']}: test, {protocol_text(result['protocol'])}")
+    print(headline(result))
     print(table(result["test"], names))
     print(f"\nwritten to {result['run_dir']}")
 

@@ -24,7 +24,7 @@ from recbole_edt.data.windows import WindowLoader
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import choose_weights, rank_targets
-from recbole_edt.evaluation.report import report, write_ranks
+from recbole_edt.evaluation.report import protocol_of, report, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
 from recbole_edt.model.llmedt import SHARED
@@ -253,15 +253,6 @@ def collect_metrics(
         model.set_phase(SHARED)  # its weights were frozen after it
         phases[0] |= {"valid": evaluate(valid), "test": evaluate(test)}
         model.set_phase(last)
-    protocol = {
-        "split": config["split"],
-        "candidates": scope,
-        "sampled": sampled,
-        "topk": config["topk"],
-        "split_hash": dataset.split.hash,
-    }
-    if sampled:
-        protocol["sampled_hash"] = test.sampled_candidates(sampled, scope)[1]
     scores = {"valid": evaluate(valid), "test": evaluate(test)}
     if expert is not None:
         grid, metric = config["expert_weights"], trainer.valid_metric
@@ -280,7 +271,7 @@ def collect_metrics(
         "model": config["model"],
         "dataset": config["dataset"],
         "seed": config["seed"],
-        "protocol": protocol,
+        "protocol": protocol_of(test),
         **scores,
         "phases": phases,
         "artefacts": artefacts,

@@ -47,7 +47,7 @@ def plan_of_runs(text: str) -> tuple[Plan, dict[tuple[str, int], Path]]:
                 "expected one and the same in a comparison"
             )
         dataset = metrics["dataset"]
-        own = {key: value for key, value in settings.items() if key not in _NOT_OF_A_ROW}
+        own = _of_a_row(settings)
         if own.get("shared_run"):  # one of each seed: their common settings belong to the row
             own["shared_run"] = _settings_of_shared(Path(own["shared_run"]))
         row = (metrics["model"], digest(own))
@@ -89,8 +89,11 @@ def _settings_of_shared(folder: Path) -> str:
     path = folder / "config.yaml"
     if not path.is_file():
         return str(folder)
-    own = {key: value for key, value in load_yaml(path).items() if key not in _NOT_OF_A_ROW}
-    return f"of {digest(own)[:8]}"
+    return f"of {digest(_of_a_row(load_yaml(path)))[:8]}"
+
+
+def _of_a_row(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in _NOT_OF_A_ROW}
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -6,9 +6,10 @@ from typing import Any
 
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import metric_names, protocol_text, report, table
+from recbole_edt.evaluation.report import headline, metric_names, protocol_of, report, table
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import write_json
+from recbole_edt.recommend.finished import load_run
 
 FLAGS = ("run",)
 _PROTOCOL = ("candidates", "sampled_candidates", "metrics", "topk")
@@ -33,8 +34,6 @@ def evaluate(flags: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
         A key that a finished run cannot change, a protocol that does not exist, and whatever
         `load_run` refuses.
     """
-    from recbole_edt.recommend.finished import load_run
-
     allowed = (*_PROTOCOL, *_ELSEWHERE)
     for key in keys:
         if key not in allowed:
@@ -47,14 +46,6 @@ def evaluate(flags: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
     names = metric_names(config["metrics"], config["topk"])
     targets = Targets(run.part, "test")
     scope, sampled = config["candidates"], config["sampled_candidates"]
-    protocol = run.metrics["protocol"] | {
-        "candidates": scope,
-        "sampled": sampled,
-        "topk": config["topk"],
-    }
-    protocol.pop("sampled_hash", None)
-    if sampled:
-        protocol["sampled_hash"] = targets.sampled_candidates(sampled, scope)[1]
     plain = report(rank_targets(run.model, targets, scope, sampled), targets, names)
     scores: dict[str, Any] = {"test": plain}
     if run.expert is not None:
@@ -66,8 +57,9 @@ def evaluate(flags: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
         }
     out = run.folder / f"evaluate-{scope}-{sampled or 'full'}.json"
     head = {key: run.metrics[key] for key in ("model", "dataset", "seed")}
-    write_json(out, head | {"protocol": protocol, **scores})
-    lines = [f"{run.name} on {run.metrics['dataset']}: test, {protocol_text(protocol)}"]
+    result = head | {"protocol": protocol_of(targets), **scores}
+    write_json(out, result)
+    lines = [headline(result)]
     if run.expert is not None:
         lines += [table(plain, names), "\nwith the content expert"]
     return "\n".join([*lines, table(scores["test"], names), f"\nwritten to {out}"])

@@ -27,6 +27,7 @@ def rank_targets(
     scope: str,
     sampled: int | None = None,
     expert: ContentExpert | None = None,
+    depth: int | None = None,
 ) -> np.ndarray:
     """Return the rank of each target, 1 for the best.
 
@@ -48,6 +49,8 @@ def rank_targets(
         against the target.
     expert : ContentExpert, optional
         Adds its weighted scores.
+    depth : int, optional
+        Largest cut-off under ``all``; that of the configuration's ``topk`` unless given.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def rank_targets(
     UserError
         When a score is not a number.
     """
-    rank = _Ranker(targets, scope, sampled)
+    rank = _Ranker(targets, scope, sampled, depth)
     ranks = np.empty(len(targets), dtype=np.int64)
     for at, scores in _score_batches(model, targets):
         if expert is not None:
@@ -114,9 +117,11 @@ def choose_weights(
 class _Ranker:
     """Turns the scores of a batch into ranks; see `rank_targets`."""
 
-    def __init__(self, targets: Targets, scope: str, sampled: int | None):
-        self.targets, self.scope, self.config = targets, scope, targets.part.config
-        self.item_domain = targets.part.item_domain.to(self.config["device"])
+    def __init__(self, targets: Targets, scope: str, sampled: int | None, depth: int | None = None):
+        config = targets.part.config
+        self.targets, self.scope = targets, scope
+        self.depth = depth or max(config["topk"])
+        self.item_domain = targets.part.item_domain.to(config["device"])
         self.drawn = None
         if sampled is not None:
             self.drawn = torch.from_numpy(targets.sampled_candidates(sampled, scope)[0])
@@ -130,9 +135,7 @@ class _Ranker:
         place, item = targets.history(at)
         seen = (place.to(scores.device), item.to(scores.device))
         if self.scope == "all":
-            return _as_recbole(
-                scores, target, seen, targets.part.is_sequential, self.config["topk"]
-            )
+            return _as_recbole(scores, target, seen, targets.part.is_sequential, self.depth)
         same_domain = self.item_domain == self.item_domain[target][:, None]
         return _against_target(scores, target, same_domain, seen)
 
@@ -158,14 +161,14 @@ def _against_target(scores: Tensor, target: Tensor, allowed: Tensor, seen: Any) 
 
 
 def _as_recbole(
-    scores: Tensor, target: Tensor, seen: Any, is_sequential: bool, topk: list[int]
+    scores: Tensor, target: Tensor, seen: Any, is_sequential: bool, depth: int
 ) -> np.ndarray:
     if not is_sequential:
         own = scores.gather(1, target[:, None])
         scores[seen] = -torch.inf
         scores.scatter_(1, target[:, None], own)
     scores[:, 0] = -torch.inf
-    top = scores.topk(min(max(topk), scores.shape[1]), dim=1).indices == target[:, None]
+    top = scores.topk(min(depth, scores.shape[1]), dim=1).indices == target[:, None]
     rank = torch.where(top.any(1), top.int().argmax(1) + 1, scores.shape[1])
     return rank.cpu().numpy()
 

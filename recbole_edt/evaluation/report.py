@@ -131,11 +131,29 @@ def table(result: dict[str, Any], names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def protocol_text(protocol: Mapping[str, Any]) -> str:
-    """Return what the targets were ranked among, in words."""
+def protocol_of(targets: Targets) -> dict[str, Any]:
+    """Return by which split and among which candidates some targets are ranked."""
+    part, config = targets.part, targets.part.config
+    scope, sampled = config["candidates"], config["sampled_candidates"]
+    protocol = {
+        "split": part.split.kind,
+        "candidates": scope,
+        "sampled": sampled,
+        "topk": config["topk"],
+        "split_hash": part.split.hash,
+    }
+    if sampled:
+        protocol["sampled_hash"] = targets.sampled_candidates(sampled, scope)[1]
+    return protocol
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """Return whose test figures a result holds, and what targets were ranked among, in words."""
+    protocol = result["protocol"]
     scope = {"target_domain": "the target's domain", "all": "all domains"}[protocol["candidates"]]
     against = f"{protocol['sampled']} sampled items" if protocol["sampled"] else "all items"
-    return f"ranked among {against} of {scope}"
+    named = f"{result['model']} on {result['dataset']}"
+    return f"{named}: test, ranked among {against} of {scope}"
 
 
 def group_values(targets: Targets) -> dict[str, np.ndarray]:

@@ -94,7 +94,7 @@ class CrossDomainModel(SequentialRecommender):
             competes = torch.from_numpy(dataset.seen_items())
         competes[0] = False
         groups = [dataset.item_domain == k for k in range(self.num_domains)]
-        for name, group in (("all", competes.clone().fill_(True)), *enumerate(groups)):
+        for name, group in (("all", torch.ones_like(competes)), *enumerate(groups)):
             items = torch.nonzero(group & competes).flatten()
             row = torch.zeros(self.n_items, dtype=torch.int64)
             row[items] = torch.arange(len(items))

@@ -127,7 +127,7 @@ def load_run(folder: Path, overrides: Mapping[str, Any]) -> FinishedRun:
     _load_weights(folder, model)
     model.eval()
     if getattr(model, "other_parameter_name", None):
-        _refuse_lost_state(folder, metrics, config, model, valid)
+        _refuse_lost_state(folder, metrics, model, valid)
     expert = _expert_of(metrics, config, test.part)
     return FinishedRun(folder, metrics, config, test.part, model, expert, catalogue, artefacts)
 
@@ -195,7 +195,7 @@ def _load_weights(folder: Path, model: Any) -> None:
 
 
 def _refuse_lost_state(
-    folder: Path, metrics: Mapping[str, Any], config: EDTConfig, model: Any, valid: Targets
+    folder: Path, metrics: Mapping[str, Any], model: Any, valid: Targets
 ) -> None:
     """Refuse a model whose state outside tensors does not come back with its construction.
 
@@ -204,14 +204,12 @@ def _refuse_lost_state(
     """
     before, protocol = metrics.get("without_expert", metrics)["valid"], metrics["protocol"]
     names = [name for name in before["overall"] if "@" in name]
-    topk, config["topk"] = config["topk"], protocol["topk"]  # ranks are not told beyond its end
+    scope, sampled, depth = protocol["candidates"], protocol["sampled"], max(protocol["topk"])
     try:
-        ranks = rank_targets(model, valid, protocol["candidates"], protocol["sampled"])
+        ranks = rank_targets(model, valid, scope, sampled, depth=depth)
         found = flatten(report(ranks, valid, names))
     except (UserError, TypeError, AttributeError):  # a count that was never made
         found = {}
-    finally:
-        config["topk"] = topk
     told = flatten(before)
     same = found and all(abs(found[name] - told[name]) < _CLOSE for name in found)
     if not same or not np.isfinite([*found.values()]).all():
