@@ -76,11 +76,17 @@ def run_recbole_edt(
     return run(config, resume)
 
 
-def run(config: EDTConfig, resume: bool = False, wait: bool = False) -> dict[str, Any]:
+def run(
+    config: EDTConfig,
+    resume: bool = False,
+    wait: bool = False,
+    shared_from: Path | None = None,
+) -> dict[str, Any]:
     """Run one configuration; see `run_recbole_edt`.
 
     Two processes never work on runs of one configuration and seed: `wait` says whether to wait for
-    the other one or to refuse.
+    the other one or to refuse. `shared_from` is a finished run with the same shared phase, which
+    is taken over in place of training it once more; the numbers are the same.
     """
     settings = config.to_dict()
     config["show_progress"] = config["show_progress"] and sys.stderr.isatty()
@@ -109,7 +115,7 @@ def run(config: EDTConfig, resume: bool = False, wait: bool = False) -> dict[str
         run_dir.mkdir(parents=True, exist_ok=True)
         with logging_to(run_dir / "train.log"):
             write_text(run_dir / "config.yaml", yaml.safe_dump(settings))
-            trainer = trainer_class(config, model)
+            trainer = trainer_class(config, model, shared_from)
             if found and not trainer.resume():
                 _log.info("nothing to resume yet: starting from the beginning")
             trainer.fit(train_data, valid, show_progress=config["show_progress"])

@@ -25,8 +25,9 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
     Parameters
     ----------
     request : dict
-        The run's ``keys``, with model, dataset and seed, and the ``digest`` of the whole
-        configuration as the parent read it.
+        The run's ``keys``, with model, dataset and seed, the ``digest`` of the whole
+        configuration as the parent read it, and under ``shared_from`` the folder of a finished
+        run with the same shared phase, or null.
 
     Returns
     -------
@@ -36,7 +37,7 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
     from recbole_edt.errors import UserError
 
     try:
-        run_dir = _run(request["keys"], request["digest"])
+        run_dir = _run(request["keys"], request["digest"], request["shared_from"])
     except UserError as error:
         return {"status": FAILED, "kind": USER, "reason": str(error)}
     except Exception as error:
@@ -46,8 +47,10 @@ def answer_to(request: dict[str, Any]) -> dict[str, Any]:
     return {"status": DONE, "run_dir": run_dir}
 
 
-def _run(keys: dict[str, Any], expected: str) -> str:
+def _run(keys: dict[str, Any], expected: str, shared_from: str | None) -> str:
     """Return the folder of the finished run; two processes never work on one run."""
+    from pathlib import Path
+
     from recbole_edt import quick_start
     from recbole_edt.compare.plan import Row, make_job
     from recbole_edt.errors import UserError
@@ -60,7 +63,8 @@ def _run(keys: dict[str, Any], expected: str) -> str:
     finished = job.finished
     if finished is not None:
         return str(finished)
-    return quick_start.run(job.config, resume=True, wait=True)["run_dir"]
+    source = None if shared_from is None else Path(shared_from)
+    return quick_start.run(job.config, True, True, source)["run_dir"]
 
 
 def _stop_with_parent() -> None:

@@ -8,7 +8,8 @@ from recbole_edt.config import load_yaml
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, read_json
 
-_NOT_OF_A_ROW = ("seed", "data_path", "output_dir", "dataset", "model")
+# A shared phase that was taken over is the one of the row's own settings, of the run's seed.
+_NOT_OF_A_ROW = ("seed", "data_path", "output_dir", "dataset", "model", "shared_run")
 _MOST_KEYS = 3  # of a label; rows that differ in more are told apart by a hash
 
 
@@ -48,8 +49,6 @@ def plan_of_runs(text: str) -> tuple[Plan, dict[tuple[str, int], Path]]:
             )
         dataset = metrics["dataset"]
         own = _of_a_row(settings)
-        if own.get("shared_run"):  # one of each seed: their common settings belong to the row
-            own["shared_run"] = _settings_of_shared(Path(own["shared_run"]))
         row = (metrics["model"], digest(own))
         settings_of[row] = own
         seeds = rows.setdefault(row, {})
@@ -82,14 +81,6 @@ def _label_and_folder(part: str) -> tuple[str | None, Path]:
     if not label.strip():
         raise UserError(f"runs: {part!r}: found no label before '='")
     return label.strip(), Path(folder.strip())
-
-
-def _settings_of_shared(folder: Path) -> str:
-    """Return a mark of what a taken-over run was trained with, its path if it is gone."""
-    path = folder / "config.yaml"
-    if not path.is_file():
-        return str(folder)
-    return f"of {digest(_of_a_row(load_yaml(path)))[:8]}"
 
 
 def _of_a_row(settings: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from recbole_edt.compare.cell import CRASH, DONE, FAILED, GRACE, USER
 from recbole_edt.compare.plan import Job
 from recbole_edt.compare.progress import View
 from recbole_edt.files import digest
+from recbole_edt.training.checkpoint import has_state
 
 COMMAND = [sys.executable, "-m", "recbole_edt.compare.cell"]
 _POLL = 0.1  # seconds between two looks at the processes
@@ -53,7 +54,7 @@ class Outcome:
 class Child:
     """A running process and where its messages go."""
 
-    def __init__(self, job: Job, log: Path, threads: int | None):
+    def __init__(self, job: Job, log: Path, threads: int | None, shared_from: Path | None):
         self.job, self.log = job, log
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = dict(os.environ)
@@ -74,7 +75,11 @@ class Child:
             )
         self.input: IO[bytes] = self.process.stdin  # type: ignore[assignment]
         self.output: IO[bytes] = self.process.stdout  # type: ignore[assignment]
-        request = {"keys": dict(job.keys), "digest": digest(job.settings)}
+        request = {
+            "keys": dict(job.keys),
+            "digest": digest(job.settings),
+            "shared_from": None if shared_from is None else str(shared_from),
+        }
         with suppress(BrokenPipeError):  # it died at once: its log says why
             self.input.write(json.dumps(request).encode() + b"\n")
             self.input.flush()
@@ -133,7 +138,8 @@ def run_jobs(
     """Run all jobs and return how each ended, in their order.
 
     A finished run is not run again and an unfinished one goes on. When a row is refused before
-    its training begins, its other runs that wait are not tried: they have the same data.
+    its training begins, its other runs that wait are not tried: they have the same data. Runs
+    that have their shared phase in common train it once: the others wait for it.
 
     Parameters
     ----------
@@ -152,10 +158,15 @@ def run_jobs(
     refused: dict[str, Outcome] = {}
     waiting: list[int] = []
     children: dict[int, Child] = {}
+    shared: dict[str, Path] = {}  # finished runs by their shared phase
     threads = thread_count(at_a_time)
 
     def end(number: int, outcome: Outcome) -> None:
         outcomes[number] = outcome
+        phase = jobs[number].shared_phase
+        run_dir = outcome.run_dir
+        if phase is not None and run_dir is not None and has_state(run_dir / "checkpoint"):
+            shared.setdefault(phase, run_dir)
         view.end(jobs[number], outcome)
         on_change(number, outcome.status, outcome)
 
@@ -168,15 +179,20 @@ def run_jobs(
             end(number, Outcome(DONE, finished))
     try:
         while waiting or children:
-            while waiting and len(children) < at_a_time:
-                number = waiting.pop(0)
+            while len(children) < at_a_time:
+                ready = _next_job(jobs, waiting, children, shared)
+                if ready is None:
+                    break
+                number = ready
+                waiting.remove(number)
                 job = jobs[number]
                 finished = job.finished  # by now: another row may ask for the same run
                 if finished is not None or job.row.label in refused:
                     outcome = Outcome(DONE, finished) if finished else refused[job.row.label]
                     end(number, outcome)
                     continue
-                children[number] = Child(job, _log_path(folder, job), threads)
+                source = shared.get(job.shared_phase or "") if job.takes_shared else None
+                children[number] = Child(job, _log_path(folder, job), threads, source)
                 view.start(job)
                 on_change(number, "running", None)
             time.sleep(_POLL)
@@ -192,6 +208,28 @@ def run_jobs(
     finally:
         stop(children)
     return [outcomes[number] for number in range(len(jobs))]
+
+
+def _next_job(
+    jobs: Sequence[Job],
+    waiting: Sequence[int],
+    running: Mapping[int, Child],
+    shared: Mapping[str, Path],
+) -> int | None:
+    """Return the next job to start, None when all that wait need what is being trained.
+
+    Of the runs with one shared phase, those that end with it come first: the others can take it.
+    """
+    trained = {jobs[number].shared_phase for number in running}
+    for number in waiting:
+        phase = jobs[number].shared_phase
+        if phase is None or not jobs[number].takes_shared or phase in shared:
+            return number
+        if phase in trained:
+            continue
+        same = (other for other in waiting if jobs[other].shared_phase == phase)
+        return next((other for other in same if not jobs[other].takes_shared), number)
+    return None
 
 
 def stop(children: Mapping[int, Child]) -> None:

@@ -16,6 +16,7 @@ from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest
 from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import choose_run_dir
+from recbole_edt.training.shared_run import shared_settings
 
 _OF_A_FILE = ("rows", "seeds", "keys", "tune")
 _OF_A_ROW = ("model", "tune", "search")
@@ -147,6 +148,17 @@ class Job:
         """The folder of the first finished run of this configuration, None without one."""
         done = (path for path in self.run_dirs if (path / "metrics.json").is_file())
         return next(done, None)
+
+    @cached_property
+    def shared_phase(self) -> str | None:
+        """A mark of the shared phase; runs with the same one train it once. None without one."""
+        found = shared_settings(self.settings)
+        return None if found is None else digest(found)
+
+    @property
+    def takes_shared(self) -> bool:
+        """Whether it goes on after a shared phase, and may take that over from another run."""
+        return len(self.settings.get("phases") or []) > 1 and not self.settings["shared_run"]
 
     @property
     def epochs(self) -> int:

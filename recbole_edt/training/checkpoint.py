@@ -54,6 +54,11 @@ def save_state(folder: Path, name: str, tensors: dict[str, Tensor], info: dict[s
         previous.unlink(missing_ok=True)
 
 
+def has_state(folder: Path) -> bool:
+    """Return whether a run's ``checkpoint`` folder holds a checkpoint."""
+    return (folder / "state.json").is_file()
+
+
 def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Return the tensors and JSON of a run's checkpoint, None when there is none yet."""
     path = folder / "state.json"

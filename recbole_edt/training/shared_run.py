@@ -1,17 +1,64 @@
 """Taking the shared phase over from a finished run, so that only the domain phase is trained."""
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from recbole_edt.config import load_yaml
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import read_json
+from recbole_edt.model.llmedt import SHARED
 from recbole_edt.training import checkpoint
+from recbole_edt.training.phases import PhaseSettings
 
 _KEY = "shared_run"
-_SHARED_MODEL = "SASRecLLM"
+_TWO_PHASED, _SHARED_MODEL = "LLMEDT", "SASRecLLM"
+# What the shared phase does not depend on: what is built on top of it, what is told of it on test,
+# and where it is written. A key that is not here has to be equal.
+_OF_LATER = ("domain_", "adapter_", "profile", "expert_")
+_OF_AUGMENTER = ("augment_", "llm")
+_ELSEWHERE = frozenset((
+    "model", "recipe", "phases", "beta", "temperature", _KEY,
+    "content_expert", "group_edges", "sampled_candidates",
+    "data_path", "output_dir", "show_progress", "log_tensorboard", "log_wandb", "wandb_project",
+))  # fmt: skip
+
+
+def shared_settings(settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what decides the shared phase of a run: equal for two runs, they share it.
+
+    It is equal for a `SASRecLLM`, which is a shared phase alone, and an `LLMEDT` that begins with
+    the same one.
+
+    Parameters
+    ----------
+    settings : mapping
+        The complete configuration, as in a run's ``config.yaml``.
+
+    Returns
+    -------
+    dict or None
+        None for a model without such a phase.
+    """
+    model = settings["model"]
+    if model != _SHARED_MODEL and "phases" not in settings:
+        return None
+    phase = {"model": _SHARED_MODEL if model == _TWO_PHASED else model}
+    for field in fields(PhaseSettings):
+        if field.name in settings:
+            own = settings.get(f"{SHARED}_{field.name}")
+            phase[field.name] = settings[field.name] if own is None else own
+    unused = (f"{SHARED}_", *_OF_LATER, *(() if settings.get("augment") else _OF_AUGMENTER))
+    rest = {
+        key: value
+        for key, value in settings.items()
+        if key not in _ELSEWHERE and not key.startswith(unused)
+    }
+    return {**rest, **phase}
 
 
 class FinishedPhase(NamedTuple):
@@ -35,32 +82,27 @@ def finished_phase(folder: Path, name: str, config: Any, valid: Targets) -> Fini
     name : str
         What the phase is called.
     config : EDTConfig
-        Of the new run: seed, and the settings that the checkpoint's sizes do not show.
+        Of the new run.
     valid : Targets
         Gives the split.
 
     Raises
     ------
     UserError
-        When the folder holds no such run, or one of another seed, split or dataset.
+        When the folder holds no such run, or one of another split, seed or shared phase.
     """
     if not (folder / "metrics.json").is_file():
         raise UserError(f"{_KEY}: {folder}: found no metrics.json, expected a finished run")
     metrics = read_json(folder / "metrics.json")
-    models = (config["model"], _SHARED_MODEL)
-    if metrics["model"] not in models:
-        raise UserError(
-            f"{_KEY}: {folder}: model is {metrics['model']!r}, expected one of {list(models)}"
-        )
-    expected = {
-        "dataset": config["dataset"],
-        "seed": config["seed"],
-        "split_hash": valid.part.split.hash,
-    }
-    found = {**metrics, "split_hash": metrics["protocol"]["split_hash"]}
-    for key, value in expected.items():
-        if found[key] != value:
-            raise UserError(f"{_KEY}: {folder}: {key} is {found[key]!r}, expected {value!r}")
+    theirs = shared_settings(load_yaml(folder / "config.yaml"))
+    if theirs is None:
+        expected = f"{config['model']} or {_SHARED_MODEL}"
+        raise UserError(f"{_KEY}: {folder}: model is {metrics['model']}, expected {expected}")
+    wanted = {"split_hash": valid.part.split.hash, **(shared_settings(config.to_dict()) or {})}
+    theirs["split_hash"] = metrics["protocol"]["split_hash"]
+    for key, value in wanted.items():
+        if theirs.get(key, value) != value:
+            raise UserError(f"{_KEY}: {folder}: {key} is {theirs[key]!r}, expected {value!r}")
     state = checkpoint.load_state(folder / "checkpoint")
     if state is None:
         raise UserError(f"{_KEY}: {folder}/checkpoint: no such folder; nothing to take over")

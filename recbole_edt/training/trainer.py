@@ -44,6 +44,9 @@ class PhasedTrainer(Trainer):
         ``run_dir`` says where checkpoints and curves are written.
     model : RecBole model
         The model.
+    shared_from : pathlib.Path, optional
+        A finished run whose shared phase is this run's too, digit for digit: it is taken over.
+        The key ``shared_run`` asks for one in the configuration.
 
     Attributes
     ----------
@@ -51,8 +54,9 @@ class PhasedTrainer(Trainer):
         Per finished phase: name, epochs, best_epoch (per domain in the domain phase), seconds.
     """
 
-    def __init__(self, config: Any, model: Any):
+    def __init__(self, config: Any, model: Any, shared_from: Path | None = None):
         super().__init__(config, model)
+        self.shared_from = Path(config["shared_run"]) if config["shared_run"] else shared_from
         self.run_dir = Path(config["run_dir"])
         if config["log_tensorboard"]:
             self.tensorboard = SummaryWriter(self.run_dir / "tensorboard")
@@ -103,17 +107,20 @@ class PhasedTrainer(Trainer):
         self.domains = valid_data.part.domains
         if self.config["train_neg_sample_args"].get("dynamic", False):
             train_data.get_model(self.model)
+        # Every phase begins with the same draws, whether the one before was trained here or not.
+        draws = checkpoint.pack_rng(getattr(train_data, "generator", None))
         start = names.index(self._resumed["phase"]) if self._resumed else 0
-        if not self._resumed and names[1:] and self.config["shared_run"]:
-            done = finished_phase(
-                Path(self.config["shared_run"]), names[0], self.config, valid_data
-            )
+        if self.shared_from and not names[1:]:
+            raise UserError(f"shared_run: phases is {names}; expected a phase after the shared one")
+        if self.shared_from and not self._resumed:
+            done = finished_phase(self.shared_from, names[0], self.config, valid_data)
             try:
                 self.model.take_shared(_part(done.tensors, "model/"))
             except RuntimeError as error:
                 raise UserError(f"shared_run: of another model ({_one_line(error)})") from None
             self.phases, self.curves, start = [done.phase], done.curves, 1
         for name in names[start:]:
+            checkpoint.unpack_rng(*draws, getattr(train_data, "generator", None))
             self._run_phase(name, train_data, valid_data, show_progress, callback_fn)
         self.model.eval()
         valid_result = self.evaluate(valid_data)

@@ -272,13 +272,46 @@ def test_which_shared_run_was_taken_over_makes_no_row(
     assert compare(f"--runs={','.join(runs)}").status == 0
     cells = cells_of(tmp_path / "output" / "toy" / "compare")
     assert {*cells} == {("LLMEDT", 1), ("LLMEDT", 2)}
-    other = {**keys, "seed": 1, "hidden_dropout_prob": 0.1, "phases": ["shared"]}
-    shared = run_recbole_edt("LLMEDT", "toy", overrides=other)
-    taken = {**keys, "seed": 1, "domain_epochs": 1, "shared_run": shared["run_dir"]}
-    runs.append(run_recbole_edt("LLMEDT", "toy", overrides=taken)["run_dir"])
-    assert compare(f"--runs={runs[0]},other phase={runs[2]}", "--name=two").status == 0
-    two = read_json(tmp_path / "output" / "toy" / "compare" / "two" / "compare.json")
-    assert len(two["rows"]) == 2
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_shared_phase_that_rows_have_in_common_is_trained_once(
+    make_dataset, give_vectors, compare, tmp_path, monkeypatch, jobs
+):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of the cells, as of the bare run below
+    give_vectors(make_dataset())
+    file = write_rows(
+        tmp_path / "rows.yaml",
+        "LLM-EDT: {model: LLMEDT, domain_epochs: 2}",
+        "small adapter: {model: LLMEDT, domain_epochs: 2, adapter_size: 3}",
+        "other phase: {model: LLMEDT, domain_epochs: 2, hidden_dropout_prob: 0.1}",
+        "without phase 2: {model: SASRecLLM}",
+        head="seeds: [1, 2]\nkeys: {hidden_size: 8, inner_size: 8, epochs: 2}",
+    )
+    assert compare(f"--file={file}", f"--jobs={jobs}").status == 0
+    cells = cells_of(tmp_path / "output" / "toy" / "compare")
+    folder = next((tmp_path / "output" / "toy" / "compare").iterdir())
+    runs = {cell: (folder / entry["run_dir"]).resolve() for cell, entry in cells.items()}
+    trained = {
+        cell: "shared epoch" in (run / "train.log").read_text() for cell, run in runs.items()
+    }
+    assert {row for (row, _), own in trained.items() if own} == {"other phase"}
+    for seed in (1, 2):
+        first = read_json(runs["LLM-EDT", seed] / "metrics.json")["phases"][0]
+        alone = read_json(runs["without phase 2", seed] / "metrics.json")
+        assert first["test"] == alone["test"]
+        assert first["seconds"] == alone["cost"]["train_seconds"]  # told as if it were trained
+    torch.set_num_threads(1)
+    bare = run_recbole_edt(
+        "LLMEDT",
+        "toy",
+        overrides={"hidden_size": 8, "inner_size": 8, "epochs": 2, "domain_epochs": 2, "seed": 2,
+                   "data_path": "dataset", "output_dir": "bare"},
+    )  # fmt: skip
+    assert Path(bare["run_dir"]).name == runs["LLM-EDT", 2].name
+    told = read_json(runs["LLM-EDT", 2] / "metrics.json")
+    assert told["test"] == bare["test"]
+    assert told["valid"] == bare["valid"]
 
 
 @pytest.mark.parametrize("path", sorted((properties_dir() / "compare").glob("*.yaml")))
@@ -293,3 +326,17 @@ def test_shipped_compare_files_name_models_and_keys_that_exist(path):
                 Tuning(row, "toy", keys, 1, space, "random", 2)
         except UserError as error:
             pytest.fail(json.dumps([row.label, str(error)]))
+
+
+@pytest.mark.parametrize(
+    ("name", "rows_with_one_phase"),
+    [
+        ("ladder", {"SASRecLLM", "LLMEDT"}),
+        ("ablation", {"LLM-EDT", "without profiles", "shuffled profiles", "without phase 2"}),
+    ],
+)
+def test_rows_of_shipped_files_share_their_first_phase(name, rows_with_one_phase):
+    rows, content = read_compare_file(name)
+    jobs = [make_job(row, "toy", {**content["keys"], **row.keys}, 1, row.label) for row in rows]
+    of_llmedt = next(job.shared_phase for job in jobs if job.row.model == "LLMEDT")
+    assert {job.row.label for job in jobs if job.shared_phase == of_llmedt} == rows_with_one_phase

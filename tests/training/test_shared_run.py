@@ -1,5 +1,6 @@
 """Taking over the shared phase of a finished run."""
 
+import csv
 from pathlib import Path
 
 import pytest
@@ -36,23 +37,57 @@ def test_the_shared_phase_alone_may_be_taken_over_too(run):
 
 
 def test_a_sasrec_with_vectors_is_a_shared_phase_too(run):
-    first = run("SASRecLLM", min_epochs=0)
+    first = run("SASRecLLM")
     second = run(shared_run=first["run_dir"])
     assert second["phases"][0]["test"] == first["test"]
     assert second["phases"][0]["name"] == "shared"
 
 
+def test_the_domain_phase_is_that_of_an_unbroken_run(run):
+    keys = {"hidden_dropout_prob": 0.3, "domain_epochs": 3}
+    whole = run(**keys)
+    shared = run("SASRecLLM", hidden_dropout_prob=0.3)
+    taken = run(shared_run=shared["run_dir"], **keys)
+    for part in ("valid", "test"):
+        assert taken[part] == whole[part]
+    curves = [losses(one) for one in (whole, taken)]
+    assert len(curves[0]) == 2 + 1 + 3  # validation of the domain phase begins at "no change"
+    assert curves[0] == curves[1]
+
+
+def losses(metrics):
+    with open(Path(metrics["run_dir"], "curves.csv"), newline="") as handle:
+        return [(row["phase"], row["epoch"], row["loss"]) for row in csv.DictReader(handle)]
+
+
 def test_a_run_of_another_model_is_refused(run):
     first = run("SASRec")
-    with pytest.raises(UserError, match=r"model is 'SASRec', expected one of"):
+    with pytest.raises(UserError, match="model is SASRec, expected LLMEDT or SASRecLLM"):
         run(shared_run=first["run_dir"])
+
+
+def test_a_shared_phase_alone_takes_nothing_over(run):
+    first = run()
+    with pytest.raises(UserError, match=r"phases is \['shared'\]; expected a phase after"):
+        run(shared_run=first["run_dir"], phases=["shared"])
+
+
+def test_settings_that_the_shared_phase_does_not_see_may_differ(run):
+    first = run()
+    second = run(
+        shared_run=first["run_dir"], domain_learning_rate=0.01, adapter_dropout=0.1,
+        content_expert=True, beta=0.7, domain_epochs=1,
+    )  # fmt: skip
+    assert second["phases"][0]["test"] == first["phases"][0]["test"]
 
 
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
         ({"seed": 7}, "seed is 2026, expected 7"),
-        ({"hidden_size": 16}, "of another model"),
+        ({"hidden_size": 16}, "hidden_size is 8, expected 16"),
+        ({"shared_learning_rate": 0.1}, r"learning_rate is 0\.001, expected 0\.1"),
+        ({"hidden_dropout_prob": 0.1}, r"hidden_dropout_prob is 0\.4, expected 0\.1"),
         ({"shared_run": "nowhere"}, "nowhere: found no metrics.json"),
     ],
 )
