@@ -107,8 +107,8 @@ def slow_encoder(encoder, vectors):
                 read.append(sum(w * (wv @ z[s] + bv) for s, w in enumerate(weights)))
             x = query + attention.out_proj.weight @ torch.cat(read) + attention.out_proj.bias
             x = norm(layer.norm_inner, x)
-            inner = torch.relu(layer.up.weight @ x + layer.up.bias)
-            x = x + layer.down.weight @ inner + layer.down.bias
+            first, second = layer.feed_forward.inner, layer.feed_forward.outer
+            x = x + second.weight @ torch.relu(first.weight @ x + first.bias) + second.bias
             output.append(empty if vectors[t] is None else x)
         z = output
     return [norm(encoder.norm, x) for x in z]

@@ -39,8 +39,8 @@ def gelu(v):
 
 def feed_forward(part, v):
     if hasattr(part, "norm"):
-        return norm(part.norm, v + linear(part.up, gelu(linear(part.down, v))), 1e-12)
-    return v + linear(part.up, linear(part.down, v).clamp(min=0))
+        return norm(part.norm, v + linear(part.outer, gelu(linear(part.inner, v))), 1e-12)
+    return v + linear(part.outer, linear(part.inner, v).clamp(min=0))
 
 
 def encode(encoder, tokens):

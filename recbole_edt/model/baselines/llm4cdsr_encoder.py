@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 
+from recbole_edt.model.baselines.sasrec_encoder import Pointwise, SASRecLayer
+
 _EPS, _INNER_EPS = 1e-8, 1e-12
 
 
@@ -12,64 +14,21 @@ class Bottleneck(nn.Module):
 
     def __init__(self, width: int, dropout: float):
         super().__init__()
-        self.down = nn.Linear(width, width // 2)
-        self.up = nn.Linear(width // 2, width)
+        self.inner = nn.Linear(width, width // 2)
+        self.outer = nn.Linear(width // 2, width)
         self.norm = nn.LayerNorm(width, eps=_INNER_EPS)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map [..., d] to [..., d]."""
-        inner = F.gelu(self.dropout(self.down(z)))
-        return self.norm(z + self.dropout(self.up(inner)))
-
-
-class Pointwise(nn.Module):
-    """z + W2 ReLU(W1 z + b1) + b2 of full width, SASRec's own."""
-
-    def __init__(self, width: int, dropout: float):
-        super().__init__()
-        self.down = nn.Linear(width, width)
-        self.up = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Map [..., d] to [..., d]."""
-        return z + self.dropout(self.up(torch.relu(self.dropout(self.down(z)))))
+        inner = F.gelu(self.dropout(self.inner(z)))
+        return self.norm(z + self.dropout(self.outer(inner)))
 
 
 _FEED_FORWARD: dict[str, type[Bottleneck] | type[Pointwise]] = {
     "bottleneck": Bottleneck,
     "pointwise": Pointwise,
 }
-
-
-class Layer(nn.Module):
-    """q = LN(z); z = q + MHA(q, z, z); z = LN(z); z = feed-forward(z) [code]."""
-
-    def __init__(self, width: int, n_heads: int, dropout: float, feed_forward: str):
-        super().__init__()
-        self.norm_query = nn.LayerNorm(width, eps=_EPS)
-        self.attention = nn.MultiheadAttention(width, n_heads, dropout, batch_first=True)
-        self.norm_inner = nn.LayerNorm(width, eps=_EPS)
-        self.feed_forward = _FEED_FORWARD[feed_forward](width, dropout)
-
-    def forward(self, z: Tensor, later: Tensor | None, padding: Tensor | None) -> Tensor:
-        """Map [B, L, d] to [B, L, d].
-
-        `later`, bool [L, L], is what a position may not read; without it everything but
-        `padding`, bool [B, L], is read.
-        """
-        query = self.norm_query(z)
-        mixed, _ = self.attention(
-            query,
-            z,
-            z,
-            key_padding_mask=padding,
-            need_weights=False,
-            attn_mask=later,
-            is_causal=later is not None,
-        )
-        return self.feed_forward(self.norm_inner(query + mixed))
 
 
 class Encoder(nn.Module):
@@ -101,7 +60,8 @@ class Encoder(nn.Module):
         self.causal = causal
         self.positions = nn.Embedding(max_length + 1, width)  # row 0 is the release's padding
         self.layers = nn.ModuleList(
-            Layer(width, n_heads, dropout, feed_forward) for _ in range(n_layers)
+            SASRecLayer(width, n_heads, dropout, dropout, _FEED_FORWARD[feed_forward])
+            for _ in range(n_layers)
         )
         self.norm = nn.LayerNorm(width, eps=_EPS)
         self.dropout = nn.Dropout(dropout)

@@ -1,4 +1,6 @@
-"""The encoder of SASRec's PyTorch port, which C2DSR and Tri-CDR are built on."""
+"""The encoder of SASRec's PyTorch port, which C2DSR and Tri-CDR are built on, and its layer."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -6,29 +8,67 @@ from torch import Tensor, nn
 _EPS = 1e-8
 
 
-class SASRecLayer(nn.Module):
-    """One layer: attention whose queries alone are normalised, then two linear maps.
+class Pointwise(nn.Module):
+    """z + W2 ReLU(W1 z + b1) + b2 of full width, SASRec's feed-forward part."""
 
-    q = LN(z); z = q + MHA(q, z, z); z = LN(z); z = z + W2 ReLU(W1 z + b1) + b2 [code]. Keys and
-    values are not normalised, and both residuals start from the normalised values.
+    def __init__(self, width: int, dropout: float):
+        super().__init__()
+        self.inner = nn.Linear(width, width)
+        self.outer = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map [..., d] to [..., d]."""
+        return z + self.dropout(self.outer(torch.relu(self.dropout(self.inner(z)))))
+
+
+class SASRecLayer(nn.Module):
+    """One layer: attention whose queries alone are normalised, then a feed-forward part.
+
+    q = LN(z); z = q + MHA(q, z, z); z = LN(z); z = feed-forward(z) [code]. Keys and values are not
+    normalised, and both residuals start from the normalised values.
+
+    Parameters
+    ----------
+    width, n_heads : int
+        Vector size d and attention heads.
+    dropout, attn_dropout : float
+        Of the feed-forward part, and of attention weights.
+    feed_forward : callable
+        Makes that part, which maps [..., d] to [..., d], from width and dropout.
     """
 
-    def __init__(self, width: int, n_heads: int, dropout: float, attn_dropout: float):
+    def __init__(
+        self,
+        width: int,
+        n_heads: int,
+        dropout: float,
+        attn_dropout: float,
+        feed_forward: Callable[[int, float], nn.Module] = Pointwise,
+    ):
         super().__init__()
         self.norm_query = nn.LayerNorm(width, eps=_EPS)
         self.attention = nn.MultiheadAttention(width, n_heads, attn_dropout, batch_first=True)
         self.norm_inner = nn.LayerNorm(width, eps=_EPS)
-        self.up = nn.Linear(width, width)
-        self.down = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.feed_forward = feed_forward(width, dropout)
 
-    def forward(self, z: Tensor, later: Tensor) -> Tensor:
-        """Map [B, L, d] to [B, L, d]; `later`, bool [L, L], is what a position may not read."""
+    def forward(self, z: Tensor, later: Tensor | None, padding: Tensor | None = None) -> Tensor:
+        """Map [B, L, d] to [B, L, d].
+
+        `later`, bool [L, L], is what a position may not read, and `padding`, bool [B, L], what
+        nobody may read.
+        """
         query = self.norm_query(z)
-        mixed, _ = self.attention(query, z, z, attn_mask=later, is_causal=True, need_weights=False)
-        z = self.norm_inner(query + mixed)
-        inner = torch.relu(self.dropout(self.up(z)))
-        return z + self.dropout(self.down(inner))
+        mixed, _ = self.attention(
+            query,
+            z,
+            z,
+            key_padding_mask=padding,
+            need_weights=False,
+            attn_mask=later,
+            is_causal=later is not None,
+        )
+        return self.feed_forward(self.norm_inner(query + mixed))
 
 
 class SASRecEncoder(nn.Module):
