@@ -33,6 +33,7 @@ _FROM_ZERO = frozenset((
     "epochs", "min_epochs", "stopping_step", "weight_decay", "lr_patience", "warmup_epochs",
     "graph_layers", "similarity_lag", "expert_lag", "similarity_popularity", "beta", "alpha",
     "contrastive_weight", "triplet_weight", "triplet_margin", "new_item_neighbours",
+    "average_epochs",
 ))  # fmt: skip
 _CLIP = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # of torch's clip_grad_norm_
 _PROBABILITY = re.compile(r"(^|_)dropout(_prob|_ratio)?$")

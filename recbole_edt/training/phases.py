@@ -27,6 +27,7 @@ class PhaseSettings:
     lr_patience: int
     lr_factor: float
     warmup_epochs: int
+    average_epochs: float
 
     @classmethod
     def from_config(cls, name: str, config: Any) -> "PhaseSettings":

@@ -4,6 +4,7 @@ import csv
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import replacing
 from recbole_edt.model.llmedt import DOMAIN
 from recbole_edt.training import checkpoint
+from recbole_edt.training.averaging import WeightAverage
 from recbole_edt.training.phases import Choice, PhaseSettings
 from recbole_edt.training.shared_run import finished_phase
 
@@ -135,7 +137,7 @@ class PhasedTrainer(Trainer):
         show_progress: bool,
         callback_fn: Callable[[int, float], None] | None,
     ) -> None:
-        self._enter_phase(name)
+        self._enter_phase(name, len(train_data))
         resumed, self._resumed = self._resumed, None
         if resumed:
             self._restore(resumed, train_data)
@@ -163,8 +165,8 @@ class PhasedTrainer(Trainer):
                 callback_fn(epoch, score)
         self._leave_phase(name, epoch, train_data)
 
-    def _enter_phase(self, name: str) -> None:
-        """Build what a phase needs: settings, trainable parameters, optimizer, choices."""
+    def _enter_phase(self, name: str, steps: int) -> None:
+        """Build what a phase of so many steps an epoch needs: settings, optimizer, choices."""
         if name != _SINGLE:
             self.model.begin_phase(name)
             self.settings = PhaseSettings.from_config(name, self.config)
@@ -176,6 +178,7 @@ class PhasedTrainer(Trainer):
                 # models of RecBole's have no such keys
                 config["lr_scheduler"] or "none", config["lr_patience"] or 0,
                 config["lr_factor"] or 1.0, config["warmup_epochs"] or 0,
+                config["average_epochs"],
             )  # fmt: skip
         self.clip_grad_norm = self.settings.clip_grad_norm
         trained = [p for p in self.model.parameters() if p.requires_grad]
@@ -185,6 +188,10 @@ class PhasedTrainer(Trainer):
                 learning_rate=self.settings.learning_rate,
                 weight_decay=self.settings.weight_decay,
             )
+        self.average = None
+        if self.settings.average_epochs:
+            constant = steps * self.settings.average_epochs
+            self.average = WeightAverage(self.model, self.optimizer, constant)
         self.scheduler = None
         if self.settings.lr_scheduler == "plateau":
             self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
@@ -207,10 +214,11 @@ class PhasedTrainer(Trainer):
     def _validate(
         self, name: str, epoch: int, loss: float, seconds: float, valid_data: Targets
     ) -> float:
-        result = self.evaluate(valid_data)
-        for choice in self.choices:
-            score = round(result[choice.metric], self.config["metric_decimal_place"])
-            choice.offer(score, epoch, self.model, self.valid_metric_bigger)
+        with self.average.in_place() if self.average else nullcontext():
+            result = self.evaluate(valid_data)
+            for choice in self.choices:
+                score = round(result[choice.metric], self.config["metric_decimal_place"])
+                choice.offer(score, epoch, self.model, self.valid_metric_bigger)
         score = result[self.valid_metric]
         if self.scheduler is not None and epoch > self.settings.warmup_epochs:
             self.scheduler.step(score)
@@ -266,6 +274,8 @@ class PhasedTrainer(Trainer):
         tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
         tensors |= {f"optimizer/{k}": v for k, v in optimizer.items()}
         tensors |= {f"rng/{k}": v for k, v in rng.items()}
+        if self.average:
+            tensors |= {f"average/{k}": v for k, v in self.average.state().items()}
         choices = []
         for number, choice in enumerate(self.choices):
             tensors |= {f"best{number}/{k}": v for k, v in choice.state.items()}
@@ -322,6 +332,8 @@ class PhasedTrainer(Trainer):
             choice.score, choice.epoch, choice.stale = kept["score"], kept["epoch"], kept["stale"]
         optimizer = _part(tensors, "optimizer/")
         checkpoint.unpack_optimizer(self.optimizer, optimizer, info["param_groups"])
+        if self.average:
+            self.average.restore(_part(tensors, "average/"))
         if self.scheduler is not None:
             self.scheduler.load_state_dict(info["scheduler"])
         self.seconds = info["seconds"]

@@ -19,9 +19,14 @@ from recbole_edt.training.trainer import PhasedTrainer
 
 SMALL = {"hidden_size": 8, "inner_size": 8, "show_progress": False, "eval_batch_size": 64}
 KEYS = {
-    "LLMEDT": {**SMALL, "epochs": 3, "train_batch_size": 16, "lr_scheduler": "plateau"},
-    "SASRec": {**SMALL, "epochs": 3, "loss_type": "BPR", "train_batch_size": 64},
-}
+    "LLMEDT": {
+        **SMALL, "epochs": 3, "train_batch_size": 16, "lr_scheduler": "plateau",
+        "shared_average_epochs": 1.5,
+    },
+    "SASRec": {
+        **SMALL, "epochs": 3, "loss_type": "BPR", "train_batch_size": 64, "average_epochs": 2,
+    },
+}  # fmt: skip
 
 
 class KilledError(Exception):
