@@ -158,14 +158,18 @@ class Job:
     @property
     def takes_shared(self) -> bool:
         """Whether it goes on after a shared phase, and may take that over from another run."""
-        return len(self.settings.get("phases") or []) > 1 and not self.settings["shared_run"]
+        return len(_phases(self.settings)) > 1 and not self.settings.get("shared_run")
 
     @property
     def epochs(self) -> int:
         """The most epochs that it can train, over all phases."""
-        names = self.settings.get("phases") or ["train"]
-        given = (self.settings.get(f"{name}_epochs") for name in names)
+        given = (self.settings.get(f"{name}_epochs") for name in _phases(self.settings))
         return sum(self.settings["epochs"] if n is None else n for n in given)
+
+
+def _phases(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    found = settings.get("phases") or "train"
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def make_job(

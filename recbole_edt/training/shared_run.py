@@ -7,7 +7,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from recbole_edt.config import load_yaml
+from recbole_edt.artefacts.catalogue import read_catalogue
+from recbole_edt.artefacts.settings import ArtefactSettings
+from recbole_edt.artefacts.store import set_hash
+from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import read_json
@@ -89,20 +92,35 @@ def finished_phase(folder: Path, name: str, config: Any, valid: Targets) -> Fini
     Raises
     ------
     UserError
-        When the folder holds no such run, or one of another split, seed or shared phase.
+        When the folder holds no such run, or one of another split, other artefacts, another seed
+        or shared phase.
     """
     if not (folder / "metrics.json").is_file():
         raise UserError(f"{_KEY}: {folder}: found no metrics.json, expected a finished run")
     metrics = read_json(folder / "metrics.json")
-    theirs = shared_settings(load_yaml(folder / "config.yaml"))
+    # Keys that are younger than the run have their default.
+    their_config = EDTConfig(config_files=[str(folder / "config.yaml")])
+    theirs = shared_settings(their_config.to_dict())
     if theirs is None:
         expected = f"{config['model']} or {_SHARED_MODEL}"
-        raise UserError(f"{_KEY}: {folder}: model is {metrics['model']}, expected {expected}")
-    wanted = {"split_hash": valid.part.split.hash, **(shared_settings(config.to_dict()) or {})}
-    theirs["split_hash"] = metrics["protocol"]["split_hash"]
-    for key, value in wanted.items():
-        if theirs.get(key, value) != value:
+        raise UserError(f"{_KEY}: {folder}: model is {their_config['model']}, expected {expected}")
+    for key, value in (shared_settings(config.to_dict()) or {}).items():
+        if theirs[key] != value:
             raise UserError(f"{_KEY}: {folder}: {key} is {theirs[key]!r}, expected {value!r}")
+    split = valid.part.split
+    found = {"split": metrics["protocol"]["split_hash"][:12]}
+    wanted = {"split": split.hash[:12]}
+    if metrics["artefacts"] is not None:
+        settings = ArtefactSettings.from_config(their_config)
+        catalogue = read_catalogue(config.dataset_dir, config["dataset"], settings.text_template)
+        found["artefacts"] = metrics["artefacts"]["hash"]
+        wanted["artefacts"] = set_hash(settings.identity(catalogue, split))
+    for what, value in found.items():
+        if value != wanted[what]:
+            raise UserError(
+                f"{_KEY}: {folder}: {what} {value}, but as the dataset is now {wanted[what]}: its "
+                "interactions, titles or domains, or this package, have changed"
+            )
     state = checkpoint.load_state(folder / "checkpoint")
     if state is None:
         raise UserError(f"{_KEY}: {folder}/checkpoint: no such folder; nothing to take over")

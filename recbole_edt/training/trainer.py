@@ -115,12 +115,7 @@ class PhasedTrainer(Trainer):
         if self.shared_from and not names[1:]:
             raise UserError(f"shared_run: phases is {names}; expected a phase after the shared one")
         if self.shared_from and not self._resumed:
-            done = finished_phase(self.shared_from, names[0], self.config, valid_data)
-            try:
-                self.model.take_shared(_part(done.tensors, "model/"))
-            except RuntimeError as error:
-                raise UserError(f"shared_run: of another model ({_one_line(error)})") from None
-            self.phases, self.curves, start = [done.phase], done.curves, 1
+            start = int(self._take_over(self.shared_from, names[0], valid_data))
         for name in names[start:]:
             checkpoint.unpack_rng(*draws, getattr(train_data, "generator", None))
             self._run_phase(name, train_data, valid_data, show_progress, callback_fn)
@@ -128,6 +123,29 @@ class PhasedTrainer(Trainer):
         valid_result = self.evaluate(valid_data)
         self.tensorboard.close()
         return valid_result[self.valid_metric], valid_result
+
+    def _take_over(self, source: Path, name: str, valid_data: Targets) -> bool:
+        """Take the first phase over from a run; False if it is to be trained after all.
+
+        What the user asked for by ``shared_run`` fails where it does not fit. What a comparison
+        found by itself only saves time.
+        """
+        own = {k: v.clone() for k, v in self.model.state_dict().items()}
+        try:
+            done = finished_phase(source, name, self.config, valid_data)
+            self.model.take_shared(_part(done.tensors, "model/"))
+        except (UserError, RuntimeError) as error:
+            reason = str(error)
+            if isinstance(error, RuntimeError):
+                reason = f"shared_run: of another model ({_one_line(error)})"
+            if self.config["shared_run"]:
+                raise UserError(reason) from None
+            self.model.load_state_dict(own)
+            self.logger.info(f"{name} phase is trained anew; {reason}")
+            return False
+        self.phases, self.curves = [done.phase], done.curves
+        self.logger.info(f"{name} phase taken over from {source}")
+        return True
 
     def _run_phase(
         self,

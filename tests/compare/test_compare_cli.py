@@ -12,7 +12,7 @@ import filelock
 import pytest
 import torch
 
-from recbole_edt.compare.plan import make_job, read_compare_file
+from recbole_edt.compare.plan import Row, make_job, read_compare_file
 from recbole_edt.compare.results import load
 from recbole_edt.compare.tuning import Tuning, find_space
 from recbole_edt.errors import UserError
@@ -340,3 +340,11 @@ def test_rows_of_shipped_files_share_their_first_phase(name, rows_with_one_phase
     jobs = [make_job(row, "toy", {**content["keys"], **row.keys}, 1, row.label) for row in rows]
     of_llmedt = next(job.shared_phase for job in jobs if job.row.model == "LLMEDT")
     assert {job.row.label for job in jobs if job.shared_phase == of_llmedt} == rows_with_one_phase
+
+
+def test_one_phase_given_as_a_name_takes_nothing_over():
+    keys = {"phases": "shared", "shared_epochs": 7}
+    job = make_job(Row("A", "LLMEDT", keys), "toy", keys, 1, "A")
+    assert not job.takes_shared
+    assert job.epochs == 7
+    assert make_job(Row("B", "LLMEDT", {}), "toy", {}, 1, "B").takes_shared

@@ -53,10 +53,17 @@ def test_the_weights_are_back_after_the_block_even_if_it_fails():
     average = WeightAverage(model, optimizer, steps=10)
     one_step(model, optimizer)
     last = model.weight.detach().clone()
-    with pytest.raises(RuntimeError), average.in_place():
-        assert torch.equal(model.weight, average.state()["weight"])
-        assert not torch.equal(model.weight, last)
-        raise RuntimeError
+    seen = []
+
+    def fails() -> None:
+        with average.in_place():
+            seen.append(model.weight.detach().clone())
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
+    assert torch.equal(seen[0], average.state()["weight"])
+    assert not torch.equal(seen[0], last)
     assert torch.equal(model.weight, last)
 
 

@@ -5,21 +5,35 @@ from pathlib import Path
 
 import pytest
 
+from recbole_edt import quick_start
+from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
-from recbole_edt.quick_start import run_recbole_edt
+from recbole_edt.training.checkpoint import load_tensors, save_tensors
 
 SMALL = {"hidden_size": 8, "inner_size": 8, "show_progress": False, "epochs": 2}
 
 
 @pytest.fixture
-def run(tmp_path, make_dataset, give_vectors):
-    give_vectors(make_dataset())
+def dataset(make_dataset, give_vectors):
+    folder = make_dataset()
+    give_vectors(folder)
+    return folder
 
-    def run(model="LLMEDT", **keys):
-        places = {"data_path": str(tmp_path / "dataset"), "output_dir": str(tmp_path / "out")}
-        return run_recbole_edt(model, "toy", overrides={**SMALL, **places, **keys})
+
+@pytest.fixture
+def run(dataset, tmp_path):
+    def run(model="LLMEDT", shared_from=None, **keys):
+        places = {"data_path": str(dataset.parent), "output_dir": str(tmp_path / "out")}
+        config = EDTConfig(model, "toy", overrides={**SMALL, **places, **keys})
+        return quick_start.run(config, shared_from=shared_from)
 
     return run
+
+
+def other_titles(dataset, give_vectors):
+    items = dataset / "toy.item"
+    items.write_text(items.read_text().replace("title of", "another name of"))
+    give_vectors(dataset)
 
 
 def test_only_the_domain_phase_is_trained_and_starts_where_the_other_did(run):
@@ -27,7 +41,9 @@ def test_only_the_domain_phase_is_trained_and_starts_where_the_other_did(run):
     second = run(shared_run=first["run_dir"], adapter_size=3)
     assert second["phases"][0] == first["phases"][0]
     assert second["phases"][1]["epochs"] == 2
-    assert "shared epoch" not in Path(second["run_dir"], "train.log").read_text()
+    log = Path(second["run_dir"], "train.log").read_text()
+    assert "shared epoch" not in log
+    assert f"shared phase taken over from {first['run_dir']}" in log
 
 
 def test_the_shared_phase_alone_may_be_taken_over_too(run):
@@ -95,3 +111,60 @@ def test_what_does_not_fit_is_refused(run, keys, message):
     first = run()
     with pytest.raises(UserError, match=message):
         run(**{"shared_run": first["run_dir"], **keys})
+
+
+def test_a_shared_phase_on_other_item_vectors_is_refused(run, dataset, give_vectors):
+    first = run()
+    other_titles(dataset, give_vectors)
+    with pytest.raises(UserError, match=r"artefacts [0-9a-f]{12}, but as the dataset is now"):
+        run(shared_run=first["run_dir"])
+
+
+def test_a_key_younger_than_the_run_has_its_default(run):
+    first = run()
+    file = Path(first["run_dir"], "config.yaml")
+    lines = [one for one in file.read_text().splitlines() if not one.startswith("average_epochs:")]
+    file.write_text("\n".join(lines))
+    assert run(shared_run=first["run_dir"])["phases"][0] == first["phases"][0]
+    with pytest.raises(UserError, match=r"average_epochs is 0\.0, expected 3"):
+        run(shared_run=first["run_dir"], average_epochs=3)
+
+
+def test_a_configuration_without_a_model_is_refused(run):
+    first = run()
+    Path(first["run_dir"], "config.yaml").write_text("seed: 2026\n")
+    with pytest.raises(UserError, match="model: missing"):
+        run(shared_run=first["run_dir"])
+
+
+def damage_weights(first, dataset, give_vectors):
+    (tensors,) = Path(first["run_dir"], "checkpoint").glob("*.safetensors")
+    tensors.unlink()
+
+
+def rename_weights(first, dataset, give_vectors):
+    (path,) = Path(first["run_dir"], "checkpoint").glob("*.safetensors")
+    renamed = {k.replace("backbone", "spine"): v for k, v in load_tensors(path).items()}
+    save_tensors(path, renamed)
+
+
+@pytest.mark.parametrize(
+    ("harm", "reason"),
+    [
+        (damage_weights, "no such checkpoint file"),
+        (rename_weights, "of another model"),
+        (lambda first, *toys: other_titles(*toys), "artefacts"),
+    ],
+)
+def test_what_a_comparison_found_is_trained_where_it_does_not_fit(
+    run, dataset, give_vectors, harm, reason
+):
+    first = run("SASRecLLM")
+    harm(first, dataset, give_vectors)
+    second = run(shared_from=Path(first["run_dir"]))
+    log = Path(second["run_dir"], "train.log").read_text()
+    (told,) = (line for line in log.splitlines() if "trained anew" in line)
+    assert reason in told
+    whole = run()
+    assert second["test"] == whole["test"]
+    assert losses(second) == losses(whole)
