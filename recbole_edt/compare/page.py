@@ -120,7 +120,8 @@ def _lead(significance: Significance) -> str:
         f"<b>{escape(one_line(ours.label))}</b> is above the best baseline in {metric} "
         f"{_count(ahead, comparison.scopes)}, after Holm&#x27;s correction with p below {_SURE} "
         f"{_count(sure, comparison.scopes)}. "
-        "The baseline is chosen on validation, for each column by itself."
+        "The baseline is chosen on validation, for each column by itself. "
+        + escape(one_line(" ".join(t.above_note(comparison, ours))))
     )
 
 

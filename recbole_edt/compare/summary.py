@@ -61,6 +61,14 @@ def best_other(comparison: Comparison, row: Row, domain: str | None = None) -> R
     return ranked[0] if ranked else None
 
 
+def above_on_test(comparison: Comparison, row: Row, domain: str | None = None) -> list[Row]:
+    """Return the `competitors` whose test score is higher, whatever validation said of them."""
+    metric = comparison.metrics[0]
+    own = score(row, metric, domain)
+    found = [(other, score(other, metric, domain)) for other in competitors(comparison, row)]
+    return [other for other, its in found if own and its and its.mean > own.mean]
+
+
 def _by_validation(comparison: Comparison, rows: list[Row], domain: str | None = None) -> list[Row]:
     """Return the rows that have a validation score, best first; the earlier one of equals."""
     scored = [(score(row, comparison.metrics[0], domain, "valid"), row) for row in rows]

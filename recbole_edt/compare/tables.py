@@ -6,7 +6,15 @@ from typing import Any
 from recbole_edt.compare.results import DONE, Comparison, Row
 from recbole_edt.compare.runs import FINAL, WITHOUT_EXPERT
 from recbole_edt.compare.significance import Significance
-from recbole_edt.compare.summary import best_other, gain, marks, reference, score, training
+from recbole_edt.compare.summary import (
+    above_on_test,
+    best_other,
+    gain,
+    marks,
+    reference,
+    score,
+    training,
+)
 from recbole_edt.compare.writers import Entry, Table
 
 EMPTY = "-"
@@ -83,8 +91,19 @@ def gain_table(comparison: Comparison) -> Table:
         chosen = "; ".join(f"{scope_title(d)}: {o.label}" for d, o in others if o is not None)
         if chosen:
             notes.append(f"Competitors of {ours.label}: {chosen}.")
+        notes += above_note(comparison, ours)
     title = f"{metric_title(main)}, test: gain over the best other row"
     return Table("gain", title, ["row", *map(scope_title, comparison.scopes)], rows, notes)
+
+
+def above_note(comparison: Comparison, row: Row) -> list[str]:
+    """Return a sentence that names the competitors above a row on test, none when there are none.
+
+    Without it a gain over the row that validation chose would read as a win over all.
+    """
+    found = [(d, above_on_test(comparison, row, d)) for d in comparison.scopes]
+    named = [f"{scope_title(d)}: {', '.join(r.label for r in rows)}" for d, rows in found if rows]
+    return [f"Above {row.label} on test: {'; '.join(named)}."] if named else []
 
 
 def expert_table(comparison: Comparison) -> Table | None:

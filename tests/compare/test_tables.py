@@ -1,5 +1,6 @@
 """Marks, gains, facts of training, and the three formats."""
 
+import html
 import json
 import re
 
@@ -8,7 +9,9 @@ import pytest
 from fake_comparison import DEFAULT, Line, make_comparison
 
 from recbole_edt.compare import summary, tables, writers
+from recbole_edt.compare.page import html_report
 from recbole_edt.compare.results import load
+from recbole_edt.compare.significance import Significance
 from recbole_edt.compare.writers import BEST, SECOND, Entry, Table
 
 ODD = DEFAULT[2].label
@@ -58,6 +61,23 @@ def test_the_competitor_is_chosen_on_validation(tmp_path):
     assert summary.best_other(changed, ours, "books").label != "Pop"
     own, base = (summary.score(r, "ndcg@10", "food") for r in (ours, row(changed, "Pop")))
     assert summary.gain(changed, ours, "food") == pytest.approx(own.mean / base.mean - 1)
+
+
+def test_a_row_that_is_above_on_test_is_named_whatever_validation_said(tmp_path):
+    lines = [Line("LLMEDT", 0.6, "LLMEDT"), Line("Pop", 1.5, "Pop"), Line("SASRec", 0.2, "SASRec")]
+    folder = make_comparison(tmp_path, lines)
+    for path in folder.glob("runs/1-*/metrics.json"):  # Pop
+        metrics = json.loads(path.read_text())
+        for scores in (metrics["valid"]["overall"], *metrics["valid"]["domains"].values()):
+            scores["ndcg@10"] = 0.0
+        path.write_text(json.dumps(metrics))
+    found = load(folder)
+    assert summary.best_other(found, row(found, "LLMEDT")).label == "SASRec"
+    everywhere = "all domains: Pop; books: Pop; food: Pop; home & garden: Pop"
+    assert f"Above LLMEDT on test: {everywhere}." in tables.gain_table(found).notes
+    page = html_report(Significance(found))
+    assert page.count(html.escape(everywhere)) == 2  # at the top and below the table
+    assert tables.above_note(found, row(found, "Pop")) == []
 
 
 def test_an_ablation_does_not_compete_with_a_row_of_its_model(tmp_path):
