@@ -219,8 +219,15 @@ def find_artefacts(
     UserError
         When ``NAME.item`` or the set's manifest is malformed.
     """
+    return find_set(dataset_dir, name, identity_now(dataset_dir, name, settings, split))
+
+
+def identity_now(
+    dataset_dir: Path, name: str, settings: ArtefactSettings, split: Split
+) -> dict[str, Any]:
+    """Return the identity of the set that these settings ask for; see `find_artefacts`."""
     catalogue = read_catalogue(dataset_dir, name, settings.text_template)
-    return find_set(dataset_dir, name, settings.identity(catalogue, split))
+    return settings.identity(catalogue, split)
 
 
 def find_set(dataset_dir: Path, name: str, identity: Mapping[str, Any]) -> ArtefactSet | None:

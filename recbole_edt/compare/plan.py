@@ -14,6 +14,7 @@ import yaml
 from recbole_edt.config import EDTConfig, load_yaml
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest
+from recbole_edt.model.llmedt import check_phases
 from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import choose_run_dir
 from recbole_edt.training.shared_run import shared_settings
@@ -168,8 +169,7 @@ class Job:
 
 
 def _phases(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    found = settings.get("phases") or "train"
-    return (found,) if isinstance(found, str) else tuple(found)
+    return check_phases(settings["phases"]) if "phases" in settings else ("train",)
 
 
 def make_job(
@@ -179,6 +179,8 @@ def make_job(
     keys = {**keys, "model": row.model, "dataset": dataset, "seed": seed}
     try:
         config = EDTConfig(overrides=keys)
+        if config["phases"] is not None:
+            check_phases(config["phases"])
     except UserError as error:
         raise UserError(f"{row.label}: {error}") from None
     return Job(row, seed, name, keys, config, is_trial)

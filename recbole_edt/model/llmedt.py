@@ -88,12 +88,22 @@ class LLMEDT(SharedModel):
 
         Raises
         ------
-        RuntimeError
-            When names or sizes differ.
+        UserError
+            When names or sizes differ; nothing has been loaded then.
         """
-        own = {k: v for k, v in self.state_dict().items() if k.startswith(_LATER)}
-        shared = {k: v for k, v in weights.items() if not k.startswith(_LATER)}
-        self.load_state_dict({**shared, **own})
+        own, shared = (
+            {name: tensor for name, tensor in tensors.items() if not name.startswith(_LATER)}
+            for tensors in (self.state_dict(), weights)
+        )
+        for name in sorted(own.keys() | shared.keys()):
+            here, there = (
+                list(tensors[name].shape) if name in tensors else None for tensors in (own, shared)
+            )
+            if here != there:
+                raise UserError(
+                    f"shared_run: of another model: {name} has the size {there}, expected {here}"
+                )
+        self.load_state_dict(shared, strict=False)
 
     def set_phase(self, phase: str) -> None:
         """Choose what scores are made of and which parameters are trained."""

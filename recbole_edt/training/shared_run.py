@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from recbole_edt.artefacts.catalogue import read_catalogue
 from recbole_edt.artefacts.settings import ArtefactSettings
-from recbole_edt.artefacts.store import set_hash
+from recbole_edt.artefacts.store import identity_now, set_hash
 from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
@@ -112,9 +111,9 @@ def finished_phase(folder: Path, name: str, config: Any, valid: Targets) -> Fini
     wanted = {"split": split.hash[:12]}
     if metrics["artefacts"] is not None:
         settings = ArtefactSettings.from_config(their_config)
-        catalogue = read_catalogue(config.dataset_dir, config["dataset"], settings.text_template)
+        identity = identity_now(config.dataset_dir, config["dataset"], settings, split)
         found["artefacts"] = metrics["artefacts"]["hash"]
-        wanted["artefacts"] = set_hash(settings.identity(catalogue, split))
+        wanted["artefacts"] = set_hash(identity)
     for what, value in found.items():
         if value != wanted[what]:
             raise UserError(

@@ -130,18 +130,13 @@ class PhasedTrainer(Trainer):
         What the user asked for by ``shared_run`` fails where it does not fit. What a comparison
         found by itself only saves time.
         """
-        own = {k: v.clone() for k, v in self.model.state_dict().items()}
         try:
             done = finished_phase(source, name, self.config, valid_data)
             self.model.take_shared(_part(done.tensors, "model/"))
-        except (UserError, RuntimeError) as error:
-            reason = str(error)
-            if isinstance(error, RuntimeError):
-                reason = f"shared_run: of another model ({_one_line(error)})"
+        except UserError as error:
             if self.config["shared_run"]:
-                raise UserError(reason) from None
-            self.model.load_state_dict(own)
-            self.logger.info(f"{name} phase is trained anew; {reason}")
+                raise
+            self.logger.info(f"{name} phase is trained anew; {error}")
             return False
         self.phases, self.curves = [done.phase], done.curves
         self.logger.info(f"{name} phase taken over from {source}")

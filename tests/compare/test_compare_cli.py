@@ -348,3 +348,9 @@ def test_one_phase_given_as_a_name_takes_nothing_over():
     assert not job.takes_shared
     assert job.epochs == 7
     assert make_job(Row("B", "LLMEDT", {}), "toy", {}, 1, "B").takes_shared
+
+
+def test_wrong_phases_are_refused_before_any_cell():
+    keys = {"phases": ["domain"]}
+    with pytest.raises(UserError, match=r"A: phases: found \['domain'\], expected \['shared'\]"):
+        make_job(Row("A", "LLMEDT", keys), "toy", keys, 1, "A")

@@ -97,7 +97,7 @@ def test_scores_are_those_of_the_definition(n_domains, phase):
     if phase == DOMAIN:
         train_threads(model, batch)
     model.eval()
-    scores = model.full_sort_predict(histories(batch))
+    scores = model.full_sort_predict(histories(batch)).detach()
     vectors, bias = (t.detach() for t in model.items())
     for row, sequence in enumerate(batch[ITEMS]):
         items = sequence[sequence > 0].tolist()
