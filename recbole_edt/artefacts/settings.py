@@ -33,6 +33,7 @@ PROFILE_KEYS = (
     "profile_hide_titles",
 )
 LLM_KEYS = ("llm", "llm_model", "llm_revision")
+SETTING_KEYS = (*VECTOR_KEYS, *AUGMENT_KEYS, *PROFILE_KEYS, *LLM_KEYS)
 _AUGMENT_PROMPTS = {"select": prompts.SELECT, "score": prompts.SCORE, "generate": prompts.GENERATE}
 _PROFILE_PROMPTS = {"llm": prompts.PROFILE}
 _OF_MODELS = ("augment_history", "profile_max_tokens", "profile_hide_titles")

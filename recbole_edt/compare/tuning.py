@@ -119,7 +119,7 @@ class Tuning:
     trials: list[Trial] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        first = self._job({}, "")
+        first, self._given = self._job({}, ""), self.keys
         if first.settings["sampled_candidates"]:  # chosen as epochs are: on the full ranking
             self.keys = {**self.keys, "sampled_candidates": None}
         self.metric = first.settings["valid_metric"].lower()
@@ -211,7 +211,7 @@ class Tuning:
             write_text(self.folder / "best.yaml", self._best_yaml(self.best))
 
     def _best_yaml(self, best: Trial) -> str:
-        kept = {k: v for k, v in self.keys.items() if k not in (*_PLACES, "seed")}
+        kept = {k: v for k, v in self._given.items() if k not in (*_PLACES, "seed")}
         content = {**kept, "model": self.row.model, "dataset": self.dataset, **best.params}
         head = f"# trial {best.number} of {len(self.trials)}: {self.metric} {best.score:.4f}"
         return f"{head} on validation, seed {self.seed}\n{yaml.safe_dump(content)}"

@@ -10,6 +10,7 @@ import torch
 
 from recbole_edt import fields
 from recbole_edt.artefacts.augmented_file import ANCHOR
+from recbole_edt.artefacts.settings import SETTING_KEYS
 from recbole_edt.artefacts.store import (
     AUGMENT,
     EMBEDDINGS,
@@ -341,8 +342,7 @@ class CrossDomainDataset(SequentialDataset):
         if frame is None:
             raise UserError(
                 f"{self.dataset_path}/artefacts: no augmented interactions of these settings; "
-                f"make them with 'recbole-edt artefacts --dataset={self.dataset_name} "
-                "--only augment', or set augment: False"
+                f"make them with {self._how_to_make(AUGMENT)}, or set augment: False"
             )
         users = frame[fields.USER].map(users_known).to_numpy(np.int64)
         items = frame[fields.ITEM].map(items_known).to_numpy(np.int64)
@@ -408,8 +408,7 @@ class CrossDomainDataset(SequentialDataset):
         if found is None:
             raise UserError(
                 f"{self.dataset_path}/artefacts: no item vectors of encoder "
-                f"{self.config['encoder']!r}; make them with "
-                f"'recbole-edt artefacts --dataset={self.dataset_name} --only embeddings'"
+                f"{self.config['encoder']!r}; make them with {self._how_to_make(EMBEDDINGS)}"
             )
         vectors = found.item_vectors(self.field2id_token[self.iid_field][1:])
         self.artefacts_read.add(EMBEDDINGS)
@@ -433,7 +432,7 @@ class CrossDomainDataset(SequentialDataset):
         if found is None or not found.has(PROFILES):
             raise UserError(
                 f"{self.dataset_path}/artefacts: no profiles of these settings; make them with "
-                f"'recbole-edt artefacts --dataset={self.dataset_name} --only profiles'"
+                f"{self._how_to_make(PROFILES)}"
             )
         vectors, present = found.profiles(self.field2id_token[self.uid_field][1:], self.domains)
         self.artefacts_read.add(PROFILES)
@@ -444,6 +443,14 @@ class CrossDomainDataset(SequentialDataset):
         config = self.config
         settings = ArtefactSettings.from_config(config)
         return find_artefacts(config.dataset_dir, self.dataset_name, settings, self.split)
+
+    def _how_to_make(self, part: str) -> str:
+        """Return the command that makes a part of the set that the configuration asks for."""
+        given, defaults = self.config.external_config_dict, self.config.internal_config_dict
+        keys = ("data_path", "split", *SETTING_KEYS)
+        own = [f"--{k}={given[k]}" for k in keys if k in given and given[k] != defaults.get(k)]
+        line = ["recbole-edt artefacts", f"--dataset={self.dataset_name}", f"--only {part}", *own]
+        return f"'{' '.join(line)}'"
 
 
 def _check_header(path: Path, needed: Sequence[str]) -> None:

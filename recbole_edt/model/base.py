@@ -22,8 +22,6 @@ Table = Callable[[Tensor | None], tuple[Tensor, Tensor | None]]
 PUBLISHED = "published"
 """The ``loss_type`` of a baseline's own paper, beside those that all models share."""
 
-_SCOPES = ("target_domain", "all")
-
 
 class CrossDomainModel(SequentialRecommender):
     """Base of the models that train on windows of mixed sequences over K domains.
@@ -43,6 +41,8 @@ class CrossDomainModel(SequentialRecommender):
     ----------
     loss_types : tuple of str
         Values of ``loss_type`` that the model knows.
+    loss_scopes : tuple of str
+        Values of ``loss_scope``; ``target_domain`` alone where each domain has a state of its own.
     num_domains : int
         K.
     item_domain, row_in_domain : torch.Tensor
@@ -58,6 +58,7 @@ class CrossDomainModel(SequentialRecommender):
     input_type = InputType.POINTWISE
     trains_on_windows = True
     loss_types: tuple[str, ...] = ("CE", "SS", "BCE")
+    loss_scopes: tuple[str, ...] = ("target_domain", "all")
     item_domain: Tensor
     row_in_domain: Tensor
 
@@ -65,7 +66,7 @@ class CrossDomainModel(SequentialRecommender):
         super().__init__(config, dataset)
         self.max_length: int = config["MAX_ITEM_LIST_LENGTH"]
         self.loss_type = _one_of(config, "loss_type", self.loss_types)
-        self.loss_scope = _one_of(config, "loss_scope", _SCOPES)
+        self.loss_scope = _one_of(config, "loss_scope", self.loss_scopes)
         self.num_negatives: int = config["num_negatives"]
         self.unseen_negatives: bool = config["unseen_negatives"]
         self.num_domains = len(dataset.domains)

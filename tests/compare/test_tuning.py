@@ -9,7 +9,7 @@ import pytest
 from recbole_edt.compare.command import tune
 from recbole_edt.compare.plan import Row
 from recbole_edt.compare.search_space import read_search_space
-from recbole_edt.compare.tuning import Tuning
+from recbole_edt.compare.tuning import Trial, Tuning
 from recbole_edt.files import read_json, write_json
 from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import run_recbole_edt
@@ -144,3 +144,5 @@ def test_scores_of_sampled_metrics_choose_nothing(tuned, monkeypatch):
     Path("space.hyper").write_text(SPACE)
     tune(keys, {"params_file": "space.hyper"}, lambda line: None)
     assert seen[0].keys["sampled_candidates"] is None
+    trial = Trial(1, {}, score=0.5)
+    assert "sampled_candidates: 5\n" in seen[0]._best_yaml(trial)

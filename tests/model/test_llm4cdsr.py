@@ -323,7 +323,7 @@ def test_labels_and_local_states_are_of_the_same_slot():
 @pytest.mark.parametrize(
     ("keys", "said"),
     [
-        ({"loss_scope": "all"}, "expected 'target_domain'"),
+        ({"loss_scope": "all"}, r"expected one of \['target_domain'\]"),
         ({"n_heads": 3}, "n_heads"),
         ({"loss_type": "publised"}, "did you mean 'published'"),
         ({"feed_forward": "pointwize"}, "did you mean 'pointwise'"),

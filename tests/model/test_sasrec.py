@@ -87,3 +87,8 @@ def test_a_tower_reads_no_later_item():
     for k in range(3):
         before, after = model._states(k, ids), model._states(k, changed)
         torch.testing.assert_close(before[:, :-1], after[:, :-1])
+
+
+def test_one_sasrec_per_domain_has_no_loss_over_all_domains():
+    with pytest.raises(UserError, match=r"loss_scope: 'all'; expected one of \['target_domain'\]"):
+        build_any("SASRecSingle", 2, loss_scope="all")

@@ -1,5 +1,7 @@
 """Choosing epochs: RecBole's rule for whole models, "a change must earn its place" for threads."""
 
+from dataclasses import fields
+
 import torch
 
 from recbole_edt.config import EDTConfig
@@ -62,3 +64,9 @@ def test_epochs_given_by_the_user_limits_each_phase_without_its_own_key():
     config = EDTConfig("LLMEDT", "none", overrides={"epochs": 2})
     assert PhaseSettings.from_config("shared", config).epochs == 2
     assert PhaseSettings.from_config("domain", config).epochs == 2
+
+
+def test_each_setting_of_a_phase_has_a_key_for_either_phase():
+    keys = {"name", *EDTConfig("LLMEDT", "toy").to_dict()}
+    for field in fields(PhaseSettings)[1:]:
+        assert {f"shared_{field.name}", f"domain_{field.name}"} <= keys

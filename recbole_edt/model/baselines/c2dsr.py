@@ -43,6 +43,7 @@ class C2DSR(CrossDomainModel):
     - random replacements are drawn anew for each batch; the release draws them once;
     - all slots are trained on; ``loss_slots: 10`` is the release's;
     - the graph may leave out each user's last training item (``graph_last_item``);
+    - items without any training interaction do not compete unless ``unseen_negatives`` is set;
     - Adam's second beta is torch's .999, not .98; one best epoch for all domains, on validation;
     - ``loss_type`` CE, SS or BCE puts the loss that all models share in place of L_sk and L_k,
       which are cross-entropies with one more logit for "padding" when it is ``published``.

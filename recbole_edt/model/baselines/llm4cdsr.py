@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
-from recbole_edt.errors import UserError
 from recbole_edt.model.alignment import one_of_each, soft_alignment
 from recbole_edt.model.backbone import check_heads
 from recbole_edt.model.base import PUBLISHED, CrossDomainModel
@@ -42,7 +41,8 @@ class LLM4CDSR(CrossDomainModel):
     - sequences are padded on the right and never see padding; longer ones are cut into windows
       (the release reads the last one), and "user" then means window;
     - a label's negative is one item, of the label's domain, in both terms (the release adds the
-      mixed score of one item to the domain score of another), and any item but the label;
+      mixed score of one item to the domain score of another), and any other item with a training
+      interaction (all of them with ``unseen_negatives``);
     - after a history without an item of domain k, h^k is zero (the release reads a LayerNorm's
       bias); as there, labels after such a history are left out of L_k;
     - U needs ``profiles: True``; the profile is the mean over the domains that have one, users
@@ -66,6 +66,7 @@ class LLM4CDSR(CrossDomainModel):
     """
 
     loss_types = (PUBLISHED, *CrossDomainModel.loss_types)
+    loss_scopes = ("target_domain",)
     vectors: Tensor
     own_vectors: Tensor
 
@@ -73,11 +74,6 @@ class LLM4CDSR(CrossDomainModel):
         super().__init__(config, dataset)
         width, heads = config["hidden_size"], config["n_heads"]
         check_heads(width, heads)
-        if self.loss_scope != "target_domain":
-            raise UserError(
-                f"loss_scope: found {self.loss_scope!r}; LLM4CDSR scores each domain by a state of "
-                "its own, expected 'target_domain'"
-            )
         self.published = self.loss_type == PUBLISHED
         if self.published:
             self.loss_type = "BCE"  # averaged otherwise: see calculate_loss
