@@ -179,7 +179,7 @@ def make_job(
     keys = {**keys, "model": row.model, "dataset": dataset, "seed": seed}
     try:
         config = EDTConfig(overrides=keys)
-        if config["phases"] is not None:
+        if "phases" in config:
             check_phases(config["phases"])
     except UserError as error:
         raise UserError(f"{row.label}: {error}") from None

@@ -1,5 +1,6 @@
 """One dataset class for every model: rows gathered per batch, any number of domains."""
 
+import shlex
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -449,8 +450,8 @@ class CrossDomainDataset(SequentialDataset):
         given, defaults = self.config.external_config_dict, self.config.internal_config_dict
         keys = ("data_path", "split", *SETTING_KEYS)
         own = [f"--{k}={given[k]}" for k in keys if k in given and given[k] != defaults.get(k)]
-        line = ["recbole-edt artefacts", f"--dataset={self.dataset_name}", f"--only {part}", *own]
-        return f"'{' '.join(line)}'"
+        line = ["recbole-edt", "artefacts", f"--dataset={self.dataset_name}", "--only", part, *own]
+        return f"`{shlex.join(line)}`"
 
 
 def _check_header(path: Path, needed: Sequence[str]) -> None:

@@ -82,5 +82,5 @@ def test_missing_or_foreign_profiles_are_named(dataset):
 
 def test_the_command_that_makes_missing_profiles_has_the_keys_of_their_set(dataset):
     dataset.config.external_config_dict["augment_mode"] = "random"
-    with pytest.raises(UserError, match=r"--only profiles .*--augment_mode=random'$"):
+    with pytest.raises(UserError, match=r"--only profiles .*--augment_mode=random`$"):
         dataset.profile_vectors()
