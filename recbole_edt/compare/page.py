@@ -116,20 +116,26 @@ def _lead(significance: Significance) -> str:
     ahead = [d for d, value in gains.items() if value is not None and value > 0]
     sure = [d for d in ahead if _is_sure(_best_test(significance, d))]
     metric = t.metric_title(comparison.metrics[0])
+    claim = f"is {'' if ahead else 'not '}above the best baseline in {metric} "
+    claim += _where(ahead, comparison.scopes)
+    if ahead:
+        held = _where(sure, comparison.scopes) if sure else "nowhere"
+        claim += f"; after Holm&#x27;s correction (p below {_SURE}) {held}"
     return (
-        f"<b>{escape(one_line(ours.label))}</b> is above the best baseline in {metric} "
-        f"{_count(ahead, comparison.scopes)}, after Holm&#x27;s correction with p below {_SURE} "
-        f"{_count(sure, comparison.scopes)}. "
+        f"<b>{escape(one_line(ours.label))}</b> {claim}. "
         "The baseline is chosen on validation, for each column by itself. "
         + escape(one_line(" ".join(t.above_note(comparison, ours))))
     )
 
 
-def _count(some: Sequence[Any], of: Sequence[Any]) -> str:
-    """Return in how many scopes something holds, overall being the first of them."""
-    overall = "overall" if some and some[0] is None else "not overall"
-    domains = len([d for d in some if d is not None])
-    return f"{overall} and in {domains} of {len(of) - 1} domains"
+def _where(some: Sequence[Any], of: Sequence[Any]) -> str:
+    """Say in which scopes something holds, overall being the first of them."""
+    domains, known = len([d for d in some if d is not None]), len(of) - 1
+    if not some:
+        return f"overall or in any of {known} domains"
+    if some[0] is None:
+        return f"overall and in {domains} of {known} domains"
+    return f"in {domains} of {known} domains, not overall"
 
 
 def _best_test(significance: Significance, domain: str | None) -> PairTest | None:

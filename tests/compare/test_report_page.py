@@ -186,3 +186,17 @@ def test_gains_by_group_are_drawn_against_rows_of_its_own_class(tmp_path):
     assert len(gains) == 3
     assert all("close: " in drawing and "far: " not in drawing for drawing in gains)
     assert all("n 0<" not in drawing for drawing in gains)
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        (1.0, "LLMEDT is above the best baseline in NDCG@10 overall and in 3 of 3 domains; after"),
+        (-0.5, "LLMEDT is not above the best baseline in NDCG@10 overall or in any of 3 domains."),
+    ],
+)
+def test_the_first_sentence_tells_where_the_reference_is_ahead(tmp_path, level, told):
+    lines = [Line("LLMEDT", level, "LLMEDT"), Line("SASRec", 0.7)]
+    path = make_comparison(tmp_path, lines=lines)
+    write_report(path)
+    assert told in "".join(Reader((path / "report.html").read_text(encoding="utf-8")).text)
