@@ -111,6 +111,8 @@ def parse_keys(
         elif name in with_value:
             if not equals and not rest:
                 raise UserError(f"--{name}: expected a value")
+            if name in flags:
+                raise UserError(f"--{name}: given twice")
             flags[name] = value if equals else rest.pop(0)
         elif not equals:
             following = f" (did you mean --{name}={rest[0]}?)" if rest else nearest(name, switches)

@@ -63,6 +63,11 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(?:\d[\d_]*)(?:\.\d*)?[eE][-+]?\d+$|^[-+]?\d+\.\d*$|^[-+]?\.\d+$"),
     list("-+0123456789."),
 )
+# A revision such as 2024-05-13 stays text; SafeLoader would make a date of it.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
 
 
 def parse_value(text: str) -> Any:
@@ -98,6 +103,9 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {type(content).__name__}, expected lines 'key: value'")
+    for key in content:
+        if not isinstance(key, str):
+            raise UserError(f"{path}: found the key {key!r}, expected a name")
     return content
 
 
@@ -137,6 +145,9 @@ class EDTConfig(Config):
                 raise UserError(f"{key}: missing; expected --{key}=NAME")
             if not isinstance(external[key], str):
                 raise UserError(f"{key}: found {external[key]!r}, expected a name")
+        for key in ("data_path", "output_dir"):  # --output_dir=20240601 is read as a number
+            if key in external:
+                external[key] = str(external[key])
         if "/" in external["dataset"] or external["dataset"].startswith("."):
             raise UserError(f"dataset: found {external['dataset']!r}, expected a plain name")
         model_class = get_model(external["model"])

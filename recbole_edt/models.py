@@ -19,13 +19,14 @@ def own_models() -> dict[str, type]:
     from recbole_edt.model.baselines.abxi import ABXI
     from recbole_edt.model.baselines.c2dsr import C2DSR
     from recbole_edt.model.baselines.llm4cdsr import LLM4CDSR
+    from recbole_edt.model.baselines.popularity import Popularity
     from recbole_edt.model.baselines.sasrec import SASRecLLM, SASRecSingle
     from recbole_edt.model.baselines.similarity import Similarity
     from recbole_edt.model.baselines.tricdr import TriCDR
     from recbole_edt.model.llmedt import LLMEDT
 
     found = (
-        LLMEDT, ABXI, C2DSR, LLM4CDSR, SASRecLLM, SASRecSingle, Similarity, TriCDR
+        LLMEDT, ABXI, C2DSR, LLM4CDSR, Popularity, SASRecLLM, SASRecSingle, Similarity, TriCDR
     )  # fmt: skip
     return {model.__name__: model for model in found}
 

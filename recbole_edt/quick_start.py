@@ -31,6 +31,7 @@ from recbole_edt.model.llmedt import SHARED
 from recbole_edt.models import get_model
 from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
+from recbole_edt.training.checkpoint import refuse_another_split
 from recbole_edt.training.trainer import PhasedTrainer, get_trainer
 
 from recbole.data.utils import create_samplers, get_dataloader  # isort: skip  (config shims first)
@@ -94,12 +95,13 @@ def run(
         with _only_process(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it
     finished = _place(config, settings, resume)[1]
-    if finished is not None:
-        return finished
     use_deterministic_algorithms(config["reproducibility"])
     init_seed(config["seed"], config["reproducibility"])
     find_dataset(config)
     dataset = CrossDomainDataset(config)
+    if finished is not None:
+        refuse_another_split(finished["run_dir"], finished["protocol"], dataset)
+        return finished
     train_data, valid, test = prepare_data(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
     if config["sampled_candidates"]:  # a draw that cannot be made is no news for after training
@@ -110,6 +112,7 @@ def run(
     with _only_process(settings, wait):  # from here on the run's folder is written to
         found, finished = _place(config, settings, resume)
         if finished is not None:
+            refuse_another_split(finished["run_dir"], finished["protocol"], dataset)
             return finished
         run_dir = Path(config["run_dir"])
         run_dir.mkdir(parents=True, exist_ok=True)

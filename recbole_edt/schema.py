@@ -33,8 +33,9 @@ _FROM_ZERO = frozenset((
     "epochs", "min_epochs", "stopping_step", "weight_decay", "lr_patience", "warmup_epochs",
     "graph_layers", "similarity_lag", "expert_lag", "similarity_popularity", "beta", "alpha",
     "contrastive_weight", "triplet_weight", "triplet_margin", "new_item_neighbours",
-    "average_epochs",
+    "average_epochs", "seed", "augment_seed",
 ))  # fmt: skip
+_WHOLE = frozenset(("seed", "augment_seed", "sampled_candidates", "epochs", "stopping_step"))
 _CLIP = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # of torch's clip_grad_norm_
 _PROBABILITY = re.compile(r"(^|_)dropout(_prob|_ratio)?$")
 PHASE_PREFIX = re.compile(r"^(shared|domain)_(?!dropout)")
@@ -75,7 +76,9 @@ def check_value(key: str, value: Any, known: Collection[str], defaults: Mapping[
     ):
         raise UserError(f"{key}: found {value!r}, expected a list of numbers >= 0")
     base = PHASE_PREFIX.sub("", key)  # shared_epochs is checked like epochs
-    if value is None or isinstance(value, list):
+    if base in _WHOLE and value is not None:
+        _check_type(key, value, (int,), "a whole number")
+    if value is None or (isinstance(value, list) and base not in _ABOVE_ZERO | _FROM_ZERO):
         return
     if base == "clip_grad_norm":
         _check_type(key, value, (dict,), "a mapping such as {max_norm: 1.0}")

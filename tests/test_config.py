@@ -71,6 +71,10 @@ def test_unknown_keys_are_named_with_the_nearest(tmp_path, model, source):
         ("valid_metric", "NDGC@10", "NDGC"),
         ("valid_metric", "NDCG", "NDCG"),
         ("group_edges", {"history": [3]}, "group_edges"),
+        ("seed", -1, ">= 0"),
+        ("sampled_candidates", 9.5, "a whole number"),
+        ("sampled_candidates", [5], "a whole number"),
+        ("shared_epochs", [3], "a whole number"),
     ],
 )
 def test_wrong_values_are_named(key, value, said):
@@ -224,3 +228,16 @@ def test_malformed_files_are_named(tmp_path, content, said):
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="no such configuration file"):
         load_yaml(tmp_path / "none.yaml")
+
+
+def test_dates_stay_text_and_folders_may_look_like_numbers():
+    assert parse_value("2024-05-13") == "2024-05-13"
+    config = EDTConfig("SASRec", "toy", overrides={"output_dir": 20240601})
+    assert choose_run_dir(config.to_dict(), False)[0].parts[0] == "20240601"
+
+
+def test_keys_of_files_are_names(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("on: 3\n")
+    with pytest.raises(UserError, match=r"a\.yaml: found the key True, expected a name"):
+        load_yaml(file)

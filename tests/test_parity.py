@@ -41,6 +41,9 @@ MODELS = {
     "BERT4Rec": {**SMALL, "train_neg_sample_args": None},
     "BPR": {"embedding_size": 16, "learning_rate": 0.01},
     "Pop": {},
+    # both keep what they computed from their weights at the last validation
+    "LightGCN": {"embedding_size": 16, "learning_rate": 0.05},
+    "DMF": {"learning_rate": 0.05},
 }
 
 

@@ -20,7 +20,11 @@ from recbole_edt.compare.progress import View
 from recbole_edt.files import digest
 from recbole_edt.training.checkpoint import has_state
 
-COMMAND = [sys.executable, "-m", "recbole_edt.compare.cell"]
+# Not -m, which would look for this package in the working directory first.
+_START = (
+    "import sys; sys.path = [p for p in sys.path if p]; from recbole_edt.compare.cell import main"
+)
+COMMAND = [sys.executable, "-c", f"{_START}; main()"]
 _POLL = 0.1  # seconds between two looks at the processes
 
 

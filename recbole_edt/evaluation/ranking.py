@@ -120,7 +120,7 @@ class _Ranker:
     def __init__(self, targets: Targets, scope: str, sampled: int | None, depth: int | None = None):
         config = targets.part.config
         self.targets, self.scope = targets, scope
-        self.depth = depth or max(config["topk"])
+        self.depth = depth or max(*config["topk"], int(config["valid_metric"].split("@")[1]))
         self.item_domain = targets.part.item_domain.to(config["device"])
         self.drawn = None
         if sampled is not None:

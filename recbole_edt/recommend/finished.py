@@ -24,7 +24,7 @@ from recbole_edt.quick_start import (
     prepare_data,
     use_deterministic_algorithms,
 )
-from recbole_edt.training.checkpoint import load_state
+from recbole_edt.training.checkpoint import load_state, refuse_another_split
 
 from recbole.utils import init_seed  # isort: skip  (config shims first)
 
@@ -117,7 +117,7 @@ def load_run(folder: Path, overrides: Mapping[str, Any]) -> FinishedRun:
     use_deterministic_algorithms(config["reproducibility"])
     init_seed(config["seed"], config["reproducibility"])
     dataset = CrossDomainDataset(config)
-    _refuse_another_split(folder, metrics, dataset)
+    refuse_another_split(folder, metrics["protocol"], dataset)
     template = config["text_template"]
     catalogue = read_catalogue(config.dataset_dir, config["dataset"], template)
     artefacts = _artefacts_of(folder, metrics, config, dataset, catalogue)
@@ -130,17 +130,6 @@ def load_run(folder: Path, overrides: Mapping[str, Any]) -> FinishedRun:
         _refuse_lost_state(folder, metrics, model, valid)
     expert = _expert_of(metrics, config, test.part)
     return FinishedRun(folder, metrics, config, test.part, model, expert, catalogue, artefacts)
-
-
-def _refuse_another_split(
-    folder: Path, metrics: Mapping[str, Any], dataset: CrossDomainDataset
-) -> None:
-    made_for, found = metrics["protocol"]["split_hash"], dataset.split.hash
-    if made_for != found:
-        raise UserError(
-            f"run: {folder} was trained on the split {made_for[:12]} of {dataset.dataset_name}, "
-            f"which now has {found[:12]}: its interactions have changed; train again"
-        )
 
 
 def _artefacts_of(
@@ -204,7 +193,8 @@ def _refuse_lost_state(
     """
     before, protocol = metrics.get("without_expert", metrics)["valid"], metrics["protocol"]
     names = [name for name in before["overall"] if "@" in name]
-    scope, sampled, depth = protocol["candidates"], protocol["sampled"], max(protocol["topk"])
+    scope, sampled = protocol["candidates"], protocol["sampled"]
+    depth = max(int(name.split("@")[1]) for name in names)
     try:
         ranks = rank_targets(model, valid, scope, sampled, depth=depth)
         found = flatten(report(ranks, valid, names))

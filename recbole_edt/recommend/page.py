@@ -18,6 +18,7 @@ from recbole_edt.recommend.scoring import best, history, next_scores, rank_of
 _TITLE = 60
 _COLUMN = 58
 _FIRST_YEAR = 1e8  # seconds; smaller numbers are no dates
+_LATEST = 1e11  # year 5138; larger ones count milliseconds or less
 
 
 def show_user(
@@ -108,6 +109,8 @@ def _history(names: _Names, user: int, shown: int) -> list[str]:
 
 
 def _date(seconds: float) -> str:
+    while seconds > _LATEST:  # milliseconds, or finer
+        seconds /= 1000
     if seconds < _FIRST_YEAR:
         return ""
     return datetime.fromtimestamp(float(seconds), timezone.utc).strftime("%Y-%m-%d")

@@ -6,6 +6,7 @@ file is removed last.
 """
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,32 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     if not isinstance(info, dict) or info.get("schema") != _SCHEMA or "tensors" not in info:
         raise UserError(f"{path}: not a checkpoint of this version (expected schema {_SCHEMA})")
     return load_tensors(folder / Path(info["tensors"]).name), info
+
+
+def refuse_another_split(folder: str | Path, told: Mapping[str, Any], dataset: Any) -> None:
+    """Refuse a run that was trained on other rows: held-out ones may have been among them.
+
+    Parameters
+    ----------
+    folder : str or pathlib.Path
+        The run's folder.
+    told : mapping
+        Its ``split_hash`` as the checkpoint or ``metrics.json`` tells it; older checkpoints do not.
+    dataset : CrossDomainDataset
+        The dataset as it is now.
+
+    Raises
+    ------
+    UserError
+        When it was another split.
+    """
+    found = dataset.split.hash
+    made_for = told.get("split_hash", found)
+    if made_for != found:
+        raise UserError(
+            f"run: {folder} was trained on the split {made_for[:12]} of {dataset.dataset_name}, "
+            f"which now has {found[:12]}: its interactions have changed; train again"
+        )
 
 
 def _tensor_file(folder: Path) -> Path | None:

@@ -30,6 +30,8 @@ from recbole.trainer import Trainer  # noqa: E402
 from torch.utils.tensorboard import SummaryWriter  # noqa: E402
 
 _SINGLE = "train"  # the only phase of a model without phases of its own
+# What RecBole's graph models and DMF compute from their weights when it is None, and then keep.
+_CACHES = ("restore_user_e", "restore_item_e", "i_embedding")
 
 
 class PhasedTrainer(Trainer):
@@ -107,6 +109,8 @@ class PhasedTrainer(Trainer):
             raise UserError("fit: validation data is missing; epochs are chosen on it")
         names = list(getattr(self.model, "phases", (_SINGLE,)))
         self.domains = valid_data.part.domains
+        self.split_hash = valid_data.part.split.hash
+        checkpoint.refuse_another_split(self.run_dir, self._resumed or {}, valid_data.part)
         if self.config["train_neg_sample_args"].get("dynamic", False):
             train_data.get_model(self.model)
         # Every phase begins with the same draws, whether the one before was trained here or not.
@@ -166,7 +170,7 @@ class PhasedTrainer(Trainer):
             for group in self.optimizer.param_groups if rate is not None else ():
                 group["lr"] = rate
             begun = time.perf_counter()
-            loss = self._train_epoch(train_data, epoch - 1, show_progress=show_progress)
+            loss = self._epoch(train_data, epoch, show_progress)
             seconds = time.perf_counter() - begun
             self.seconds += seconds
             total = sum(loss) if isinstance(loss, tuple) else loss
@@ -177,6 +181,16 @@ class PhasedTrainer(Trainer):
             if callback_fn:
                 callback_fn(epoch, score)
         self._leave_phase(name, epoch, train_data)
+
+    def _epoch(self, train_data: Any, epoch: int, show_progress: bool) -> Any:
+        try:
+            return self._train_epoch(train_data, epoch - 1, show_progress=show_progress)
+        except ValueError as error:
+            if "loss is nan" not in str(error):
+                raise
+            raise UserError(
+                f"model: the loss is not a number in epoch {epoch}; training has diverged"
+            ) from None
 
     def _enter_phase(self, name: str, steps: int) -> None:
         """Build what a phase of so many steps an epoch needs: settings, optimizer, choices."""
@@ -260,7 +274,7 @@ class PhasedTrainer(Trainer):
         weights = self.model.state_dict()
         for choice in self.choices:
             weights.update(choice.state)
-        self.model.load_state_dict(weights)
+        self._load(weights)
         if self.phases and self.phases[-1]["name"] == name:
             return  # resumed after its end
         best = {c.metric.partition("/")[2] or "all": c.epoch for c in self.choices}
@@ -292,8 +306,10 @@ class PhasedTrainer(Trainer):
         choices = []
         for number, choice in enumerate(self.choices):
             tensors |= {f"best{number}/{k}": v for k, v in choice.state.items()}
-            choices.append({"score": choice.score, "epoch": choice.epoch, "stale": choice.stale})
+            score = choice.score if math.isfinite(choice.score) else None  # none was offered yet
+            choices.append({"score": score, "epoch": choice.epoch, "stale": choice.stale})
         info = {
+            "split_hash": self.split_hash,
             "phase": name,
             "epoch": epoch,
             "phase_done": phase_done,
@@ -327,7 +343,7 @@ class PhasedTrainer(Trainer):
             return False
         tensors, info = found
         try:
-            self.model.load_state_dict(_part(tensors, "model/"))
+            self._load(_part(tensors, "model/"))
         except RuntimeError as error:
             where = f"{self.run_dir}/checkpoint"
             raise UserError(f"{where}: of another model ({_one_line(error)})") from None
@@ -336,13 +352,21 @@ class PhasedTrainer(Trainer):
         self.logger.info(f"resuming after {info['phase']} epoch {info['epoch']}")
         return True
 
+    def _load(self, weights: dict[str, Tensor]) -> None:
+        """Load weights, and forget what the model had computed from others."""
+        self.model.load_state_dict(weights)
+        for name in _CACHES:
+            if name in (getattr(self.model, "other_parameter_name", None) or ()):
+                setattr(self.model, name, None)
+
     def _restore(self, info: dict[str, Any], train_data: Any) -> None:
         """Put optimizer, schedule, choices and random generators back."""
         tensors = info["tensors"]
-        self.model.load_state_dict(_part(tensors, "model/"))
+        self._load(_part(tensors, "model/"))
         for number, (choice, kept) in enumerate(zip(self.choices, info["choices"], strict=True)):
             choice.state = _part(tensors, f"best{number}/")
-            choice.score, choice.epoch, choice.stale = kept["score"], kept["epoch"], kept["stale"]
+            choice.epoch, choice.stale = kept["epoch"], kept["stale"]
+            choice.score = -math.inf if kept["score"] is None else kept["score"]
         optimizer = _part(tensors, "optimizer/")
         checkpoint.unpack_optimizer(self.optimizer, optimizer, info["param_groups"])
         if self.average:

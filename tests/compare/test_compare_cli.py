@@ -61,6 +61,7 @@ def stamps(output: Path) -> dict:
         (["--models=Pop", "--seeds="], "seeds: found none"),
         (["--models=Pop"], "seeds: missing"),
         (["--models=Pop", "--seeds=1,1"], "seeds: 1 is given twice"),
+        (["--models=Pop", "--seeds=1", "--seeds=2"], "--seeds: given twice"),
         (["--models=Pop", "--seeds=1,x"], "seeds: found 'x'"),
         (["--models=Pop", "--seeds=-1"], "seeds: found '-1'"),
         (["--seeds=1"], "expected one of --models, --file, --runs"),

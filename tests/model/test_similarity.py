@@ -1,10 +1,13 @@
 """Similarity of items to the last ones of a history, against plain loops."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from recbole_edt.model.similarity import last_items, similarity_scores, unit_vectors
 from recbole_edt.quick_start import run_recbole_edt
+from recbole_edt.recommend.finished import load_run
 
 
 def test_last_items_come_latest_first():
@@ -42,3 +45,16 @@ def test_the_rung_runs_without_training(tmp_path, make_dataset, give_vectors):
     assert result["phases"][0]["epochs"] == 1
     assert result["artefacts"]["hash"]
     assert 0 < result["test"]["overall"]["ndcg@10"] < 1
+
+
+def test_popularity_counts_training_rows_whatever_the_seed(tmp_path, make_dataset):
+    make_dataset()
+    places = {"data_path": str(tmp_path / "dataset"), "output_dir": str(tmp_path / "out")}
+    keys = {**places, "show_progress": False}
+    runs = [run_recbole_edt("Popularity", "toy", overrides={**keys, "seed": s}) for s in (1, 2)]
+    assert runs[0]["test"] == runs[1]["test"]
+    run = load_run(Path(runs[0]["run_dir"]), {"data_path": places["data_path"]})
+    scores = run.model.full_sort_predict({run.model.ITEM_SEQ_LEN: torch.ones(3)})
+    counts = torch.from_numpy(run.part.item_counts())
+    assert scores.shape == (3, len(counts))
+    torch.testing.assert_close(scores[2], torch.log1p(counts.float()))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,3 +174,46 @@ def test_whoever_waited_for_a_run_finds_it_finished(make_dataset, tmp_path, monk
     assert asked == [-1, 0]  # this run waits; the other one, bare, would have been refused
     assert waited["run_dir"] == first[1]["run_dir"]
     assert waited["cost"] == first[1]["cost"]  # it was read, not trained again
+
+
+def killed_after_the_first_epoch(dataset, output, monkeypatch):
+    original = PhasedTrainer._save
+
+    def dies(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PhasedTrainer, "_save", dies)
+        with pytest.raises(KilledError):
+            run(dataset, output, "SASRec")
+
+
+def with_other_rows(dataset):
+    """Reverse every user's order, so that held-out rows are others."""
+    path = dataset / f"{dataset.name}.inter"
+    head, *rows = path.read_text().splitlines()
+    place = head.split("\t").index("timestamp:float")
+    cells = [row.split("\t") for row in rows]
+    for row in cells:
+        row[place] = str(-float(row[place]))
+    path.write_text("\n".join([head, *("\t".join(row) for row in cells)]) + "\n")
+    shutil.rmtree(dataset / "split")
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_a_run_on_other_rows_is_not_gone_on_with(make_dataset, tmp_path, monkeypatch, finished):
+    dataset = make_dataset()
+    if finished:
+        run(dataset, tmp_path / "out", "SASRec")
+    else:
+        killed_after_the_first_epoch(dataset, tmp_path / "out", monkeypatch)
+    with_other_rows(dataset)
+    with pytest.raises(UserError, match=r"run: .* was trained on the split .* have changed"):
+        run(dataset, tmp_path / "out", "SASRec", resume=True)
+
+
+def test_no_epoch_at_all_leaves_the_model_as_it_starts(make_dataset, tmp_path):
+    overrides = {"data_path": str(make_dataset().parent), "output_dir": str(tmp_path / "out")}
+    result = run_recbole_edt("BPR", "toy", overrides={**overrides, "epochs": 0})
+    assert result["phases"][0]["epochs"] == 0
