@@ -355,3 +355,12 @@ def test_wrong_phases_are_refused_before_any_cell():
     keys = {"phases": ["domain"]}
     with pytest.raises(UserError, match=r"A: phases: found \['domain'\], expected \['shared'\]"):
         make_job(Row("A", "LLMEDT", keys), "toy", keys, 1, "A")
+
+
+def test_cells_do_not_import_from_the_working_directory(make_dataset, compare, tmp_path):
+    make_dataset()
+    other = tmp_path / "recbole_edt"
+    other.mkdir()
+    (other / "__init__.py").write_text("raise RuntimeError('the wrong package')")
+    outcome = compare("--models=Popularity", "--seeds=1")
+    assert outcome.status == 0, outcome.err

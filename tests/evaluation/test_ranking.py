@@ -154,3 +154,10 @@ def test_the_model_never_sees_its_target(make_dataset, targets_of):
     seen = torch.cat([batch["item_id_list"] for batch in batches])
     assert len(seen) == len(targets)
     assert not (seen == torch.from_numpy(targets.items)[:, None]).any()
+
+
+def test_the_metric_that_chooses_epochs_may_reach_deeper_than_the_table(make_dataset, targets_of):
+    keys = {"topk": [2], "valid_metric": "NDCG@12", "candidates": "all"}
+    targets = targets_of(make_dataset(), "SASRec", "valid", **keys)
+    ranks = rank_targets(random_table(targets.part, 0), targets, "all")
+    assert ((ranks > 2) & (ranks <= 12)).any()

@@ -11,6 +11,7 @@ import pytest
 from synthetic import finish_runs
 
 from recbole_edt.files import read_json, write_json
+from recbole_edt.recommend import page
 from recbole_edt.recommend.finished import load_run
 from recbole_edt.recommend.scoring import best, history, next_scores
 
@@ -279,3 +280,8 @@ def test_changed_data_are_refused(root, folder, run_cli, tmp_path):
     path = data / "toy" / "toy.item"
     path.write_text(path.read_text() + "d0-99\td0\ttitle\n")
     refuse("SASRec", "does not fit the dataset as it is now")
+
+
+def test_dates_of_seconds_and_of_milliseconds():
+    assert page._date(1.5e9) == page._date(1.5e12) == page._date(1.5e18) == "2017-07-14"
+    assert page._date(12.0) == ""
