@@ -243,6 +243,8 @@ def find_space(job: Job) -> SearchSpace | None:
     """
     if job.row.search is not None:
         return read_search_space(find_property_file("search", job.row.search, ".hyper"))
+    if not getattr(job.config.model_class, "has_settings", True):
+        return None
     names = [job.row.model]
     if job.config["MODEL_TYPE"].name == "SEQUENTIAL":
         names.append(_SHARED_SPACE)

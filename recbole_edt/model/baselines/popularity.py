@@ -26,10 +26,16 @@ class Popularity(SequentialRecommender):
         Keys of ``properties/model/Popularity.yaml``.
     dataset : CrossDomainDataset
         The training part.
+
+    Attributes
+    ----------
+    has_settings : bool
+        False: a search has nothing to try.
     """
 
     input_type = InputType.POINTWISE
     trains_on_windows = True
+    has_settings = False
     scores: Tensor
 
     def __init__(self, config: Any, dataset: CrossDomainDataset):
