@@ -78,3 +78,19 @@ def test_ranks_of_a_run_give_its_metrics(data):
         own = ranks[ranks["domain"] == domain]["rank"].to_numpy()
         assert metric_values(own, "ndcg@10").mean() == pytest.approx(metrics["ndcg@10"])
     assert list(ranks["user_id"]) == sorted(ranks["user_id"], key=list(ranks["user_id"]).index)
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_it_reads_neither_the_target_nor_what_follows(data, place):
+    config = EDTConfig("Similarity", "toy", overrides=data)
+    config["device"] = "cpu"
+    targets = Targets(CrossDomainDataset(config).build()[place], ("valid", "test")[place - 1])
+    expert, at = ContentExpert(targets.part), np.arange(len(targets))
+    before = expert.scores(targets, at)
+    items = targets.part.flat[targets.part.iid_field]
+    ends = targets.part.user_starts[targets.users + 1]
+    for row, end in zip(targets.rows, ends, strict=True):
+        items[row:end] = items[row] % (targets.part.item_num - 1) + 1
+    assert (expert.scores(targets, at) == before).all()
+    items[targets.rows - 1] = items[targets.rows - 1] % (targets.part.item_num - 1) + 1
+    assert (expert.scores(targets, at) != before).any(1).all()
