@@ -70,8 +70,10 @@ def test_weights_have_to_be_numbers(data):
         EDTConfig("Pop", "toy", overrides={**data, "expert_weights": [1, "a"]})
 
 
-def test_ranks_of_a_run_give_its_metrics(data):
-    result = run_recbole_edt("Pop", "toy", overrides=data)
+@pytest.mark.parametrize("with_expert", [False, True])
+def test_ranks_of_a_run_give_its_metrics(data, with_expert):
+    keys = {**data, "content_expert": with_expert, "expert_weights": [9]}
+    result = run_recbole_edt("Pop", "toy", overrides=keys)
     ranks = pd.read_csv(f"{result['run_dir']}/test_ranks.csv")
     assert len(ranks) == result["test"]["overall"]["users"]
     for domain, metrics in result["test"]["domains"].items():
