@@ -109,10 +109,10 @@ def _history(names: _Names, user: int, shown: int) -> list[str]:
 
 
 def _date(seconds: float) -> str:
+    if not _FIRST_YEAR <= seconds < float("inf"):
+        return ""
     while seconds > _LATEST:  # milliseconds, or finer
         seconds /= 1000
-    if seconds < _FIRST_YEAR:
-        return ""
     return datetime.fromtimestamp(float(seconds), timezone.utc).strftime("%Y-%m-%d")
 
 

@@ -213,6 +213,15 @@ def test_a_run_on_other_rows_is_not_gone_on_with(make_dataset, tmp_path, monkeyp
         run(dataset, tmp_path / "out", "SASRec", resume=True)
 
 
+def test_a_loss_that_is_no_number_is_told_in_one_line(make_dataset, tmp_path, monkeypatch):
+    def diverges(self, *args, **keys):
+        raise ValueError("Training loss is nan")  # as RecBole's trainer does
+
+    monkeypatch.setattr(PhasedTrainer, "_train_epoch", diverges)
+    with pytest.raises(UserError, match="not a number in epoch 1; training has diverged"):
+        run(make_dataset(), tmp_path / "out", "SASRec")
+
+
 def test_no_epoch_at_all_leaves_the_model_as_it_starts(make_dataset, tmp_path):
     overrides = {"data_path": str(make_dataset().parent), "output_dir": str(tmp_path / "out")}
     result = run_recbole_edt("BPR", "toy", overrides={**overrides, "epochs": 0})
