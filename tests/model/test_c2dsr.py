@@ -199,7 +199,9 @@ def test_scores_are_those_of_the_equations(n_domains):
             # an empty slot, if there is no item of the domain
             own = slow.own_states(row, k)[places[-1] if places else 0]
             for item, expected in slow.logits(k, h + own, own)[0].items():
-                assert float(scores[u, item]) == pytest.approx(float(expected.detach()), abs=2e-5)
+                assert float(scores[u, item].detach()) == pytest.approx(
+                    float(expected.detach()), abs=2e-5
+                )
 
 
 def test_a_user_without_any_item_of_a_domain():
