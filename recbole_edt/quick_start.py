@@ -16,7 +16,13 @@ import numpy as np
 import torch
 import yaml
 
-from recbole_edt.artefacts.store import AUGMENT, PROFILES
+from recbole_edt.artefacts.store import (
+    AUGMENT,
+    PROFILES,
+    ArtefactSettings,
+    identity_now,
+    refuse_other_artefacts,
+)
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.batching import TrimmedLoader
 from recbole_edt.data.dataset import CrossDomainDataset
@@ -31,7 +37,8 @@ from recbole_edt.model.llmedt import SHARED
 from recbole_edt.models import get_model
 from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
-from recbole_edt.training.checkpoint import refuse_another_split
+from recbole_edt.prepare.split import Split
+from recbole_edt.training.checkpoint import refuse_other_data
 from recbole_edt.training.trainer import PhasedTrainer, get_trainer
 
 from recbole.data.utils import create_samplers, get_dataloader  # isort: skip  (config shims first)
@@ -94,13 +101,12 @@ def run(
     if _lock_path(settings).exists():
         with _only_process(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it
-    finished = _place(config, settings, resume)[1]
     use_deterministic_algorithms(config["reproducibility"])
     init_seed(config["seed"], config["reproducibility"])
     find_dataset(config)
     dataset = CrossDomainDataset(config)
+    finished = _place(config, settings, resume, dataset)[1]
     if finished is not None:
-        refuse_another_split(finished["run_dir"], finished["protocol"], dataset)
         return finished
     train_data, valid, test = prepare_data(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
@@ -110,9 +116,8 @@ def run(
     model = build_model(config, train_data._dataset)
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     with _only_process(settings, wait):  # from here on the run's folder is written to
-        found, finished = _place(config, settings, resume)
-        if finished is not None:
-            refuse_another_split(finished["run_dir"], finished["protocol"], dataset)
+        found, finished = _place(config, settings, resume, dataset)
+        if finished is not None:  # by another process meanwhile
             return finished
         run_dir = Path(config["run_dir"])
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -128,15 +133,31 @@ def run(
 
 
 def _place(
-    config: EDTConfig, settings: Mapping[str, Any], resume: bool
+    config: EDTConfig, settings: Mapping[str, Any], resume: bool, dataset: CrossDomainDataset
 ) -> tuple[bool, dict[str, Any] | None]:
-    """Set the run's folder; return whether it is an earlier run's, and what that one found."""
+    """Set the run's folder; return whether it is an earlier run's, and what that one found.
+
+    A finished run of other data than today's is refused.
+    """
     run_dir, found = choose_run_dir(settings, resume)
     config["run_dir"], config["checkpoint_dir"] = str(run_dir), str(run_dir / "checkpoint")
     path = run_dir / "metrics.json"
-    if found and path.exists():
-        return found, {**read_json(path), "run_dir": str(run_dir)}
-    return found, None
+    if not (found and path.exists()):
+        return found, None
+    metrics = read_json(path)
+    refuse_other_data(run_dir, metrics["protocol"], dataset)
+    refuse_stale(run_dir, metrics, config, dataset.split)
+    return found, {**metrics, "run_dir": str(run_dir)}
+
+
+def refuse_stale(
+    run_dir: Path, metrics: Mapping[str, Any], config: EDTConfig, split: Split
+) -> None:
+    """Refuse a finished run that read artefacts of other titles or domains than today's."""
+    if metrics["artefacts"] is not None:
+        name, settings = config["dataset"], ArtefactSettings.from_config(config)
+        identity = identity_now(config.dataset_dir, name, settings, split)
+        refuse_other_artefacts(run_dir, metrics, config.dataset_dir, name, identity)
 
 
 def use_deterministic_algorithms(wanted: bool) -> None:

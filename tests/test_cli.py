@@ -257,8 +257,8 @@ def test_metrics_file_has_the_documented_shape(dataset, run, model):
     }  # fmt: skip
     head = {key: metrics[key] for key in ("schema", "model", "dataset", "seed")}
     assert head == {"schema": 1, "model": model, "dataset": "toy", "seed": 2026}
-    split_hash = metrics["protocol"].pop("split_hash")
-    assert len(split_hash) == 64
+    for name in ("split_hash", "items_hash"):
+        assert len(metrics["protocol"].pop(name)) == 64
     assert metrics["protocol"] == {
         "split": "leave_one_out", "candidates": "target_domain", "sampled": None,
         "topk": [5, 10, 20],

@@ -290,6 +290,42 @@ def require_set(
     return find_set(dataset_dir, name, identity) or found
 
 
+def refuse_other_artefacts(
+    run_dir: str | Path,
+    metrics: Mapping[str, Any],
+    dataset_dir: Path,
+    name: str,
+    identity: Mapping[str, Any],
+) -> None:
+    """Refuse a finished run that read other artefacts than its configuration asks for now.
+
+    Parameters
+    ----------
+    run_dir : str or pathlib.Path
+        The run's folder.
+    metrics : mapping
+        The content of its ``metrics.json``.
+    dataset_dir, name, identity
+        As for `require_set`.
+
+    Raises
+    ------
+    UserError
+        Names both sets, and what differs as far as the run's is still there.
+    """
+    if metrics["artefacts"] is None:
+        return
+    wanted, now = metrics["artefacts"]["hash"], set_hash(identity)
+    if wanted == now:
+        return
+    if (dataset_dir / "artefacts" / wanted / _MANIFEST).is_file():  # not, where vectors were lent
+        require_set(dataset_dir, name, wanted, identity)
+    raise UserError(
+        f"run: {run_dir} read the artefacts {wanted}, but for {name} as it is now they would be "
+        f"{now}: titles, domains or this package have changed; train again"
+    )
+
+
 def load_set(folder: Path) -> ArtefactSet:
     """Return the set in `folder`; `UserError` when its manifest is malformed or not its own."""
     path = folder / _MANIFEST

@@ -20,8 +20,9 @@ from recbole_edt.compare.state import ProtocolCheck, State
 from recbole_edt.compare.tuning import Tuning, find_space, run_tunings
 from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
-from recbole_edt.prepare.split import load_or_make_split
-from recbole_edt.quick_start import find_dataset
+from recbole_edt.files import read_json
+from recbole_edt.prepare.split import Split, load_or_make_split
+from recbole_edt.quick_start import find_dataset, refuse_stale
 
 COMPARE_FLAGS = ("models", "file", "runs", "seeds", "jobs", "tune", "strategy", "name")
 TUNE_FLAGS = ("params_file", "trials", "strategy", "jobs")
@@ -66,8 +67,8 @@ def compare(keys: dict[str, Any], flags: Mapping[str, Any], say: Say, note: Say)
     jobs = [plan.job(row, plan.seeds[0], "") for row in plan.rows]
     _check_evaluation(jobs)
     find_dataset(jobs[0].config)
-    dataset_dir = jobs[0].config.dataset_dir
-    split = load_or_make_split(dataset_dir, plan.dataset, jobs[0].settings["split"])
+    config = jobs[0].config
+    split = load_or_make_split(config.dataset_dir, plan.dataset, config["split"])
     tunings = _tunings(plan, jobs)
     for row, job in zip(plan.rows, jobs, strict=True):
         if (plan.tune if row.tune is None else row.tune) and row.label not in tunings:
@@ -75,10 +76,9 @@ def compare(keys: dict[str, Any], flags: Mapping[str, Any], say: Say, note: Say)
     folder = jobs[0].run_dir.parents[1] / "compare" / _name(flags, plan.id)
     with _alone(folder):
         state = State(folder, plan, split.hash)
-        check = ProtocolCheck(str(dataset_dir / "split"), {"split_hash": split.hash})
         try:
             crashed = _tune_rows(tunings, at_a_time, folder, state)
-            outcomes = _run_cells(plan, tunings, at_a_time, folder, state, check)
+            outcomes = _run_cells(plan, tunings, at_a_time, folder, state, split)
         finally:
             state.stop()
         for label, tuning in tunings.items():
@@ -147,9 +147,10 @@ def _run_cells(
     at_a_time: int,
     folder: Path,
     state: State,
-    check: ProtocolCheck,
+    split: Split,
 ) -> list[Outcome]:
     """Run rows x seeds, each row with the best values of its search."""
+    check = ProtocolCheck(f"split {split.kind}", {"split_hash": split.hash})
     jobs, outcomes = [], []
     for seed in plan.seeds:  # seed by seed: a table with all rows is there early
         for row in plan.rows:
@@ -169,6 +170,9 @@ def _run_cells(
             run_dir = job.run_dir
         state.set_cell(job.row.label, job.seed, status, outcome, run_dir)
         if outcome is not None and outcome.run_dir is not None:
+            if outcome.seconds is None:  # finished before; today's dataset may be another
+                metrics = read_json(outcome.run_dir / "metrics.json")
+                refuse_stale(outcome.run_dir, metrics, job.config, split)
             check.add(outcome.run_dir)
 
     view = View(len(jobs), at_a_time)

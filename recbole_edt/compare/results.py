@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from recbole_edt.compare.runs import FINAL, OVERALL, PROTOCOL, Run, in_group
+from recbole_edt.compare.runs import FINAL, OVERALL, PROTOCOL, Run, in_group, protocol_values
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import read_json
 
@@ -166,21 +166,19 @@ def _common_protocol(
     """Return protocol and domains of all runs; refuse runs that differ."""
     if not runs:
         return {}, []
-    first = runs[0]
+    known: dict[str, tuple[Path, Any]] = {}
     for run in runs:
-        for what, one, other in (
-            ("dataset", first.metrics["dataset"], run.metrics["dataset"]),
-            ("domains", *(list(r.metrics["test"]["domains"]) for r in (first, run))),
-            *(
-                (key, first.metrics["protocol"].get(key), run.metrics["protocol"].get(key))
-                for key in PROTOCOL
-            ),
-        ):
-            if one != other:
+        metrics = run.metrics
+        told = {"dataset": metrics["dataset"], "domains": list(metrics["test"]["domains"])}
+        told |= protocol_values(metrics)
+        for what, value in told.items():
+            other, expected = known.setdefault(what, (run.path, value))
+            if value != expected:
                 raise UserError(
-                    f"{what}: {first.path} has {one!r}, {run.path} has {other!r}; "
+                    f"{what}: {other} has {expected!r}, {run.path} has {value!r}; "
                     "expected the same in all rows of a table"
                 )
+    first = runs[0]
     expected, found = content.get("split_hash"), first.metrics["protocol"]["split_hash"]
     if expected and expected != found:
         raise UserError(f"{path}: split_hash {expected!r}, but {first.path} has {found!r}")

@@ -1,6 +1,6 @@
 """One finished run as a comparison reads it: metrics, ranks, curves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +15,7 @@ from recbole_edt.evaluation.report import metric_values
 OVERALL = "overall"
 FINAL = "final"
 WITHOUT_EXPERT = "without_expert"
-PROTOCOL = ("split", "split_hash", "candidates", "sampled", "sampled_hash")
+PROTOCOL = ("split", "split_hash", "items_hash", "candidates", "sampled", "sampled_hash")
 """What the runs of one table have in common."""
 
 _RANK_COLUMNS = {
@@ -27,6 +27,13 @@ _RANK_COLUMNS = {
     "history_length": np.float64,
     "target_popularity": np.float64,
 }
+
+
+def protocol_values(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``metrics.json`` says of `PROTOCOL`; older ones have no ``items_hash``."""
+    protocol = metrics["protocol"]
+    keys = [key for key in PROTOCOL if key != "items_hash" or key in protocol]
+    return {key: protocol.get(key) for key in keys}
 
 
 @dataclass(frozen=True)

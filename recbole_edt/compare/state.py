@@ -7,7 +7,7 @@ from typing import Any
 
 from recbole_edt.compare.grid import DONE, Outcome
 from recbole_edt.compare.plan import Plan
-from recbole_edt.compare.runs import PROTOCOL
+from recbole_edt.compare.runs import protocol_values
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, write_json
 
@@ -123,12 +123,12 @@ class ProtocolCheck:
         UserError
             Names both and what differs.
         """
-        protocol = read_json(run_dir / "metrics.json")["protocol"]
+        told = protocol_values(read_json(run_dir / "metrics.json"))
         for where, key, value in self.first:
-            if protocol.get(key) != value:
+            if told.get(key, value) != value:
                 raise UserError(
-                    f"{key}: {where} has {value!r}, {run_dir} has {protocol.get(key)!r}; "
+                    f"{key}: {where} has {value!r}, {run_dir} has {told[key]!r}; "
                     "expected one and the same in a comparison"
                 )
         known = {key for _, key, _ in self.first}
-        self.first += [(str(run_dir), k, protocol.get(k)) for k in PROTOCOL if k not in known]
+        self.first += [(str(run_dir), key, told[key]) for key in told if key not in known]

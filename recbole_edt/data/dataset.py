@@ -11,6 +11,7 @@ import torch
 
 from recbole_edt import fields
 from recbole_edt.artefacts.augmented_file import ANCHOR
+from recbole_edt.artefacts.catalogue import items_hash
 from recbole_edt.artefacts.settings import SETTING_KEYS
 from recbole_edt.artefacts.store import (
     AUGMENT,
@@ -59,6 +60,8 @@ class CrossDomainDataset(SequentialDataset):
         Domain names in alphabetical order; domain k is the k-th.
     item_domain : torch.Tensor
         Domain of each item id, shape [item_num], -1 for the padding item.
+    items_hash : str
+        Hex digest over the items and their domains.
     artefacts_read : set of str
         Which parts of the artefacts anybody asked this dataset, or a part of it, for.
     """
@@ -76,6 +79,8 @@ class CrossDomainDataset(SequentialDataset):
             path = config.dataset_dir / config["dataset"]
             raise UserError(f"{path}.inter or .item cannot be read ({error})") from None
         self.domains, self.item_domain = self._read_domains()
+        names = np.array(self.domains, dtype=object)[self.item_domain[1:].numpy()]
+        self.items_hash = items_hash(self.field2id_token[self.iid_field][1:], names)
         self.split = load_or_make_split(config.dataset_dir, config["dataset"], config["split"])
 
     def _load_data(self, token: str, dataset_path: str) -> None:
@@ -444,6 +449,10 @@ class CrossDomainDataset(SequentialDataset):
         config = self.config
         settings = ArtefactSettings.from_config(config)
         return find_artefacts(config.dataset_dir, self.dataset_name, settings, self.split)
+
+    def hashes(self) -> dict[str, str]:
+        """Return what tells this dataset from another of its name, as ``metrics.json`` has it."""
+        return {"split_hash": self.split.hash, "items_hash": self.items_hash}
 
     def _how_to_make(self, part: str) -> str:
         """Return the command that makes a part of the set that the configuration asks for."""

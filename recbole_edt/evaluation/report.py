@@ -140,7 +140,7 @@ def protocol_of(targets: Targets) -> dict[str, Any]:
         "candidates": scope,
         "sampled": sampled,
         "topk": config["topk"],
-        "split_hash": part.split.hash,
+        **part.hashes(),
     }
     if sampled:
         protocol["sampled_hash"] = targets.sampled_candidates(sampled, scope)[1]

@@ -1,5 +1,6 @@
 """The held-out targets of one part of a split, with what is known about each."""
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import torch
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, replacing
+
+_MOST_TRIES = 1 << 22  # drawn at a time: 32 MiB an array
 
 
 class Targets:
@@ -37,6 +40,7 @@ class Targets:
         self.users = part.flat[part.uid_field][self.rows].numpy()
         self.items = part.flat[part.iid_field][self.rows].numpy()
         self.domains = part.item_domain[self.items].numpy()
+        self._draws: dict[tuple[int, str], tuple[np.ndarray, str]] = {}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,9 +71,9 @@ class Targets:
     def sampled_candidates(self, count: int, scope: str) -> tuple[np.ndarray, str]:
         """Return a frozen draw of other items for each target, the same for every model.
 
-        Drawn once per split, uniformly and without replacement among the items that the user
-        never interacted with (of the target's domain under ``target_domain``), and kept beside
-        the split.
+        Drawn once per split and catalogue, uniformly and without replacement among the items
+        that the user never interacted with (of the target's domain under ``target_domain``), and
+        kept beside the split.
 
         Parameters
         ----------
@@ -83,9 +87,15 @@ class Targets:
         tuple
             Item ids [n, count] in this object's order, and the hash of the draw.
         """
+        known = self._draws.get((count, scope))
+        if known is not None:
+            return known
         part = self.part
+        # What stands in a file of an earlier catalogue are numbers of other items.
+        tokens, domains = part.field2id_token[part.iid_field][1:], part.item_domain[1:].tolist()
+        catalogue = digest([tokens.tolist(), domains])[:12]
         folder = Path(part.config.dataset_dir) / "split"
-        path = folder / f"{part.split.kind}.{self.name}.{scope}.{count}.npy"
+        path = folder / f"{part.split.kind}.{self.name}.{scope}.{count}.{catalogue}.npy"
         key = digest({"split": part.split.hash, "part": self.name, "count": count, "scope": scope})
         if path.exists():
             try:
@@ -98,7 +108,10 @@ class Targets:
             drawn = self._draw(count, scope, int(key[:16], 16))
             with replacing(path) as temporary, open(temporary, "wb") as handle:
                 np.save(handle, drawn, allow_pickle=False)
-        return drawn[np.argsort(np.argsort(self.rows))], digest([key, drawn.tolist()])
+        draw_hash = hashlib.sha256(key.encode() + drawn.tobytes()).hexdigest()
+        found = drawn[np.argsort(np.argsort(self.rows))], draw_hash
+        self._draws[count, scope] = found
+        return found
 
     def _draw(self, count: int, scope: str, seed: int) -> np.ndarray:
         """Draw for each target in the order of its flat row, by vectorised rejection."""
@@ -115,19 +128,22 @@ class Targets:
             groups = [
                 (domains == k, np.flatnonzero(item_domain == k)) for k in range(len(part.domains))
             ]
+        width = 2 * count + 16
         for chosen, pool in groups:
-            owners = np.flatnonzero(chosen)
-            if not len(owners):
-                continue
-            tries = pool[rng.integers(len(pool), size=(len(owners), 2 * count + 16))]
-            keys = users[owners, None] * part.item_num + tries
-            found = np.searchsorted(taken, keys).clip(max=len(taken) - 1)
-            usable = (taken[found] != keys) & _first_of_each(tries)
-            first = np.argsort(~usable, axis=1, kind="stable")[:, :count]
-            drawn[owners] = np.take_along_axis(tries, first, 1)
-            for owner in owners[usable.sum(1) < count]:  # rare: small pools, heavy users
-                own = taken[(taken // part.item_num) == users[owner]] % part.item_num
-                others = np.setdiff1d(pool, own)
+            members, short = np.flatnonzero(chosen), []
+            size = max(_MOST_TRIES // width, 1)
+            for owners in np.split(members, range(size, len(members), size)):
+                tries = pool[rng.integers(len(pool), size=(len(owners), width))]
+                keys = users[owners, None] * part.item_num + tries
+                found = np.searchsorted(taken, keys).clip(max=len(taken) - 1)
+                usable = (taken[found] != keys) & _first_of_each(tries)
+                first = np.argsort(~usable, axis=1, kind="stable")[:, :count]
+                drawn[owners] = np.take_along_axis(tries, first, 1)
+                short.append(owners[usable.sum(1) < count])
+            for owner in np.concatenate(short):  # rare: small pools, heavy users
+                first = users[owner] * part.item_num
+                start, end = np.searchsorted(taken, (first, first + part.item_num))
+                others = np.setdiff1d(pool, taken[start:end] - first)
                 if len(others) < count:
                     raise UserError(
                         f"sampled_candidates: found {len(others)} items that a user never had, "

@@ -24,7 +24,7 @@ from recbole_edt.quick_start import (
     prepare_data,
     use_deterministic_algorithms,
 )
-from recbole_edt.training.checkpoint import load_state, refuse_another_split
+from recbole_edt.training.checkpoint import load_state, refuse_other_data
 
 from recbole.utils import init_seed  # isort: skip  (config shims first)
 
@@ -117,7 +117,7 @@ def load_run(folder: Path, overrides: Mapping[str, Any]) -> FinishedRun:
     use_deterministic_algorithms(config["reproducibility"])
     init_seed(config["seed"], config["reproducibility"])
     dataset = CrossDomainDataset(config)
-    refuse_another_split(folder, metrics["protocol"], dataset)
+    refuse_other_data(folder, metrics["protocol"], dataset)
     template = config["text_template"]
     catalogue = read_catalogue(config.dataset_dir, config["dataset"], template)
     artefacts = _artefacts_of(folder, metrics, config, dataset, catalogue)
@@ -142,17 +142,10 @@ def _artefacts_of(
     """Return the set that a run read; refuse one of another catalogue or other settings."""
     if metrics["artefacts"] is None:
         return None
-    name, wanted = config["dataset"], metrics["artefacts"]["hash"]
+    name, dataset_dir = config["dataset"], config.dataset_dir
     identity = store.ArtefactSettings.from_config(config).identity(catalogue, dataset.split)
-    if store.set_hash(identity) == wanted:
-        return store.find_set(config.dataset_dir, name, identity)
-    # Vectors may have been lent, so that there never was a folder of this name.
-    if (config.dataset_dir / "artefacts" / wanted).is_dir():
-        return store.require_set(config.dataset_dir, name, wanted, identity)
-    raise UserError(
-        f"run: {folder} read the artefacts {wanted}, but for {name} as it is now they would be "
-        f"{store.set_hash(identity)}: titles, domains or this package have changed; train again"
-    )
+    store.refuse_other_artefacts(folder, metrics, dataset_dir, name, identity)
+    return store.find_set(dataset_dir, name, identity)
 
 
 def _expert_of(

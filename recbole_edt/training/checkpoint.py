@@ -71,30 +71,33 @@ def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     return load_tensors(folder / Path(info["tensors"]).name), info
 
 
-def refuse_another_split(folder: str | Path, told: Mapping[str, Any], dataset: Any) -> None:
-    """Refuse a run that was trained on other rows: held-out ones may have been among them.
+def refuse_other_data(folder: str | Path, told: Mapping[str, Any], dataset: Any) -> None:
+    """Refuse a run that was trained on other rows or items: held-out ones may be among them.
 
     Parameters
     ----------
     folder : str or pathlib.Path
         The run's folder.
     told : mapping
-        Its ``split_hash`` as the checkpoint or ``metrics.json`` tells it; older checkpoints do not.
+        Hashes as the checkpoint or ``metrics.json`` tells them; older ones lack some.
     dataset : CrossDomainDataset
         The dataset as it is now.
 
     Raises
     ------
     UserError
-        When it was another split.
+        Names what was found and expected.
     """
-    found = dataset.split.hash
-    made_for = told.get("split_hash", found)
-    if made_for != found:
-        raise UserError(
-            f"run: {folder} was trained on the split {made_for[:12]} of {dataset.dataset_name}, "
-            f"which now has {found[:12]}: its interactions have changed; train again"
-        )
+    what = {"split_hash": ("split", "interactions"), "items_hash": ("items", "items or domains")}
+    for key, found in dataset.hashes().items():
+        made_for = told.get(key, found)
+        if made_for != found:
+            name, changed = what[key]
+            raise UserError(
+                f"run: {folder} was trained on the {name} {made_for[:12]} of "
+                f"{dataset.dataset_name}, which now has {found[:12]}: its {changed} have changed; "
+                "train again"
+            )
 
 
 def _tensor_file(folder: Path) -> Path | None:

@@ -109,8 +109,8 @@ class PhasedTrainer(Trainer):
             raise UserError("fit: validation data is missing; epochs are chosen on it")
         names = list(getattr(self.model, "phases", (_SINGLE,)))
         self.domains = valid_data.part.domains
-        self.split_hash = valid_data.part.split.hash
-        checkpoint.refuse_another_split(self.run_dir, self._resumed or {}, valid_data.part)
+        self.data_hashes = valid_data.part.hashes()
+        checkpoint.refuse_other_data(self.run_dir, self._resumed or {}, valid_data.part)
         if self.config["train_neg_sample_args"].get("dynamic", False):
             train_data.get_model(self.model)
         # Every phase begins with the same draws, whether the one before was trained here or not.
@@ -309,7 +309,7 @@ class PhasedTrainer(Trainer):
             score = choice.score if math.isfinite(choice.score) else None  # none was offered yet
             choices.append({"score": score, "epoch": choice.epoch, "stale": choice.stale})
         info = {
-            "split_hash": self.split_hash,
+            **self.data_hashes,
             "phase": name,
             "epoch": epoch,
             "phase_done": phase_done,

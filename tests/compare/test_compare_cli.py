@@ -11,6 +11,7 @@ from pathlib import Path
 import filelock
 import pytest
 import torch
+from synthetic import give_vectors
 
 from recbole_edt.compare.plan import Row, make_job, read_compare_file
 from recbole_edt.compare.results import load
@@ -223,6 +224,32 @@ def test_runs_of_different_splits_are_refused(make_dataset, compare, tmp_path):
     outcome = compare(f"--runs={first},{everything}")
     assert outcome.status == 2
     assert all(name in outcome.err for name in ("candidates: ", str(first), str(everything)))
+
+
+def test_runs_of_other_items_are_refused(make_dataset, compare, tmp_path):
+    make_dataset()
+    first, second, old = (finished_run(tmp_path, seed) for seed in (1, 2, 3))
+    for path, items in ((second, "another"), (old, None)):
+        metrics = read_json(path / "metrics.json")
+        metrics["protocol"]["items_hash"] = items
+        if items is None:
+            del metrics["protocol"]["items_hash"]  # as before runs told it
+        write_json(path / "metrics.json", metrics)
+    outcome = compare(f"--runs={first},{second}")
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1].startswith("recbole-edt: items_hash: ")
+    assert compare(f"--runs={first},{old}").status == 0
+
+
+def test_a_finished_cell_of_other_titles_is_refused(make_dataset, compare):
+    folder = make_dataset()
+    give_vectors(folder)
+    assert compare("--models=Similarity", "--seeds=1").status == 0
+    path = folder / "toy.item"
+    path.write_text(path.read_text().replace("title of d0-1\n", "another title\n"))
+    outcome = compare("--models=Similarity", "--seeds=1")
+    assert outcome.status == 2
+    assert "was made for another catalogue" in outcome.err.splitlines()[-1]
 
 
 def test_rows_of_finished_runs_are_named_by_what_differs(make_dataset, compare, tmp_path):

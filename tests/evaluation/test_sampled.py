@@ -66,7 +66,7 @@ def test_the_draw_is_the_same_for_models_seeds_and_processes(targets, targets_of
     again, second = other.sampled_candidates(3, "target_domain")
     assert first == second
     np.testing.assert_array_equal(drawn[np.argsort(targets.rows)], again[np.argsort(other.rows)])
-    for path in (folder / "split").glob("*.3.npy"):
+    for path in (folder / "split").glob("*.3.*.npy"):
         path.unlink()  # a fresh draw on another machine
     third = subprocess.run(
         [sys.executable, "-c", SECOND_PROCESS, str(folder.parent)],
@@ -96,13 +96,32 @@ def test_sampled_ranks_are_those_of_a_literal_count(targets):
         assert rank == 1 + sum(bool(table.scores[user, item] >= own) for item in row)
 
 
-def test_damaged_draws_are_refused(targets):
+def test_damaged_draws_are_refused(targets, targets_of):
+    folder = targets.part.config.dataset_dir
     targets.sampled_candidates(3, "target_domain")
-    (path,) = (targets.part.config.dataset_dir / "split").glob("*.3.npy")
+    (path,) = (folder / "split").glob("*.3.*.npy")
     whole = path.read_bytes()
     path.write_bytes(whole[:-9])
     with pytest.raises(UserError, match=path.name):
-        targets.sampled_candidates(3, "target_domain")
+        targets_of(folder).sampled_candidates(3, "target_domain")
+
+
+def test_a_draw_of_an_earlier_catalogue_is_not_read(targets, targets_of):
+    """Its numbers are those of other items, once an item has moved to another place or domain."""
+    folder = targets.part.config.dataset_dir
+    targets.sampled_candidates(3, "target_domain")
+    items = folder / "toy.item"
+    items.write_text(items.read_text().replace("d0-5\td0\t", "d0-5\td1\t"))
+    later = targets_of(folder)
+    drawn, _ = later.sampled_candidates(3, "target_domain")
+    domains = later.part.item_domain[drawn].numpy()
+    np.testing.assert_array_equal(domains, np.tile(later.domains[:, None], 3))
+
+
+def test_drawing_in_pieces_draws_the_same(targets, targets_of, monkeypatch):
+    whole = targets._draw(3, "target_domain", 7)
+    monkeypatch.setattr("recbole_edt.evaluation.targets._MOST_TRIES", 200)
+    np.testing.assert_array_equal(targets._draw(3, "target_domain", 7), whole)
 
 
 def test_too_small_a_pool_is_refused_and_nothing_is_left(targets):

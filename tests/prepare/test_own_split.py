@@ -31,7 +31,9 @@ def test_it_is_read_from_then_on(folder):
 
 def test_draws_of_the_old_split_are_removed(folder):
     codes = load_or_make_split(folder, "toy", KIND).codes
-    draws = [folder / "split" / f"{kind}.test.target_domain.3.npy" for kind in (KIND, "time")]
+    draws = [
+        folder / "split" / f"{kind}.test.target_domain.3.0123abcd.npy" for kind in (KIND, "time")
+    ]
     for draw in draws:
         np.save(draw, np.zeros((2, 3), dtype=np.int64))
     save_split(folder, "toy", KIND, codes)

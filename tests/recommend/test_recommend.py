@@ -279,7 +279,7 @@ def test_changed_data_are_refused(root, folder, run_cli, tmp_path):
     shutil.copytree(root / "dataset", data)
     path = data / "toy" / "toy.item"
     path.write_text(path.read_text() + "d0-99\td0\ttitle\n")
-    refuse("SASRec", "does not fit the dataset as it is now")
+    refuse("SASRec", "which now has")
 
 
 def test_dates_of_seconds_and_of_milliseconds():

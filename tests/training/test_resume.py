@@ -11,6 +11,7 @@ from pathlib import Path
 
 import filelock
 import pytest
+from synthetic import give_vectors
 
 from recbole_edt import quick_start
 from recbole_edt.config import EDTConfig
@@ -201,16 +202,41 @@ def with_other_rows(dataset):
     shutil.rmtree(dataset / "split")
 
 
+def with_an_item_in_another_domain(dataset):
+    path = dataset / f"{dataset.name}.item"
+    path.write_text(path.read_text().replace("d0-13\td0\t", "d0-13\td1\t"))
+
+
 @pytest.mark.parametrize("finished", [False, True])
-def test_a_run_on_other_rows_is_not_gone_on_with(make_dataset, tmp_path, monkeypatch, finished):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (with_other_rows, "the split .*: its interactions have changed"),
+        (with_an_item_in_another_domain, "the items .*: its items or domains have changed"),
+    ],
+)
+def test_a_run_on_other_data_is_not_gone_on_with(
+    make_dataset, tmp_path, monkeypatch, finished, change, said
+):
     dataset = make_dataset()
     if finished:
         run(dataset, tmp_path / "out", "SASRec")
     else:
         killed_after_the_first_epoch(dataset, tmp_path / "out", monkeypatch)
-    with_other_rows(dataset)
-    with pytest.raises(UserError, match=r"run: .* was trained on the split .* have changed"):
+    change(dataset)
+    with pytest.raises(UserError, match=f"run: .* was trained on {said}"):
         run(dataset, tmp_path / "out", "SASRec", resume=True)
+
+
+def test_a_finished_run_of_other_titles_is_not_returned(make_dataset, tmp_path):
+    dataset = make_dataset()
+    give_vectors(dataset)
+    run(dataset, tmp_path / "out", "LLMEDT")
+    path = dataset / f"{dataset.name}.item"
+    path.write_text(path.read_text().replace("title of d0-1\n", "another title\n"))
+    give_vectors(dataset)
+    with pytest.raises(UserError, match="was made for another catalogue"):
+        run(dataset, tmp_path / "out", "LLMEDT", resume=True)
 
 
 def test_a_loss_that_is_no_number_is_told_in_one_line(make_dataset, tmp_path, monkeypatch):
