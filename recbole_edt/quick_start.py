@@ -250,6 +250,11 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
         )
     else:
         sampler, _, _ = create_samplers(config, dataset, parts)
+        if config["train_neg_sample_args"]["distribution"] == "popularity":
+            # RecBole counts the held-out rows too
+            trained = parts[0].flat[dataset.iid_field][parts[0].training_rows()]
+            sampler._get_candidates_list = trained.tolist
+            sampler._build_alias_table()
         loader = get_dataloader(config, "train")(
             config, parts[0], sampler, shuffle=config["shuffle"]
         )

@@ -35,8 +35,11 @@ _FROM_ZERO = frozenset((
     "contrastive_weight", "triplet_weight", "triplet_margin", "new_item_neighbours",
     "average_epochs", "seed", "augment_seed",
 ))  # fmt: skip
-_WHOLE = frozenset(("seed", "augment_seed", "sampled_candidates", "epochs", "stopping_step"))
-_CLIP = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # of torch's clip_grad_norm_
+_WHOLE = frozenset(("sampled_candidates",))  # those whose default is none
+_ENTRIES = {
+    "clip_grad_norm": ("max_norm", "norm_type", "error_if_nonfinite", "foreach"),  # torch's
+    "train_neg_sample_args": ("distribution", "sample_num", "alpha", "dynamic", "candidate_num"),
+}
 _PROBABILITY = re.compile(r"(^|_)dropout(_prob|_ratio)?$")
 PHASE_PREFIX = re.compile(r"^(shared|domain)_(?!dropout)")
 _ACCEPTED: dict[type, tuple[tuple[type, ...], str]] = {
@@ -68,25 +71,23 @@ def check_value(key: str, value: Any, known: Collection[str], defaults: Mapping[
     """
     if key not in known:
         raise UserError(f"{key}: no such key{nearest(key, known)}")
+    base = PHASE_PREFIX.sub("", key)  # shared_epochs is checked like epochs
     default = defaults.get(key)
+    if default is None and value is not None:  # a phase's key leaves it to the general one
+        default = defaults.get(base)
     if key not in _EITHER_TEXT_OR_NUMBER and type(default) in _ACCEPTED:
         _check_type(key, value, *_ACCEPTED[type(default)])
     if key == "expert_weights" and not (
         value and all(type(one) in (int, float) and one >= 0 for one in value)
     ):
         raise UserError(f"{key}: found {value!r}, expected a list of numbers >= 0")
-    base = PHASE_PREFIX.sub("", key)  # shared_epochs is checked like epochs
     if base in _WHOLE and value is not None:
         _check_type(key, value, (int,), "a whole number")
     if value is None or (isinstance(value, list) and base not in _ABOVE_ZERO | _FROM_ZERO):
         return
-    if base == "clip_grad_norm":
-        _check_type(key, value, (dict,), "a mapping such as {max_norm: 1.0}")
-        unknown = [name for name in value if name not in _CLIP]
-        if unknown:
-            hint = nearest(str(unknown[0]), _CLIP)
-            raise UserError(f"{key}: {unknown[0]!r}; expected some of {list(_CLIP)}{hint}")
-        if "max_norm" not in value:
+    if base in _ENTRIES:
+        _check_entries(key, value, _ENTRIES[base])
+        if base == "clip_grad_norm" and "max_norm" not in value:
             raise UserError(f"{key}: found {value!r}, expected 'max_norm' among its entries")
     if base in _ONE_OF and value not in _ONE_OF[base]:
         hint = nearest(str(value), _ONE_OF[base])
@@ -100,6 +101,14 @@ def check_value(key: str, value: Any, known: Collection[str], defaults: Mapping[
         raise UserError(f"{key}: found {value}, expected a value between 0 and 1")
     if _PROBABILITY.search(key) and not isinstance(value, bool) and not 0 <= value < 1:
         raise UserError(f"{key}: found {value}, expected a value from 0 to below 1")
+
+
+def _check_entries(key: str, value: Any, entries: tuple[str, ...]) -> None:
+    _check_type(key, value, (dict,), f"a mapping such as {{{entries[0]}: ...}}")
+    for name in value:
+        if name not in entries:
+            hint = nearest(str(name), entries)
+            raise UserError(f"{key}: {name!r}; expected some of {list(entries)}{hint}")
 
 
 def _check_type(key: str, value: Any, accepted: tuple[type, ...], expected: str) -> None:

@@ -75,6 +75,10 @@ def test_unknown_keys_are_named_with_the_nearest(tmp_path, model, source):
         ("sampled_candidates", 9.5, "a whole number"),
         ("sampled_candidates", [5], "a whole number"),
         ("shared_epochs", [3], "a whole number"),
+        ("domain_lr_patience", 2.5, "a whole number"),
+        ("domain_lr_scheduler", ["none"], "text"),
+        ("train_neg_sample_args", 5, "a mapping"),
+        ("train_neg_sample_args", {"distrbution": "popularity"}, "did you mean 'distribution'"),
     ],
 )
 def test_wrong_values_are_named(key, value, said):

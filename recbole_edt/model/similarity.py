@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor
 
+_MOST_SIMILARITIES = 1 << 25  # at a time: 128 MiB in float32
+
 
 def unit_vectors(vectors: Any) -> Tensor:
     """Return float32 vectors [N, m] scaled to length one; rows of zeros stay zero."""
@@ -59,7 +61,13 @@ def similarity_scores(unit: Tensor, recent: Tensor, how: str, lag: float) -> Ten
             weight[:, 1:] = 0
         mean = (unit[recent] * weight.unsqueeze(2)).sum(1)
         return mean / weight.sum(1, keepdim=True).clamp(min=1) @ unit.T
-    similar = unit[recent] @ unit.T  # [B, n, N]
-    similar -= lag * torch.arange(recent.shape[1], device=unit.device).unsqueeze(1)
-    similar.masked_fill_(~known.unsqueeze(2), -torch.inf)
-    return similar.amax(1).masked_fill_(~known[:, :1], 0.0)
+    scores = torch.empty(len(recent), len(unit), device=unit.device)
+    cost = lag * torch.arange(recent.shape[1], device=unit.device).unsqueeze(1)
+    users = max(_MOST_SIMILARITIES // (recent.shape[1] * len(unit)), 1)
+    for start in range(0, len(recent), users):
+        some = slice(start, start + users)
+        similar = unit[recent[some]] @ unit.T  # [b, n, N]
+        similar -= cost
+        similar.masked_fill_(~known[some].unsqueeze(2), -torch.inf)
+        torch.amax(similar, 1, out=scores[some])
+    return scores.masked_fill_(~known[:, :1], 0.0)

@@ -15,6 +15,14 @@ def test_last_items_come_latest_first():
     assert last_items(items, torch.tensor([3, 1]), 2).tolist() == [[6, 5], [7, 0]]
 
 
+def test_scores_in_pieces_are_the_same(monkeypatch):
+    unit = unit_vectors(torch.randn(9, 5, generator=torch.Generator().manual_seed(0)))
+    recent = torch.tensor([[3, 1, 8], [2, 0, 0], [0, 0, 0], [4, 4, 1], [7, 0, 0]])
+    whole = similarity_scores(unit, recent, "max", 0.1)
+    monkeypatch.setattr("recbole_edt.model.similarity._MOST_SIMILARITIES", 2 * 3 * 9)
+    torch.testing.assert_close(similarity_scores(unit, recent, "max", 0.1), whole)
+
+
 @pytest.mark.parametrize("how", ["max", "mean", "last"])
 def test_scores_are_those_of_the_definition(how):
     generator = torch.Generator().manual_seed(0)

@@ -3,24 +3,18 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from recbole_edt.compat import prepare_recbole
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.model.baselines.untrained import Untrained
 from recbole_edt.model.similarity import last_items, similarity_scores, unit_vectors
 
-prepare_recbole()
 
-from recbole.model.abstract_recommender import SequentialRecommender  # noqa: E402
-from recbole.utils import InputType  # noqa: E402
-
-
-class Similarity(SequentialRecommender):
+class Similarity(Untrained):
     """Score items by the similarity of their LLM vectors to the user's last ones [ours].
 
     score_i = max_j (cos(z_i, z_j) - lag j) + popularity log(1 + n_i) over the last items j =
     0, 1, ...; ``mean`` and ``last`` compare with the mean of the last items or the last alone.
-    Nothing is trained: one pass over the data stands for an epoch.
 
     Parameters
     ----------
@@ -30,8 +24,6 @@ class Similarity(SequentialRecommender):
         The training part.
     """
 
-    input_type = InputType.POINTWISE
-    trains_on_windows = True
     unit: Tensor
     popularity: Tensor
 
@@ -43,20 +35,9 @@ class Similarity(SequentialRecommender):
         counts = torch.from_numpy(dataset.item_counts()).float()
         weight = config["similarity_popularity"]
         self.register_buffer("popularity", weight * torch.log1p(counts), persistent=False)
-        self.nothing = nn.Parameter(torch.zeros(()))  # optimizers refuse to have no parameter
-
-    def calculate_loss(self, interaction: Any) -> Tensor:
-        """Return zero: there is nothing to learn."""
-        return self.nothing * 0.0
 
     def full_sort_predict(self, interaction: Any) -> Tensor:
         """Return the scores of all items after each history, [B, n_items]."""
         items, lengths = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
         recent = last_items(items, lengths, self.count)
         return similarity_scores(self.unit, recent, self.how, self.lag) + self.popularity
-
-    def predict(self, interaction: Any) -> Tensor:
-        """Return the score of one item after each history, [B]."""
-        return self.full_sort_predict(interaction).gather(1, interaction[self.ITEM_ID][:, None])[
-            :, 0
-        ]

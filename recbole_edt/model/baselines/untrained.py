@@ -1,0 +1,42 @@
+"""What models that learn nothing have in common."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recbole_edt.compat import prepare_recbole
+from recbole_edt.data.dataset import CrossDomainDataset
+
+prepare_recbole()
+
+from recbole.model.abstract_recommender import SequentialRecommender  # noqa: E402
+from recbole.utils import InputType  # noqa: E402
+
+
+class Untrained(SequentialRecommender):
+    """A model that scores by counts or vectors alone; one pass over the data stands for an epoch.
+
+    Parameters
+    ----------
+    config : EDTConfig
+        Keys of the model.
+    dataset : CrossDomainDataset
+        The training part.
+    """
+
+    input_type = InputType.POINTWISE
+    trains_on_windows = True
+
+    def __init__(self, config: Any, dataset: CrossDomainDataset):
+        super().__init__(config, dataset)
+        self.nothing = nn.Parameter(torch.zeros(()))  # optimizers refuse to have no parameter
+
+    def calculate_loss(self, interaction: Any) -> Tensor:
+        """Return zero: there is nothing to learn."""
+        return self.nothing * 0.0
+
+    def predict(self, interaction: Any) -> Tensor:
+        """Return the score of one item after each history, [B]."""
+        scores: Tensor = self.full_sort_predict(interaction)
+        return scores.gather(1, interaction[self.ITEM_ID][:, None])[:, 0]
