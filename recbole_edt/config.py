@@ -20,7 +20,7 @@ from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.report import check_group_edges, check_metrics
 from recbole_edt.models import get_model
 from recbole_edt.paths import properties_dir
-from recbole_edt.schema import PHASE_PREFIX, check_value
+from recbole_edt.schema import PHASE_PREFIX, check_phases, check_value
 
 prepare_recbole()
 
@@ -224,6 +224,8 @@ class EDTConfig(Config):
                 check_value(key, value, known, defaults)
         check_metrics(given["metrics"], given["topk"], given["valid_metric"])
         check_group_edges(given["group_edges"] or {})
+        if "phases" in given:
+            check_phases(given["phases"], given.get("shared_run"))
         for key in _REPLACED:
             if key in of_dataset or key in self.external_config_dict:
                 raise UserError(f"{key}: not used here; its place is taken by {_REPLACED[key]}")

@@ -33,11 +33,11 @@ from recbole_edt.evaluation.ranking import choose_weights, rank_targets
 from recbole_edt.evaluation.report import protocol_of, report, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
-from recbole_edt.model.llmedt import SHARED
 from recbole_edt.models import get_model
 from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
 from recbole_edt.prepare.split import Split
+from recbole_edt.schema import SHARED
 from recbole_edt.training.checkpoint import refuse_other_data
 from recbole_edt.training.trainer import PhasedTrainer, get_trainer
 

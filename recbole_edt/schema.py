@@ -6,6 +6,10 @@ from typing import Any
 
 from recbole_edt.errors import UserError, nearest
 
+SHARED, DOMAIN = "shared", "domain"
+PHASES = (SHARED, DOMAIN)
+"""Of `LLMEDT`; the shared one comes first."""
+
 _ONE_OF = {
     "candidates": ("target_domain", "all"),
     "augment_as": ("context", "targets"),
@@ -101,6 +105,26 @@ def check_value(key: str, value: Any, known: Collection[str], defaults: Mapping[
         raise UserError(f"{key}: found {value}, expected a value between 0 and 1")
     if _PROBABILITY.search(key) and not isinstance(value, bool) and not 0 <= value < 1:
         raise UserError(f"{key}: found {value}, expected a value from 0 to below 1")
+
+
+def check_phases(phases: Any, shared_run: Any) -> None:
+    """Refuse a list of phases that cannot be trained, or that leaves nothing to do.
+
+    Parameters
+    ----------
+    phases, shared_run : any
+        What the configuration says under these keys.
+
+    Raises
+    ------
+    UserError
+        Names the key, what was found and what was expected.
+    """
+    found = list(phases) if isinstance(phases, (list, tuple)) else phases
+    if found not in ([SHARED], list(PHASES)):
+        raise UserError(f"phases: found {phases!r}, expected {[SHARED]} or {list(PHASES)}")
+    if shared_run and len(found) == 1:
+        raise UserError(f"shared_run: phases is {found}; expected a phase after the shared one")
 
 
 def _check_entries(key: str, value: Any, entries: tuple[str, ...]) -> None:

@@ -256,4 +256,6 @@ def stop(children: Mapping[int, Child]) -> None:
 
 def _log_path(folder: Path, job: Job) -> Path:
     name = re.sub(r"[^\w.-]+", "-", job.name).strip("-")
+    if re.search(r"[^\w., -]", job.row.label):  # A+ and A* would share one file
+        name += f"-{digest(job.row.label)[:6]}"
     return folder / "logs" / f"{name}.log"

@@ -14,7 +14,6 @@ import yaml
 from recbole_edt.config import EDTConfig, load_yaml
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest
-from recbole_edt.model.llmedt import check_phases
 from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import choose_run_dir
 from recbole_edt.training.shared_run import shared_settings
@@ -168,8 +167,8 @@ class Job:
         return sum(self.settings["epochs"] if n is None else n for n in given)
 
 
-def _phases(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    return check_phases(settings["phases"]) if "phases" in settings else ("train",)
+def _phases(settings: Mapping[str, Any]) -> Sequence[str]:
+    return settings.get("phases", ("train",))
 
 
 def make_job(
@@ -179,8 +178,6 @@ def make_job(
     keys = {**keys, "model": row.model, "dataset": dataset, "seed": seed}
     try:
         config = EDTConfig(overrides=keys)
-        if "phases" in config:
-            check_phases(config["phases"])
     except UserError as error:
         raise UserError(f"{row.label}: {error}") from None
     return Job(row, seed, name, keys, config, is_trial)
@@ -286,6 +283,8 @@ def parse_trials(value: Any, where: str) -> int:
 def check_cell_keys(keys: Mapping[str, Any], where: str = "") -> None:
     """Refuse keys that differ from cell to cell, or that are the whole comparison's."""
     for key in keys:
+        if not isinstance(key, str):
+            raise UserError(f"{where}{key!r}: expected the name of a key")
         if key in _NOT_FOR_CELLS:
             raise UserError(f"{where}{key}: not used here; its place is {_NOT_FOR_CELLS[key]}")
 

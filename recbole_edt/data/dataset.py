@@ -478,5 +478,7 @@ def _check_header(path: Path, needed: Sequence[str]) -> None:
     for name in needed:
         if name not in found:
             raise UserError(f"{path}: no column {name!r} among {found}{nearest(name, found)}")
+    if lines[1] == [""]:
+        raise UserError(f"{path}: line 2 is empty; expected rows after the header")
     if len(lines[1]) > len(found):  # pandas would take the first column for row names
         raise UserError(f"{path}: line 2 has {len(lines[1])} fields, expected {len(found)}")

@@ -13,9 +13,8 @@ from recbole_edt.errors import UserError
 from recbole_edt.model.domain_thread import DomainThread
 from recbole_edt.model.profiles import ProfileAlignment
 from recbole_edt.model.shared import SharedModel
+from recbole_edt.schema import DOMAIN, SHARED
 
-SHARED, DOMAIN = "shared", "domain"
-PHASES = (SHARED, DOMAIN)
 _LATER = ("threads.", "profiles.")  # what the domain phase trains
 
 
@@ -42,7 +41,7 @@ class LLMEDT(SharedModel):
 
     def __init__(self, config: Any, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
-        self.phases = check_phases(config["phases"])
+        self.phases = tuple(config["phases"])
         self.thread_dropout = config["domain_dropout"]
         self.beta: float = config["beta"]
         self.profiles: ProfileAlignment | None = None
@@ -170,11 +169,3 @@ class LLMEDT(SharedModel):
             return super().last_states(interaction)
         ids, lengths = self.history(interaction)
         return self._last_of(self._domain_states(self.whole_table()[0][ids], ids), lengths)
-
-
-def check_phases(phases: Any) -> tuple[str, ...]:
-    """Return the phases as a tuple; the shared one comes first, each at most once."""
-    found = tuple(phases) if isinstance(phases, (list, tuple)) else (phases,)
-    if found not in (PHASES[:1], PHASES):
-        raise UserError(f"phases: found {list(found)}, expected {[SHARED]} or {list(PHASES)}")
-    return found

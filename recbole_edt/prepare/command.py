@@ -69,7 +69,8 @@ def _add_common(group: Any, reader_defaults: Mapping[str, Any]) -> None:
     default = {**_DEFAULTS, **reader_defaults}
 
     def add(flag: str, text: str, **kwargs: Any) -> None:
-        value = "required" if default[flag] is None else f"default: {default[flag]}"
+        missing = "required without --recipe" if "recipe" in default else "required"
+        value = missing if default[flag] is None else f"default: {default[flag]}"
         group.add_argument(f"--{flag}", help=f"{text} ({value})", **kwargs)
 
     add("dataset", "name of the result", metavar="NAME")

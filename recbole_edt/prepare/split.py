@@ -215,6 +215,8 @@ def _read_users_and_times(inter_path: Path) -> tuple[np.ndarray, np.ndarray]:
         )
     except ValueError as error:
         raise UserError(f"{inter_path}: expected the columns {columns} ({error})") from None
+    if frame.empty:
+        raise UserError(f"{inter_path}: no row after the header; expected interactions")
     missing = frame.index[frame.isna().any(axis=1)]
     if len(missing):
         raise UserError(f"{inter_path}: line {missing[0] + 2} lacks a user or a timestamp")

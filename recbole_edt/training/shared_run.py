@@ -13,7 +13,7 @@ from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import read_json
-from recbole_edt.model.llmedt import SHARED
+from recbole_edt.schema import SHARED
 from recbole_edt.training import checkpoint
 from recbole_edt.training.phases import PhaseSettings
 

@@ -17,7 +17,7 @@ from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import flatten, metric_names, report
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import replacing
-from recbole_edt.model.llmedt import DOMAIN
+from recbole_edt.schema import DOMAIN
 from recbole_edt.training import checkpoint
 from recbole_edt.training.averaging import WeightAverage
 from recbole_edt.training.phases import Choice, PhaseSettings
@@ -116,8 +116,6 @@ class PhasedTrainer(Trainer):
         # Every phase begins with the same draws, whether the one before was trained here or not.
         draws = checkpoint.pack_rng(getattr(train_data, "generator", None))
         start = names.index(self._resumed["phase"]) if self._resumed else 0
-        if self.shared_from and not names[1:]:
-            raise UserError(f"shared_run: phases is {names}; expected a phase after the shared one")
         if self.shared_from and not self._resumed:
             start = int(self._take_over(self.shared_from, names[0], valid_data))
         for name in names[start:]:

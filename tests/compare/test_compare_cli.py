@@ -13,6 +13,7 @@ import pytest
 import torch
 from synthetic import give_vectors
 
+from recbole_edt.compare.grid import _log_path
 from recbole_edt.compare.plan import Row, make_job, read_compare_file
 from recbole_edt.compare.results import load
 from recbole_edt.compare.tuning import Tuning, find_space
@@ -97,6 +98,7 @@ def test_mistakes_stop_before_anything_runs(make_dataset, compare, tmp_path, arg
         (["A: {modle: Pop}"], "expected {model: NAME, key: value}"),
         (["A: {model: Pop, seed: 3}"], "A: seed: not used here"),
         (["A: {model: Pop, tune: many}"], "A: tune: found 'many'"),
+        (["A: {model: Pop, 5: 3}"], "A: 5: expected the name of a key"),
         (["A: {model: SASRec, search: nowhere}", "B: {model: Pop, tune: 0}"], "nowhere"),
         (["A: {model: Pop}", "B: {model: Pop, candidates: all}"], "candidates: A has"),
     ],
@@ -376,6 +378,13 @@ def test_one_phase_given_as_a_name_takes_nothing_over():
     assert not job.takes_shared
     assert job.epochs == 7
     assert make_job(Row("B", "LLMEDT", {}), "toy", {}, 1, "B").takes_shared
+
+
+def test_logs_of_rows_with_like_labels_are_two_files(tmp_path):
+    jobs = [make_job(Row(label, "BPR", {}), "toy", {}, 1, f"{label}, seed 1") for label in "+*a"]
+    names = [_log_path(tmp_path, job).name for job in jobs]
+    assert len({*names}) == 3
+    assert names[2] == "a-seed-1.log"
 
 
 def test_wrong_phases_are_refused_before_any_cell():

@@ -131,7 +131,8 @@ ITEMS = [(f"i{i}", "ab"[i % 2]) for i in range(5)]
         ([*ROWS, ("u9", "", 3)], ITEMS, "line 22"),
         ([*ROWS, ("u9", "i1", "soon")], ITEMS, "bad.inter"),
         (ROWS[:2], ITEMS, "no training target"),
-        ([], ITEMS, "bad.inter"),
+        ([], ITEMS, "bad.inter: line 2 is empty"),
+        (ROWS, [], "bad.item: line 2 is empty"),
         (ROWS, [*ITEMS, ("i0", "b")], "line 7 repeats item 'i0'"),
     ],
 )

@@ -73,3 +73,11 @@ def test_what_is_no_split_is_refused_and_the_old_one_stays(folder, change, messa
     with pytest.raises(UserError, match=message):
         save_split(folder, "toy", KIND, change(before.codes))
     assert load_or_make_split(folder, "toy", KIND).hash == before.hash
+
+
+@pytest.mark.parametrize("kind", ["leave_one_out", "time"])
+def test_no_interaction_at_all_is_refused(folder, kind):
+    path = folder / "toy.inter"
+    path.write_text(path.read_text().splitlines()[0] + "\n")
+    with pytest.raises(UserError, match=r"toy.inter: no row after the header"):
+        save_split(folder, "toy", kind, np.empty(0, dtype=np.uint8))

@@ -5,6 +5,7 @@ from dataclasses import fields
 import torch
 
 from recbole_edt.config import EDTConfig
+from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.training.phases import Choice, PhaseSettings
 
 
@@ -70,3 +71,16 @@ def test_each_setting_of_a_phase_has_a_key_for_either_phase():
     keys = {"name", *EDTConfig("LLMEDT", "toy").to_dict()}
     for field in fields(PhaseSettings)[1:]:
         assert {f"shared_{field.name}", f"domain_{field.name}"} <= keys
+
+
+def test_a_domain_phase_that_gains_nothing_keeps_no_change(make_dataset, give_vectors, tmp_path):
+    """The rate is too small for any rank to change: every epoch ties with the start."""
+    folder = make_dataset()
+    give_vectors(folder)
+    keys = {
+        "data_path": str(folder.parent), "output_dir": str(tmp_path), "show_progress": False,
+        "hidden_size": 8, "inner_size": 8, "epochs": 2, "domain_learning_rate": 1e-12,
+    }  # fmt: skip
+    domain = run_recbole_edt("LLMEDT", "toy", overrides=keys)["phases"][1]
+    assert domain["epochs"] == 2
+    assert domain["best_epoch"] == {"d0": 0, "d1": 0, "d2": 0}
