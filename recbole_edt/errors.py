@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+_MOST_COMPARED = 100_000  # names, such as user ids: about a second
+
 
 class UserError(Exception):
     """Bad input or usage; the command line prints the message and exits with status 2.
@@ -23,5 +25,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
         The names that would have been right.
     """
     by_lower = {candidate.lower(): candidate for candidate in known}
+    if name.lower() in by_lower:
+        return f" (did you mean '{by_lower[name.lower()]}'?)"
+    if len(by_lower) > _MOST_COMPARED:
+        return ""
     matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f" (did you mean '{by_lower[matches[0]]}'?)" if matches else ""
