@@ -11,6 +11,7 @@ import pandas as pd
 from recbole_edt.compare.runs import FINAL, OVERALL, PROTOCOL, Run, in_group, protocol_values
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import read_json
+from recbole_edt.models import recbole_models
 
 SCHEMA = 1
 DONE = "done"
@@ -133,7 +134,7 @@ def load(folder: Path) -> Comparison:
         keys=content.get("keys") or {},
     )
     if runs:
-        comparison.notes.extend(_missing(comparison))
+        comparison.notes.extend([*_missing(comparison), *_unlike_histories(comparison)])
     return comparison
 
 
@@ -220,6 +221,20 @@ def _missing(comparison: Comparison) -> list[str]:
             f"Groups of test_ranks.csv are not those of metrics.json: {', '.join(unlike)}."
         )
     return notes
+
+
+def _unlike_histories(comparison: Comparison) -> list[str]:
+    """Return a note when models read histories of different lengths: their rows then differ."""
+    without = recbole_models(("general_recommender",))  # these have the key, and read no history
+    rows: dict[int, list[str]] = {}
+    for row, _, run in comparison.runs():
+        length = None if row.model in without else run.settings.get("MAX_ITEM_LIST_LENGTH")
+        if length is not None and row.label not in rows.setdefault(length, []):
+            rows[length].append(row.label)
+    if len(rows) < 2:
+        return []
+    told = "; ".join(f"{length} items: {', '.join(rows[length])}" for length in sorted(rows))
+    return [f"Histories are cut at different lengths (MAX_ITEM_LIST_LENGTH): {told}."]
 
 
 def long_form(comparison: Comparison) -> pd.DataFrame:

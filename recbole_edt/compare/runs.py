@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recbole_edt.config import load_yaml
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.report import metric_values
 
@@ -50,6 +51,12 @@ class Run:
 
     path: Path
     metrics: dict[str, Any]
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The run's complete configuration, empty when the run kept none."""
+        path = self.path / "config.yaml"
+        return load_yaml(path) if path.is_file() else {}
 
     @cached_property
     def ranks(self) -> pd.DataFrame | None:

@@ -167,3 +167,17 @@ def test_a_comparison_that_has_just_begun(tmp_path):
     text = write_report(make_comparison(tmp_path, lines))
     assert "no cell is finished" in text
     assert "out of memory" in text
+
+
+def test_histories_of_different_lengths_are_told(copy):
+    rows = load(copy).rows
+    for row, length in zip(rows, (50, 47, 50, 200, 50), strict=True):
+        for run in row.runs.values():
+            (run.path / "config.yaml").write_text(f"MAX_ITEM_LIST_LENGTH: {length}\n")
+    change(copy / "compare.json", lambda content: content["rows"][3].update(model="BPR"))
+    (note,) = [n for n in load(copy).notes if "MAX_ITEM_LIST_LENGTH" in n]
+    assert f"47 items: {rows[1].label}; 50 items: {rows[0].label}, " in note
+    assert "200" not in note  # of a model that reads no history
+    for run in rows[1].runs.values():
+        (run.path / "config.yaml").write_text("MAX_ITEM_LIST_LENGTH: 50\n")
+    assert not [n for n in load(copy).notes if "MAX_ITEM_LIST_LENGTH" in n]
