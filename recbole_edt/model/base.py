@@ -65,8 +65,8 @@ class CrossDomainModel(SequentialRecommender):
     def __init__(self, config: Any, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         self.max_length: int = config["MAX_ITEM_LIST_LENGTH"]
-        self.loss_type = _one_of(config, "loss_type", self.loss_types)
-        self.loss_scope = _one_of(config, "loss_scope", self.loss_scopes)
+        self.loss_type = one_of(config, "loss_type", self.loss_types)
+        self.loss_scope = one_of(config, "loss_scope", self.loss_scopes)
         self.num_negatives: int = config["num_negatives"]
         self.unseen_negatives: bool = config["unseen_negatives"]
         self.num_domains = len(dataset.domains)
@@ -285,7 +285,8 @@ class Pool(NamedTuple):
     drawn: Tensor
 
 
-def _one_of(config: Any, key: str, choices: Sequence[str]) -> str:
+def one_of(config: Any, key: str, choices: Sequence[str]) -> str:
+    """Return the value of a key; `UserError` if it is none of the choices."""
     value = config[key]
     if value not in choices:
         hint = nearest(str(value), choices)

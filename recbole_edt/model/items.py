@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recbole_edt.errors import UserError
 
-_PCA_MEAN_SQUARE = 0.09  # per dimension, measured in the project's first study [ours]
+_PROJECTED_STD = 0.3  # per dimension, measured in the project's first study [ours]
 _ID_STD = 0.02
 _MOST_SIMILARITIES = 1 << 24  # 64 MiB in float32
 
@@ -36,6 +36,8 @@ class ItemEncoder(nn.Module):
         Whether a trainable vector per item is added.
     bias : str
         ``popularity`` (trainable, starts at half the log of one plus the count) or ``none``.
+    projected_std : float
+        Root mean square per dimension of projected vectors at the start, of ``pca``.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class ItemEncoder(nn.Module):
         projection: str,
         id_embedding: bool,
         bias: str,
+        projected_std: float = _PROJECTED_STD,
     ):
         super().__init__()
         self.projection: nn.Module | None = None
@@ -65,7 +68,7 @@ class ItemEncoder(nn.Module):
                     "item_id_embedding: found False, expected True without a projection"
                 )
         else:
-            self._take_vectors(vectors, hidden_size, projection)
+            self._take_vectors(vectors, hidden_size, projection, projected_std)
         self.ids = nn.Embedding(len(counts), hidden_size, padding_idx=0) if id_embedding else None
         if self.ids is not None:
             nn.init.normal_(self.ids.weight, std=_ID_STD)
@@ -74,7 +77,7 @@ class ItemEncoder(nn.Module):
         self.bias = nn.Parameter(initial) if bias == "popularity" else None
         self.let_borrow(torch.empty(0, dtype=torch.int64), torch.empty(0, 1, dtype=torch.int64))
 
-    def _take_vectors(self, vectors: Tensor, hidden_size: int, projection: str) -> None:
+    def _take_vectors(self, vectors: Tensor, hidden_size: int, projection: str, std: float) -> None:
         width = vectors.shape[1]
         mean = vectors[1:].mean(0) if projection == "pca" else torch.zeros(width)
         self.register_buffer("half_vectors", vectors.half(), persistent=False)
@@ -82,7 +85,9 @@ class ItemEncoder(nn.Module):
         if projection == "pca":
             self.projection = nn.Linear(width, hidden_size, bias=False)
             with torch.no_grad():
-                self.projection.weight.copy_(principal_directions(vectors[1:] - mean, hidden_size))
+                self.projection.weight.copy_(
+                    principal_directions(vectors[1:] - mean, hidden_size, std)
+                )
         else:
             self.projection = nn.Sequential(
                 nn.Linear(width, width // 2), nn.Linear(width // 2, hidden_size)
@@ -170,10 +175,10 @@ def nearest_seen(
     return torch.cat(found), torch.cat(near)
 
 
-def principal_directions(centred: Tensor, count: int) -> Tensor:
+def principal_directions(centred: Tensor, count: int, std: float = _PROJECTED_STD) -> Tensor:
     """Return the leading principal directions of some vectors as rows, [count, m].
 
-    They are scaled together so that the projections have a mean square of 0.09 per dimension
+    They are scaled together so that the projections have a mean square of std^2 per dimension
     [ours]. When the vectors have fewer than `count` dimensions the remaining rows are zero.
     """
     covariance = centred.T.double() @ centred.double() / max(len(centred), 1)
@@ -183,7 +188,7 @@ def principal_directions(centred: Tensor, count: int) -> Tensor:
     # eigenvectors are defined up to their sign: make the largest entry positive
     top = top * torch.sign(top.gather(1, top.abs().argmax(1, keepdim=True)))
     mean_square = values[-kept:].clamp(min=0).mean().item()
-    scale = math.sqrt(_PCA_MEAN_SQUARE / mean_square) if mean_square > 0 else 0.0
+    scale = std / math.sqrt(mean_square) if mean_square > 0 else 0.0
     rows = torch.zeros(count, centred.shape[1])
     rows[:kept] = (top * scale).float()
     return rows

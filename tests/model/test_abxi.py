@@ -120,7 +120,7 @@ def test_states_are_those_of_the_left_padded_rows(n_domains, attend_padding):
     model = make(n_domains, attend_padding=attend_padding)
     sequences = random_sequences(5, model.n_items, T + 1)
     batch = windows_of(sequences)
-    z = model.training_states(batch[ITEMS], batch[LABELS])
+    z = model.training_states(batch[ITEMS], batch[LABELS], model.items.weight)
     expected = [v for s in sequences for v in literal_queries(model, s, attend_padding)]
     torch.testing.assert_close(z, torch.stack(expected), atol=1e-5, rtol=0)
 
@@ -221,7 +221,9 @@ def test_editing_an_item_changes_no_earlier_state():
             compared += 1
             edited = [*sequence[:at], other, *sequence[at + 1 :]]
             before, after = (
-                model.training_states(*(windows_of([s])[f] for f in (ITEMS, LABELS)))
+                model.training_states(
+                    *(windows_of([s])[f] for f in (ITEMS, LABELS)), model.items.weight
+                )
                 for s in (sequence, edited)
             )
             # slot at - 1 predicts the edited item and must not know it
@@ -328,3 +330,41 @@ def test_an_epoch_through_the_command_line(make_dataset, run_cli, tmp_path, doma
     assert len(runs[0]["test"]["domains"]) == domains
     assert runs[0]["test"] == runs[1]["test"]
     assert runs[0]["test"] != runs[2]["test"]
+
+
+# --------------------------------------------------------------------- with LLM vectors
+
+
+@pytest.mark.parametrize("loss_type", ["published", "CE", "SS"])
+def test_with_llm_vectors_it_is_the_same_model_on_other_item_vectors(loss_type):
+    """Scores and loss are those of the published model whose table holds ids plus projections."""
+    keys = {"loss_type": loss_type, "dropout_prob": 0.0}
+    with_text, plain = make(**keys, item_projection="pca"), make(**keys)
+    z = torch.from_numpy(Catalogue().vectors)
+    centred = torch.where(torch.arange(len(z))[:, None] > 0, z - z[1:].mean(0), -z[1:].mean(0))
+    table = with_text.items.weight + centred @ with_text.text.projection.weight.T
+    shared = {k: v for k, v in with_text.state_dict().items() if not k.startswith("text.")}
+    plain.load_state_dict({**shared, "items.weight": table.detach()})
+    batch = windows_of(random_sequences(5, plain.n_items, T + 1))
+    losses = []
+    for model in (with_text, plain):
+        torch.manual_seed(1)
+        losses.append(model.calculate_loss(batch))
+        losses[-1].backward()
+    torch.testing.assert_close(losses[0], losses[1], atol=1e-3, rtol=1e-3)  # half precision
+    torch.testing.assert_close(
+        with_text.items.weight.grad, plain.items.weight.grad, atol=1e-2, rtol=1e-2
+    )
+    assert with_text.text.projection.weight.grad.abs().sum() > 0
+    history = histories_of(random_sequences(4, plain.n_items, T))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            with_text.full_sort_predict(history)[:, 1:], plain.full_sort_predict(history)[:, 1:],
+            atol=1e-2, rtol=1e-2,
+        )  # fmt: skip
+
+
+def test_projected_vectors_start_small_beside_the_ids():
+    model = build("ABXI", **SMALL, item_projection="pca")
+    projected = model.text()[0][1:]
+    assert projected.pow(2).mean().sqrt().item() == pytest.approx(0.05, rel=0.01)

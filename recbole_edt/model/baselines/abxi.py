@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.model.backbone import check_heads
-from recbole_edt.model.base import PUBLISHED, CrossDomainModel
+from recbole_edt.model.base import PUBLISHED, CrossDomainModel, one_of
 from recbole_edt.model.baselines.abxi_layers import LowRank, RowAttention, SwiGLU
 from recbole_edt.model.baselines.sampled_scores import draw_sets, scores_of_own_sets
 from recbole_edt.model.domain_rows import DomainRows, last_seen
+from recbole_edt.model.items import ItemEncoder
 
 _MAP_STD = 1 / 50  # of a low-rank map's outer matrix [code]
+_PROJECTED_STD = 0.05  # of projected LLM vectors: at LLMEDT's 0.3 scores start too far apart
 
 
 class Rows(NamedTuple):
@@ -68,6 +70,8 @@ class ABXI(CrossDomainModel):
       shared by a user's labels or by the batch (``negatives_per``);
     - epochs are chosen on ``valid_metric``, not on the sum of the domains' MRR, and validated
       during the warm-up too;
+    - ``item_projection: pca`` adds a trainable projection of the LLM vectors to e_i [ours], so that
+      the model can be compared with what `LLMEDT` reads;
     - ``loss_type`` CE, SS or BCE puts the loss that all models share in place of this one, as a
       mean over labels, scores divided by the temperature.
 
@@ -84,7 +88,7 @@ class ABXI(CrossDomainModel):
     Raises
     ------
     UserError
-        For an unknown loss or sizes that do not fit together.
+        For an unknown loss or projection, or sizes that do not fit together.
     """
 
     loss_types = (PUBLISHED, *CrossDomainModel.loss_types)
@@ -118,6 +122,11 @@ class ABXI(CrossDomainModel):
         self.own_norms = norms(domains)
         self.dropout = nn.Dropout(config["dropout_prob"])
         self._initialise(config["initializer_range"])
+        self.text: ItemEncoder | None = None
+        if one_of(config, "item_projection", ("none", "pca")) == "pca":
+            vectors = torch.from_numpy(dataset.item_vectors())
+            counts = torch.from_numpy(dataset.item_counts())
+            self.text = ItemEncoder(vectors, counts, width, "pca", False, "none", _PROJECTED_STD)
 
     def _initialise(self, std: float) -> None:
         for module in self.modules():
@@ -135,10 +144,11 @@ class ABXI(CrossDomainModel):
 
     # ------------------------------------------------------------------ the model
 
-    def _states(self, threads: Sequence[Rows]) -> list[Tensor]:
+    def _states(self, threads: Sequence[Rows], table: Tensor) -> list[Tensor]:
         """Return the states of the wanted slots of each thread, [its wanted slots, d], row by row.
 
-        All threads go through the shared layers as one batch.
+        `table` [n_items, d] holds the items' vectors. All threads go through the shared layers
+        as one batch.
         """
         longest = max(rows.items.shape[1] for rows in threads)
 
@@ -149,7 +159,7 @@ class ABXI(CrossDomainModel):
         empty = stack([r.empty for r in threads]) if self.attend_padding else None
         real = items > 0
         to_end = real.flip(1).cumsum(1).flip(1)
-        tokens = self.dropout(self.items(items[real]) + self.positions(to_end[real]))
+        tokens = self.dropout(F.embedding(items[real], table) + self.positions(to_end[real]))
         mixed = self.attention(tokens, real, empty, wanted)
         u = self.attention_norm(tokens[wanted[real]] + self.dropout(mixed))
         common = u + self.dropout(self.shared(u))
@@ -173,13 +183,15 @@ class ABXI(CrossDomainModel):
         padding = self.max_length - (items > 0).sum(1, keepdim=True)
         return Rows(items, padding.expand_as(items), wanted)
 
-    def training_states(self, items: Tensor, labels: Tensor) -> Tensor:
+    def training_states(self, items: Tensor, labels: Tensor, table: Tensor) -> Tensor:
         """Return z_k of every label, k being its domain, [labels, d], row by row.
 
         Parameters
         ----------
         items, labels : torch.Tensor
             Windows, int64 [B, L], 0 where padded or not labelled.
+        table : torch.Tensor
+            Vectors of all items, [n_items, d].
         """
         labelled = labels > 0
         dense = self._dense_rows(items, labelled)
@@ -193,7 +205,7 @@ class ABXI(CrossDomainModel):
             ids = packed.pack(row)
             threads.append(Rows(ids, empty, ids > 0))
             guided.append((row > 0)[labelled])
-        mixed, *own = self._states(threads)
+        mixed, *own = self._states(threads, table)
         projected = self.dropout(self.project_shared(mixed))
         domains = self.item_domain[labels[labelled]]
         z = torch.zeros_like(mixed)
@@ -215,7 +227,7 @@ class ABXI(CrossDomainModel):
             ids = packed.pack(items)
             last = step[: packed.length] == packed.seen[:, -1:] - 1
             threads.append(self._dense_rows(ids, last))
-        mixed, *own = self._states(threads)
+        mixed, *own = self._states(threads, self.whole_table()[0])
         projected = self.dropout(self.project_shared(mixed))
         queries = []
         for k, (states, rows) in enumerate(zip(own, threads[1:], strict=True)):
@@ -226,7 +238,9 @@ class ABXI(CrossDomainModel):
 
     def score_table(self) -> tuple[Tensor, None]:
         """Return the item vectors, [n_items, d]; there are no biases."""
-        return self.items.weight, None
+        if self.text is None:
+            return self.items.weight, None
+        return self.items.weight + self.text()[0], None
 
     # -------------------------------------------------------------------- losses
 
@@ -235,22 +249,24 @@ class ABXI(CrossDomainModel):
         items, labels = interaction[ITEMS], interaction[LABELS]
         labelled = labels > 0
         targets = labels[labelled]
-        states = self.training_states(items, labels) / self.temperature
+        table, _ = self.score_table()
+        states = self.training_states(items, labels, table) / self.temperature
         if self.loss_type != PUBLISHED:
-            loss = self.next_item_loss([states], targets, self._table_of)
+
+            def vectors(ids: Tensor | None) -> tuple[Tensor, None]:
+                return (table if ids is None else F.embedding(ids, table)), None
+
+            loss = self.next_item_loss([states], targets, vectors)
             return loss / len(targets) if len(targets) else loss
         owner = labelled.nonzero()[:, 0]
-        negatives = self._negative_scores(states, items, labels, owner)
-        positive = (states * self.items(targets)).sum(1, keepdim=True)
+        negatives = self._negative_scores(states, items, labels, owner, table)
+        positive = (states * F.embedding(targets, table)).sum(1, keepdim=True)
         loss = torch.cat([positive, negatives], dim=1).logsumexp(1) - positive.squeeze(1)
         group = owner * self.num_domains + self.item_domain[targets]
         return (loss / group.bincount()[group]).sum() / len(items)
 
-    def _table_of(self, ids: Tensor | None) -> tuple[Tensor, None]:
-        return (self.items.weight if ids is None else self.items(ids)), None
-
     def _negative_scores(
-        self, states: Tensor, items: Tensor, labels: Tensor, owner: Tensor
+        self, states: Tensor, items: Tensor, labels: Tensor, owner: Tensor, table: Tensor
     ) -> Tensor:
         """Return scores of negatives of all domains [M, n]; -inf where there are not enough."""
         seen = torch.zeros(len(items), self.n_items, dtype=torch.bool, device=items.device)
@@ -264,25 +280,25 @@ class ABXI(CrossDomainModel):
             drawn = [self._draw(k, seen, of) for k in range(self.num_domains)]
         ids, is_seen = (torch.cat(parts, dim=1) for parts in zip(*drawn, strict=True))
         if self.negatives_per == "slot":
-            scores = scores_of_own_sets(states, self.items.weight, ids)
+            scores = scores_of_own_sets(states, table, ids)
         elif self.negatives_per == "user":
-            scores = self._scores_by_user(states, ids, owner)
+            scores = self._scores_by_user(states, F.embedding(ids, table), owner)
             is_seen = is_seen[owner]
         else:
-            scores = states @ self.items(ids[0]).T
+            scores = states @ F.embedding(ids[0], table).T
             is_seen = seen[owner][:, ids[0]]
         return scores.masked_fill(is_seen, -torch.inf)
 
     def _draw(self, domain: int, seen: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
         return draw_sets(self.members(domain), seen, owner, self.num_negatives)
 
-    def _scores_by_user(self, states: Tensor, ids: Tensor, owner: Tensor) -> Tensor:
-        """Multiply each user's states with the user's own set, [M, n]."""
-        count = owner.bincount(minlength=len(ids))
-        inside = torch.arange(int(count.max()), device=ids.device) < count.unsqueeze(1)
+    def _scores_by_user(self, states: Tensor, vectors: Tensor, owner: Tensor) -> Tensor:
+        """Multiply each user's states with the vectors of the user's own set, [M, n]."""
+        count = owner.bincount(minlength=len(vectors))
+        inside = torch.arange(int(count.max()), device=owner.device) < count.unsqueeze(1)
         padded = states.new_zeros(*inside.shape, states.shape[1])
         padded[inside] = states
-        return torch.bmm(padded, self.items(ids).transpose(1, 2))[inside]
+        return torch.bmm(padded, vectors.transpose(1, 2))[inside]
 
 
 def task_guided_row(items: Tensor, labels: Tensor, item_domain: Tensor, domain: int) -> Tensor:
