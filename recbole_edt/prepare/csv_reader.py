@@ -207,7 +207,11 @@ def _read_items(
         table[name] = clean_text(frame[name])[0]
     repeated = ids.duplicated()
     moved = repeated & ~table.duplicated([fields.ITEM, fields.DOMAIN])
-    _refuse_first(path, moved, 0, "the item is listed before with another domain", sep)
+    if moved.any():
+        item, domain = ids[moved].iloc[0], domains[moved].iloc[0]
+        before = domains[ids == item].iloc[0]
+        complaint = f"item {item!r} is of domain {domain!r}, and of {before!r} above; expected one"
+        _refuse_first(path, moved, 0, complaint, sep)
     notes: dict[str, int | str] = {}
     if repeated.any():
         notes["items listed again, first listing kept"] = int(repeated.sum())

@@ -82,7 +82,7 @@ def test_unknown_items_are_an_error_unless_dropped(prepare_csv, read):
         ({"items": ITEMS.replace("b,food", "b,")}, "items.csv: line 3: the item has no domain"),
         (
             {"items": ITEMS + "a,kitchen,Apple\n"},
-            "items.csv: line 5: the item is listed before with another domain",
+            "items.csv: line 5: item 'a' is of domain 'kitchen', and of 'food' above; expected one",
         ),
         (
             {"items": ITEMS.replace("kitchen", "food")},
