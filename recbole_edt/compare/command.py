@@ -187,10 +187,10 @@ def _tuned(tuning: Tuning) -> str:
     if tuning.best is None:
         return tuning.reason or ""
     best = ", ".join(f"{key}={value}" for key, value in tuning.best.params.items())
-    end = "converged" if tuning.best.converged else "still rising at its last epoch"
+    end = {True: ", converged", False: ", still rising at its last epoch", None: ""}
     return (
         f"tuned in {tuning.budget} trials ({tuning.strategy}): {best}; validation "
-        f"{tuning.metric} {tuning.best.score:.4f}, {end}"
+        f"{tuning.metric} {tuning.best.score:.4f}{end[tuning.best.converged]}"
     )
 
 

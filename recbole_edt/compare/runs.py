@@ -99,6 +99,15 @@ class Run:
         except (ValueError, pd.errors.ParserError) as error:
             raise UserError(f"{path}: not a table of epochs ({error})") from None
 
+    @property
+    def converged(self) -> bool | None:
+        """Whether every phase went on after its best epoch, None if nothing was learnt."""
+        phases, curves = self.metrics.get("phases", []), self.curves
+        learns = curves is None or "loss" not in curves or bool((curves["loss"] != 0).any())
+        if not (phases and learns):
+            return None
+        return all(last_best(phase) < phase["epochs"] for phase in phases)
+
     def reports(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """Yield variant, part and the report of every evaluation in ``metrics.json``.
 
@@ -122,6 +131,12 @@ class Run:
                 found = report[OVERALL] if domain is None else report["domains"].get(domain, {})
                 return found.get(metric)
         return None
+
+
+def last_best(phase: Mapping[str, Any]) -> int:
+    """Return the best epoch of a phase, the latest where each domain has its own."""
+    best = phase["best_epoch"]
+    return max(best.values()) if isinstance(best, dict) else best
 
 
 def bounds(name: str) -> tuple[float, float]:

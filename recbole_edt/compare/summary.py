@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from recbole_edt.compare.results import Comparison, Row
-from recbole_edt.compare.runs import FINAL
+from recbole_edt.compare.runs import FINAL, last_best
 
 OURS = "LLMEDT"
 BEST, SECOND = "best", "second"
@@ -157,25 +157,13 @@ def _phases(by_run: list[list[dict[str, Any]]]) -> list[str]:
     for name in names:
         found = [phase for phases in by_run for phase in phases if phase["name"] == name]
         epochs = np.mean([phase["epochs"] for phase in found])
-        best = np.mean([_last_best(phase) for phase in found])
+        best = np.mean([last_best(phase) for phase in found])
         lines.append(f"{name} {best:.4g}/{epochs:.4g}")
     return lines
 
 
-def _last_best(phase: dict[str, Any]) -> float:
-    """Return the best epoch of a phase, the latest where each domain has its own."""
-    best = phase["best_epoch"]
-    return max(best.values()) if isinstance(best, dict) else best
-
-
 def _converged(runs: list[Any]) -> str:
-    answers = []
-    for run in runs:
-        phases = run.metrics.get("phases", [])
-        curves = run.curves
-        learns = curves is None or "loss" not in curves or bool((curves["loss"] != 0).any())
-        if phases and learns:
-            answers.append(all(_last_best(phase) < phase["epochs"] for phase in phases))
+    answers = [run.converged for run in runs if run.converged is not None]
     if not answers:
         return "-"
     if len(set(answers)) == 1:

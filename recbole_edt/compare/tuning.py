@@ -15,6 +15,7 @@ import yaml
 from recbole_edt.compare.grid import CRASH, Outcome, run_jobs
 from recbole_edt.compare.plan import Job, Row, find_property_file, make_job
 from recbole_edt.compare.progress import View
+from recbole_edt.compare.runs import Run, last_best
 from recbole_edt.compare.search import STRATEGIES, Search
 from recbole_edt.compare.search_space import SearchSpace, read_search_space
 from recbole_edt.compare.state import relative
@@ -44,7 +45,7 @@ class Trial:
     epochs, best_epoch : int, optional
         Over all phases, and the latest chosen epoch of each phase summed.
     converged : bool, optional
-        Whether every phase went on after its best epoch.
+        Whether every phase went on after its best epoch; None for a model that learns nothing.
     """
 
     number: int
@@ -62,9 +63,9 @@ class Trial:
             return
         metrics = read_json(outcome.run_dir / "metrics.json")
         self.score = metrics["valid"]["overall"][metric]
-        ends = [(_last(phase["best_epoch"]), phase["epochs"]) for phase in metrics["phases"]]
-        self.best_epoch, self.epochs = sum(b for b, _ in ends), sum(e for _, e in ends)
-        self.converged = all(best < epochs for best, epochs in ends)
+        self.best_epoch = sum(map(last_best, metrics["phases"]))
+        self.epochs = sum(phase["epochs"] for phase in metrics["phases"])
+        self.converged = Run(outcome.run_dir, metrics).converged
 
     def to_dict(self, folder: Path) -> dict[str, Any]:
         """Return it as ``tune.json`` holds it."""
@@ -81,10 +82,6 @@ class Trial:
             "reason": outcome.reason if outcome else None,
             "run_dir": relative(outcome.run_dir, folder) if outcome and outcome.run_dir else None,
         }
-
-
-def _last(best_epoch: int | Mapping[str, int]) -> int:
-    return max(best_epoch.values()) if isinstance(best_epoch, Mapping) else best_epoch
 
 
 @dataclass
@@ -229,7 +226,8 @@ class Tuning:
                 )
                 lines.append([str(trial.number), "failed", "", "", "", *values])
                 continue
-            ends = [str(trial.epochs), str(trial.best_epoch), "yes" if trial.converged else "no"]
+            converged = {True: "yes", False: "no", None: "-"}[trial.converged]
+            ends = [str(trial.epochs), str(trial.best_epoch), converged]
             lines.append([str(trial.number), f"{trial.score:.4f}", *ends, *values])
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         rows = ["  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True)) for line in lines]

@@ -146,3 +146,18 @@ def test_scores_of_sampled_metrics_choose_nothing(tuned, monkeypatch):
     assert seen[0].keys["sampled_candidates"] is None
     trial = Trial(1, {}, score=0.5)
     assert "sampled_candidates: 5\n" in seen[0]._best_yaml(trial)
+
+
+def test_a_model_that_learns_nothing_is_not_called_unconverged(
+    make_dataset, give_vectors, run_cli, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    give_vectors(make_dataset())
+    outcome = run_cli(
+        "tune", "--model=Similarity", "--dataset=toy", "--params_file=Similarity", "--trials=1"
+    )
+    assert outcome.status == 0, outcome.err
+    assert "-" in outcome.out.splitlines()[1].split()
+    assert "rising" not in outcome.out
+    (path,) = (tmp_path / "output" / "toy" / "tune").glob("*/tune.json")
+    assert read_json(path)["converged"] is None
