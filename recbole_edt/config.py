@@ -225,7 +225,10 @@ class EDTConfig(Config):
         check_metrics(given["metrics"], given["topk"], given["valid_metric"])
         check_group_edges(given["group_edges"] or {})
         if "phases" in given:
-            check_phases(given["phases"], given.get("shared_run"))
+            phases = check_phases(given["phases"], given.get("shared_run"))
+            layers["phases"] = phases
+            if "phases" in self.external_config_dict:  # --phases=shared is a list of one
+                self.external_config_dict["phases"] = phases
         for key in _REPLACED:
             if key in of_dataset or key in self.external_config_dict:
                 raise UserError(f"{key}: not used here; its place is taken by {_REPLACED[key]}")

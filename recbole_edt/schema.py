@@ -107,8 +107,8 @@ def check_value(key: str, value: Any, known: Collection[str], defaults: Mapping[
         raise UserError(f"{key}: found {value}, expected a value from 0 to below 1")
 
 
-def check_phases(phases: Any, shared_run: Any) -> None:
-    """Refuse a list of phases that cannot be trained, or that leaves nothing to do.
+def check_phases(phases: Any, shared_run: Any) -> list[str]:
+    """Return the phases as a list; refuse what cannot be trained, or leaves nothing to do.
 
     Parameters
     ----------
@@ -120,11 +120,12 @@ def check_phases(phases: Any, shared_run: Any) -> None:
     UserError
         Names the key, what was found and what was expected.
     """
-    found = list(phases) if isinstance(phases, (list, tuple)) else phases
+    found = list(phases) if isinstance(phases, (list, tuple)) else [phases]
     if found not in ([SHARED], list(PHASES)):
-        raise UserError(f"phases: found {phases!r}, expected {[SHARED]} or {list(PHASES)}")
+        raise UserError(f"phases: found {found}, expected {[SHARED]} or {list(PHASES)}")
     if shared_run and len(found) == 1:
         raise UserError(f"shared_run: phases is {found}; expected a phase after the shared one")
+    return found
 
 
 def _check_entries(key: str, value: Any, entries: tuple[str, ...]) -> None:
