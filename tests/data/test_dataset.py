@@ -174,3 +174,11 @@ def test_domain_column_of_another_name(make_dataset, load):
     path.write_text(path.read_text().replace("domain:token", "shop:token"))
     columns = {"inter": ["user_id", "item_id", "timestamp"], "item": ["item_id", "shop"]}
     assert load(folder, DOMAIN_FIELD="shop", load_col=columns).domains == ["d0", "d1", "d2"]
+
+
+def test_held_out_rows_make_no_item_a_seen_one(make_dataset, load):
+    train = load(make_dataset()).build()[0]
+    seen = train.seen_items()
+    np.testing.assert_array_equal(seen, train.item_counts() > 0)
+    held_out = np.setdiff1d(train.flat["item_id"].numpy(), np.flatnonzero(seen))
+    assert "d0-12" in train.field2id_token["item_id"][held_out]

@@ -81,3 +81,12 @@ def test_no_interaction_at_all_is_refused(folder, kind):
     path.write_text(path.read_text().splitlines()[0] + "\n")
     with pytest.raises(UserError, match=r"toy.inter: no row after the header"):
         save_split(folder, "toy", kind, np.empty(0, dtype=np.uint8))
+
+
+def test_codes_that_were_altered_are_refused(folder):
+    codes = load_or_make_split(folder, "toy", KIND).codes.copy()
+    held, trained = (int(np.flatnonzero(codes == code)[0]) for code in (TEST, TRAIN))
+    codes[[held, trained]] = codes[[trained, held]]
+    np.save(folder / "split" / f"{KIND}.npy", codes)
+    with pytest.raises(UserError, match=r"its hash is not the one in leave_one_out\.json"):
+        load_or_make_split(folder, "toy", KIND)

@@ -1,12 +1,16 @@
 """Choosing epochs: RecBole's rule for whole models, "a change must earn its place" for threads."""
 
 from dataclasses import fields
+from pathlib import Path
 
+import pandas as pd
+import pytest
 import torch
 
 from recbole_edt.config import EDTConfig
 from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.training.phases import Choice, PhaseSettings
+from recbole_edt.training.trainer import PhasedTrainer
 
 
 class Weights(torch.nn.Module):
@@ -84,3 +88,47 @@ def test_a_domain_phase_that_gains_nothing_keeps_no_change(make_dataset, give_ve
     domain = run_recbole_edt("LLMEDT", "toy", overrides=keys)["phases"][1]
     assert domain["epochs"] == 2
     assert domain["best_epoch"] == {"d0": 0, "d1": 0, "d2": 0}
+
+
+def test_each_phase_is_trained_with_its_own_settings(
+    make_dataset, give_vectors, tmp_path, monkeypatch
+):
+    folder, seen = make_dataset(), []
+    give_vectors(folder)
+    original = PhasedTrainer._train_epoch
+
+    def train(self, *args, **keys):
+        (group,) = self.optimizer.param_groups
+        seen.append((group["lr"], group["weight_decay"], self.clip_grad_norm))
+        return original(self, *args, **keys)
+
+    monkeypatch.setattr(PhasedTrainer, "_train_epoch", train)
+    keys = {
+        "data_path": str(folder.parent), "output_dir": str(tmp_path), "show_progress": False,
+        "hidden_size": 8, "inner_size": 8, "epochs": 1,
+        "learning_rate": 0.1, "weight_decay": 0.2, "domain_learning_rate": 0.3,
+        "domain_weight_decay": 0.4, "domain_clip_grad_norm": {"max_norm": 0.5},
+    }  # fmt: skip
+    run_recbole_edt("LLMEDT", "toy", overrides=keys)
+    assert seen == [(0.1, 0.2, None), (0.3, 0.4, {"max_norm": 0.5})]
+
+
+def test_threads_keep_the_best_epoch_of_their_own_domain(make_dataset, give_vectors, tmp_path):
+    folder = make_dataset()
+    give_vectors(folder)
+    keys = {
+        "data_path": str(folder.parent), "output_dir": str(tmp_path), "show_progress": False,
+        "hidden_size": 8, "inner_size": 8, "epochs": 2, "domain_epochs": 8,
+        "domain_learning_rate": 0.05,
+    }  # fmt: skip
+    found = run_recbole_edt("LLMEDT", "toy", overrides=keys)
+    curves = pd.read_csv(Path(found["run_dir"], "curves.csv"))
+    curves = curves[curves["phase"] == "domain"].set_index("epoch")
+    best = found["phases"][1]["best_epoch"]
+    assert max(best.values()) > 0
+    for domain, epoch in best.items():
+        scores = curves[f"ndcg@10/{domain}"]
+        before = found["phases"][0]["valid"]["domains"][domain]["ndcg@10"]
+        kept = found["valid"]["domains"][domain]["ndcg@10"]
+        assert kept == pytest.approx(scores[epoch] if epoch else before)
+        assert kept >= scores.max() - 1e-9
