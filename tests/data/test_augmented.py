@@ -109,6 +109,9 @@ def test_missing_or_foreign_rows_are_named(folder):
     propose(folder, [("u", "b2", "b5")])
     with pytest.raises(UserError, match="'u' has no training interaction with anchor 'b5'"):
         windows(folder, augment=True)
+    propose(folder, [("u", "b2", "a4")])  # what u is tested on
+    with pytest.raises(UserError, match="'u' has no training interaction with anchor 'a4'"):
+        windows(folder, augment=True)
     propose(folder, [("w", "b2", "a1")])
     with pytest.raises(UserError, match=r"augmented\.inter: line 2"):
         windows(folder, augment=True)

@@ -157,6 +157,8 @@ def test_the_domain_phase_trains_the_threads_and_nothing_else():
     assert all(name.startswith("threads.") for name in changed)
     # the threads' position vectors learn: in the release they keep their random start [code]
     assert {f"threads.{k}.positions" for k in range(3)} <= changed
+    # and so does the weight of the domain state, which starts at nothing
+    assert {f"threads.{k}.weight" for k in range(3)} <= changed
 
 
 def test_a_thread_learns_from_the_labels_of_its_own_domain_only():

@@ -114,6 +114,21 @@ def test_without_weight_profiles_are_irrelevant_to_the_bit():
         assert torch.equal(trained(seed, beta=0.0)[1], without)
 
 
+def test_the_alignment_of_the_last_states_enters_the_loss_with_its_weight():
+    model, _ = trained()  # in evaluation mode: no dropout
+    batch = windows()
+    lengths = (batch[ITEMS] > 0).sum(1)
+    with torch.no_grad():
+        model.beta = 0.0
+        without = model.calculate_loss(batch)
+        model.beta = 0.4
+        states = model._domain_states(model.whole_table()[0][batch[ITEMS]], batch[ITEMS])
+        last = [state[torch.arange(len(lengths)), lengths - 1] for state in states]
+        alignment = model.profiles.alignment(batch["user_id"], last)
+        assert alignment.item() != 0
+        torch.testing.assert_close(model.calculate_loss(batch), without + 0.4 * alignment)
+
+
 def test_the_gradient_reaches_the_threads_and_not_the_frozen_part():
     model, _ = trained()
     model.train()

@@ -282,6 +282,10 @@ def test_changed_data_are_refused(root, folder, run_cli, tmp_path):
     refuse("SASRec", "which now has")
 
 
+def test_a_loaded_model_is_in_its_last_phase(folder):
+    assert load_run(folder("LLMEDT"), {}).model.phase == "domain"
+
+
 def test_dates_of_seconds_and_of_milliseconds():
     assert page._date(1.5e9) == page._date(1.5e12) == page._date(1.5e18) == "2017-07-14"
     assert page._date(12.0) == page._date(float("inf")) == ""
