@@ -86,3 +86,21 @@ def test_a_missing_or_foreign_state_file(tmp_path):
     (tmp_path / "state.json").write_text('{"schema": 99, "tensors": "a"}')
     with pytest.raises(UserError, match="schema"):
         checkpoint.load_state(tmp_path)
+
+
+@pytest.mark.parametrize("moment", ["save_tensors", "write_json"])
+def test_a_save_that_dies_leaves_the_one_before(tmp_path, monkeypatch, moment):
+    def dies(path):
+        path.write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    checkpoint.save_state(tmp_path, "first", {"x": torch.ones(2)}, {"epoch": 1})
+    if moment == "save_tensors":
+        monkeypatch.setattr(checkpoint, "save_file", lambda tensors, path: dies(path))
+    else:
+        monkeypatch.setattr(checkpoint, "write_json", lambda path, content: dies(tmp_path / "x"))
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save_state(tmp_path, "second", {"x": torch.zeros(2)}, {"epoch": 2})
+    tensors, info = checkpoint.load_state(tmp_path)
+    assert info["epoch"] == 1
+    assert tensors["x"].tolist() == [1, 1]
