@@ -35,7 +35,7 @@ class FixedSearch:
 
 
 class OptunaSearch:
-    """Optuna's tree-structured Parzen estimator, seeded.
+    """Optuna's tree-structured Parzen estimator, seeded, after one point that is given.
 
     Raises
     ------
@@ -43,7 +43,7 @@ class OptunaSearch:
         When Optuna is not installed.
     """
 
-    def __init__(self, space: SearchSpace, trials: int, seed: int):
+    def __init__(self, space: SearchSpace, trials: int, seed: int, own: dict[str, Any]):
         try:
             import optuna
         except ImportError:
@@ -51,7 +51,7 @@ class OptunaSearch:
                 "strategy: optuna is not installed; pip install 'recbole-edt[optuna]'"
             ) from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.space, self.left = space, trials
+        self.space, self.left, self.own = space, trials, [own]
         sampler = optuna.samplers.TPESampler(seed=seed)
         self.study = optuna.create_study(direction="maximize", sampler=sampler)
         self.failed = optuna.trial.TrialState.FAIL
@@ -62,15 +62,20 @@ class OptunaSearch:
         """Return as many points as run at a time."""
         count = min(self.left, at_a_time)
         self.left -= count
-        self.asked = [self.study.ask(self.kinds) for _ in range(count)]
-        return [
+        own, self.own = self.own[:count], []
+        self.asked = [None] * len(own)  # it may lie outside the space: Optuna is not told
+        self.asked += [self.study.ask(self.kinds) for _ in range(count - len(own))]
+        drawn = [
             {d.key: _value(d, trial.params[d.key]) for d in self.space.dimensions}
-            for trial in self.asked
+            for trial in self.asked[len(own) :]
         ]
+        return own + drawn
 
     def tell(self, scores: list[float | None]) -> None:
         """Hand the scores on."""
         for trial, score in zip(self.asked, scores, strict=True):
+            if trial is None:
+                continue
             if score is None:
                 self.study.tell(trial, state=self.failed)
             else:
@@ -92,11 +97,12 @@ def _value(dimension: Dimension, drawn: Any) -> Any:
     return dimension.points[drawn] if dimension.points is not None else float(f"{drawn:.6g}")
 
 
-def _random(space: SearchSpace, trials: int, seed: int) -> Search:
-    return FixedSearch(list(islice(space.draw(seed), trials)))
+def _random(space: SearchSpace, trials: int, seed: int, own: dict[str, Any]) -> Search:
+    drawn = (point for point in space.draw(seed) if point != own)
+    return FixedSearch([own, *islice(drawn, trials - 1)])
 
 
-def _exhaustive(space: SearchSpace, trials: int, seed: int) -> Search:
+def _exhaustive(space: SearchSpace, trials: int, seed: int, own: dict[str, Any]) -> Search:
     if space.size is None:
         endless = next(d for d in space.dimensions if d.points is None)
         raise UserError(
@@ -105,7 +111,8 @@ def _exhaustive(space: SearchSpace, trials: int, seed: int) -> Search:
     return FixedSearch([space.point(index) for index in range(space.size)])
 
 
-STRATEGIES: dict[str, Callable[[SearchSpace, int, int], Search]] = {
+# space, trials, seed, and the point that the row stands at
+STRATEGIES: dict[str, Callable[[SearchSpace, int, int, dict[str, Any]], Search]] = {
     "random": _random,
     "exhaustive": _exhaustive,
     "optuna": OptunaSearch,

@@ -16,7 +16,7 @@ from recbole_edt.compare.grid import CRASH, Outcome, run_jobs
 from recbole_edt.compare.plan import Job, Row, find_property_file, make_job
 from recbole_edt.compare.progress import View
 from recbole_edt.compare.runs import Run, last_best
-from recbole_edt.compare.search import STRATEGIES, Search
+from recbole_edt.compare.search import STRATEGIES, FixedSearch, Search
 from recbole_edt.compare.search_space import SearchSpace, read_search_space
 from recbole_edt.compare.state import relative
 from recbole_edt.errors import UserError
@@ -103,7 +103,8 @@ class Tuning:
     strategy : str
         How.
     budget : int
-        How many trials; a smaller space has fewer points.
+        How many trials; a smaller space has fewer points. The first one is the row as it stands,
+        unless the search takes every point.
     """
 
     row: Row
@@ -121,10 +122,11 @@ class Tuning:
             self.keys = {**self.keys, "sampled_candidates": None}
         self.metric = first.settings["valid_metric"].lower()
         self._check()
-        self.search: Search = STRATEGIES[self.strategy](self.space, self.budget, self.seed)
-        size = self.space.size
-        if size is not None and self.strategy != "optuna":  # Optuna may repeat a point
-            self.budget = size if self.strategy == "exhaustive" else min(self.budget, size)
+        own = {d.key: first.settings.get(d.key) for d in self.space.dimensions}
+        plan = STRATEGIES[self.strategy]
+        self.search: Search = plan(self.space, self.budget, self.seed, own)
+        if isinstance(self.search, FixedSearch):
+            self.budget = len(self.search.points)
         kept = {k: v for k, v in self.keys.items() if k not in _PLACES}
         parts = [self.dataset, self.row.model, kept, self.space.describe(), self.strategy]
         name = f"{self.row.model}-{digest([*parts, self.seed])[:8]}"

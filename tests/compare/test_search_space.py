@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from recbole_edt.compare.search import OptunaSearch
+from recbole_edt.compare.search import STRATEGIES, OptunaSearch
 from recbole_edt.compare.search_space import read_search_space
 from recbole_edt.errors import UserError
 from recbole_edt.paths import properties_dir
@@ -91,7 +91,9 @@ def test_optuna_learns_from_scores_and_repeats(read):
     space = read("a uniform 0,1\nb choice [[1], [2, 2]]\nc loguniform -3,-1\nd quniform 0,9,3")
 
     def points():
-        search = OptunaSearch(space, 7, seed=1)
+        search = OptunaSearch(space, 8, 1, {"a": 5})
+        assert search.ask(1) == [{"a": 5}]  # outside the space, and no score of its teaches Optuna
+        search.tell([1.0])
         found = []
         while asked := search.ask(3):
             search.tell([None if len(found) == 3 else -((p["a"] - 0.7) ** 2) for p in asked])
@@ -107,7 +109,17 @@ def test_optuna_learns_from_scores_and_repeats(read):
 def test_optuna_that_is_not_installed_is_named(read, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UserError, match=r"pip install 'recbole-edt\[optuna\]'"):
-        OptunaSearch(read("a choice [1, 2]"), 2, seed=1)
+        OptunaSearch(read("a choice [1, 2]"), 2, 1, {"a": 1})
+
+
+def test_random_search_begins_with_the_given_point_and_does_not_draw_it_again(read):
+    space = read("a choice [1, 2, 3]\nb choice [x, y]")
+    inside, outside = {"a": 2, "b": "y"}, {"a": 7, "b": "y"}
+    drawn = list(space.draw(5))
+    assert STRATEGIES["random"](space, 3, 5, outside).ask(1) == [outside, *drawn[:2]]
+    points = STRATEGIES["random"](space, 9, 5, inside).ask(1)
+    assert points == [inside, *(point for point in drawn if point != inside)]
+    assert len(points) == space.size
 
 
 def test_shipped_spaces_can_be_read():

@@ -127,6 +127,21 @@ def test_every_row_gets_the_same_budget_and_runs_with_its_best(tuned, run_cli, t
     assert sasrec["tuning"]["score"] == trials[best]
 
 
+@pytest.mark.parametrize("strategy", ["random", "optuna"])
+def test_the_first_trial_is_the_row_as_it_stands(tuned, tmp_path, strategy):
+    keys = {"epochs": 1, "hidden_size": 8, "inner_size": 8, "seed": 7}
+    bare = run_recbole_edt("SASRec", "toy", overrides=keys)
+    flags = [f"--{key}={value}" for key, value in keys.items()]
+    space = "n_heads choice [1, 4]\n"
+    outcome = tuned(*flags, "--trials=2", f"--strategy={strategy}", space=space)
+    assert outcome.status == 0, outcome.err
+    (folder,) = (tmp_path / "output" / "toy" / "tune").iterdir()
+    first, second = read_json(folder / "tune.json")["runs"]
+    assert first["params"] == {"n_heads": 2}  # RecBole's own value, which the space does not hold
+    assert (folder / first["run_dir"]).resolve() == Path(bare["run_dir"]).resolve()
+    assert second["params"]["n_heads"] in (1, 4)
+
+
 @pytest.mark.parametrize("path", sorted((properties_dir() / "search").glob("*.hyper")))
 def test_shipped_spaces_fit_their_models(path):
     model = {"sequential": "NARM", "SASRecIds": "SASRecLLM"}.get(path.stem, path.stem)
