@@ -161,6 +161,60 @@ def test_the_domain_phase_trains_the_threads_and_nothing_else():
     assert {f"threads.{k}.weight" for k in range(3)} <= changed
 
 
+def test_the_domain_phase_goes_on_from_the_shared_positions():
+    model = build()
+    with torch.no_grad():
+        model.positions.normal_()
+    model.begin_phase(DOMAIN)
+    for thread in model.threads:
+        assert torch.equal(thread.positions, model.positions)
+        assert thread.positions is not model.positions
+
+
+def states_in_training(residual_weight, **keys):
+    """Return the domain states of a model in training, and in evaluation."""
+    model = build(n_heads=2, **keys)
+    model.begin_phase(DOMAIN)
+    for thread in model.threads:
+        thread.weight.data.fill_(residual_weight)
+        torch.nn.init.normal_(thread.up.weight)
+    ids = windows(model)[ITEMS]
+    items = model.eval().whole_table()[0][ids]
+    still = torch.stack(model._domain_states(items, ids))
+    model.train()
+    moving = torch.stack(model._domain_states(items, ids))
+    assert not model.backbone.training  # whatever comes next finds it frozen
+    return moving, still
+
+
+OFF = {"hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0, "adapter_dropout": 0.0}
+
+
+def test_the_frozen_backbone_drops_nothing_in_the_domain_phase():
+    moving, still = states_in_training(1.0, **OFF | {"hidden_dropout_prob": 0.5})
+    assert torch.equal(moving, still)
+
+
+def test_domain_dropout_is_of_the_threads_and_not_of_the_shared_state():
+    keys = OFF | {"hidden_dropout_prob": 0.5, "domain_dropout": True}
+    moving, still = states_in_training(1.0, **keys)
+    assert not torch.equal(moving, still)
+    model = build(n_heads=2, **keys)  # threads that add nothing leave the shared state alone
+    model.begin_phase(DOMAIN)
+    ids = windows(model)[ITEMS]
+    items = model.whole_table()[0][ids]
+    shared = model.eval().shared_state(items)
+    for state in model.train()._domain_states(items, ids):
+        assert torch.equal(state, shared)
+
+
+def test_the_adapter_has_a_dropout_of_its_own():
+    moving, still = states_in_training(1.0, **OFF | {"adapter_dropout": 0.5})
+    assert not torch.equal(moving, still)
+    moving, still = states_in_training(1.0, **OFF)
+    assert torch.equal(moving, still)
+
+
 def test_a_thread_learns_from_the_labels_of_its_own_domain_only():
     model = build()
     batch = windows(model)
@@ -200,6 +254,58 @@ def test_items_that_nobody_had_compete_only_when_asked_to(loss_type, scope, comp
     model.calculate_loss(batch).backward()
     assert (model.items.bias.grad[unseen] != 0) == compete
     assert model.items.bias.grad[1] != 0
+
+
+@pytest.mark.parametrize("phase", [SHARED, DOMAIN])
+def test_the_sampled_softmax_corrects_for_what_was_drawn_and_leaves_the_label_out(
+    phase, monkeypatch
+):
+    model = build(2, loss_type="SS", num_negatives=15)  # of 11 items a domain, some twice
+    batch = windows(model)
+    if phase == DOMAIN:
+        train_threads(model, batch)
+    model.eval()
+    monkeypatch.setattr(torch, "randint", lambda high, size: torch.arange(*size) % high)
+    total, count = 0.0, 0
+    vectors, bias = (t.detach() for t in model.items())
+    for inputs, labels in zip(batch[ITEMS].tolist(), batch[LABELS].tolist(), strict=True):
+        for t, label in enumerate(labels):
+            if label:
+                domain = int(model.item_domain[label])
+                members = (model.item_domain == domain).nonzero().flatten()
+                drawn = members[torch.arange(15) % len(members)]
+                drawn = drawn[drawn != label]
+                state = literal_state(model, inputs[: t + 1], domain).detach()
+                stands_for = np.log((len(members) - 1) / 15)
+                others = vectors[drawn] @ state + bias[drawn] + stands_for
+                own = vectors[label] @ state + bias[label]
+                total += float(torch.logsumexp(torch.cat([others, own[None]]), 0) - own)
+                count += 1
+    assert float(model.calculate_loss(batch)) == pytest.approx(total / count, rel=1e-4)
+
+
+@pytest.mark.parametrize("phase", [SHARED, DOMAIN])
+@pytest.mark.parametrize("neighbours", [0, 2])
+def test_new_items_are_scored_with_what_their_neighbours_learnt(phase, neighbours, monkeypatch):
+    unseen = 7
+    monkeypatch.setattr(Catalogue, "seen_items", lambda self: np.arange(N_ITEMS) != unseen)
+    model = build(new_item_neighbours=neighbours)
+    with torch.no_grad():
+        model.items.ids.weight.normal_()
+    if phase == DOMAIN:
+        model.begin_phase(DOMAIN)
+    model.eval()
+    scores = model.full_sort_predict(histories(windows(model))).detach()
+    model.items.let_borrow(torch.empty(0).long(), torch.empty(0, 1).long())
+    model.train().eval()  # forget the table
+    alone = model.full_sort_predict(histories(windows(model))).detach()
+    differs = ~torch.isclose(scores, alone).all(0)
+    # other items' scores move only through histories that hold the new one
+    assert bool(differs[unseen]) == bool(neighbours)
+    without = (windows(model)[ITEMS] != unseen).all(1)
+    assert without.any()
+    others = torch.arange(N_ITEMS) != unseen
+    torch.testing.assert_close(scores[without][:, others], alone[without][:, others])
 
 
 @pytest.mark.parametrize("loss_type", ["SS", "BCE"])

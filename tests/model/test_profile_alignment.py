@@ -104,8 +104,16 @@ def test_other_profiles_change_the_trained_recommendations():
     assert (first[:, 1:].argsort(1) != shuffled[:, 1:].argsort(1)).any()
 
 
-def test_shuffling_by_key_changes_the_trained_recommendations():
-    assert not torch.equal(trained()[1], trained(profile_shuffle=True)[1])
+def test_shuffling_by_key_gives_users_the_whole_profiles_of_others():
+    model, scores = trained(profile_shuffle=True)
+    vectors, present = profiles()
+    shuffled, there = model.profiles.vectors.float().numpy(), model.profiles.present.numpy()
+    assert (there == shuffled.any(2)).all()  # a profile and that it is there move together
+    assert not there[0].any()
+    rows = [row.tobytes() for row in vectors[1:]]
+    assert [row.tobytes() for row in shuffled[1:]] != rows
+    assert sorted(row.tobytes() for row in shuffled[1:]) == sorted(rows)
+    assert not torch.equal(trained()[1], scores)
 
 
 def test_without_weight_profiles_are_irrelevant_to_the_bit():

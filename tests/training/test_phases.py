@@ -132,3 +132,41 @@ def test_threads_keep_the_best_epoch_of_their_own_domain(make_dataset, give_vect
         kept = found["valid"]["domains"][domain]["ndcg@10"]
         assert kept == pytest.approx(scores[epoch] if epoch else before)
         assert kept >= scores.max() - 1e-9
+
+
+def scripted(monkeypatch, domain_scores):
+    """Let validation after each epoch (0 is "no change") give every domain a score of a list."""
+    original = PhasedTrainer.evaluate
+
+    def evaluate(self, *args, **keys):
+        found = original(self, *args, **keys)
+        if self.phases:  # in the domain phase
+            at = len(self.curves) - self.phases[0]["epochs"]
+            for domain, scores in domain_scores.items():
+                found[f"ndcg@10/{domain}"] = scores[min(at, len(scores) - 1)]
+        return found
+
+    monkeypatch.setattr(PhasedTrainer, "evaluate", evaluate)
+
+
+@pytest.mark.parametrize(
+    ("keys", "epochs"),
+    [
+        ({"domain_stopping_step": 1}, 5),  # d1 rises until epoch 3; two more are one too many
+        ({"domain_stopping_step": 0}, 4),
+        ({"domain_stopping_step": 1, "domain_min_epochs": 7}, 7),
+        ({"domain_stopping_step": 1, "domain_min_epochs": 3}, 5),
+    ],
+)
+def test_a_phase_ends_when_every_domain_has_lost_patience(
+    make_dataset, give_vectors, tmp_path, monkeypatch, keys, epochs
+):
+    give_vectors(make_dataset())
+    falling = [0.5, 0.4, 0.3, 0.2, 0.1]
+    scripted(monkeypatch, {"d0": falling, "d1": [0.1, 0.2, 0.3, 0.4, 0.0], "d2": falling})
+    places = {"data_path": str(tmp_path / "dataset"), "output_dir": str(tmp_path / "out")}
+    small = {"hidden_size": 8, "inner_size": 8, "show_progress": False}
+    phases = {"shared_epochs": 1, "domain_epochs": 9}
+    found = run_recbole_edt("LLMEDT", "toy", overrides={**places, **small, **phases, **keys})
+    assert found["phases"][1]["epochs"] == epochs
+    assert found["phases"][1]["best_epoch"] == {"d0": 0, "d1": 3, "d2": 0}

@@ -8,7 +8,9 @@ import pytest
 from recbole_edt import quick_start
 from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
+from recbole_edt.files import write_json
 from recbole_edt.training.checkpoint import load_tensors, save_tensors
+from recbole_edt.training.shared_run import shared_settings
 
 SMALL = {"hidden_size": 8, "inner_size": 8, "show_progress": False, "epochs": 2}
 
@@ -111,6 +113,67 @@ def test_what_does_not_fit_is_refused(run, keys, message):
     first = run()
     with pytest.raises(UserError, match=message):
         run(**{"shared_run": first["run_dir"], **keys})
+
+
+OF_THE_SHARED_PHASE = (
+    ("dataset", "other"), ("seed", 7), ("split", "time"), ("candidates", "all"),
+    ("valid_metric", "MRR@10"), ("MAX_ITEM_LIST_LENGTH", 7), ("encoder", "other"),
+    ("text_template", "{brand}"), ("hidden_size", 24), ("n_layers", 3), ("hidden_act", "relu"),
+    ("attn_dropout_prob", 0.9), ("item_projection", "mlp"), ("item_bias", "none"),
+    ("item_id_embedding", False), ("loss_type", "SS"), ("loss_scope", "all"),
+    ("num_negatives", 3), ("unseen_negatives", True), ("state_scale", 0.9),
+    ("input_scale", 2.0), ("new_item_neighbours", 9), ("train_batch_size", 9),
+    ("learner", "sgd"), ("epochs", 3), ("shared_epochs", 3), ("shared_min_epochs", 3),
+    ("shared_clip_grad_norm", {"max_norm": 1}), ("shared_average_epochs", 2.0),
+    ("shared_weight_decay", 0.5), ("shared_lr_scheduler", "plateau"), ("augment", True),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "other"),
+    [
+        (model, key, other)
+        for model in ("LLMEDT", "SASRecLLM")
+        for key, other in OF_THE_SHARED_PHASE
+        if model == "LLMEDT" or not key.startswith("shared_")  # of one phase: the general key
+    ],
+)
+def test_what_the_shared_phase_depends_on(model, key, other):
+    settings = EDTConfig(model, "toy").to_dict()
+    assert settings.get(key) != other
+    assert shared_settings({**settings, key: other}) != shared_settings(settings)
+
+
+@pytest.mark.parametrize(
+    ("key", "other"),
+    [
+        ("phases", ["shared"]), ("domain_epochs", 3), ("domain_loss_type", "x"), ("beta", 3.0),
+        ("adapter_size", 3), ("profiles", True), ("profile_shuffle", True), ("temperature", 3.0),
+        ("content_expert", True), ("expert_items", 3), ("sampled_candidates", 5),
+        ("output_dir", "x"), ("show_progress", False), ("augment_rate", 0.9), ("llm", "x"),
+    ],
+)  # fmt: skip
+def test_what_the_shared_phase_does_not_depend_on(key, other):
+    settings = EDTConfig("LLMEDT", "toy").to_dict()
+    assert shared_settings({**settings, key: other}) == shared_settings(settings)
+
+
+def test_augmentation_counts_where_it_is_read():
+    settings = {**EDTConfig("LLMEDT", "toy").to_dict(), "augment": True}
+    for key in ("augment_rate", "augment_mode", "llm"):
+        assert shared_settings({**settings, key: "other"}) != shared_settings(settings)
+
+
+def test_a_shared_phase_of_another_split_is_refused_without_artefacts_too(run, dataset):
+    keys = {"item_projection": "none", "augment": False}
+    first = run(**keys)
+    assert first["artefacts"] is None
+    write_json(
+        Path(first["run_dir"], "metrics.json"),
+        {**first, "protocol": {**first["protocol"], "split_hash": "0" * 64}},
+    )
+    with pytest.raises(UserError, match="split 000000000000, but as the dataset is now"):
+        run(shared_run=first["run_dir"], adapter_size=3, **keys)
 
 
 def test_a_shared_phase_on_other_item_vectors_is_refused(run, dataset, give_vectors):
