@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
@@ -40,31 +41,49 @@ def test_any_model_may_use_it_and_both_results_are_kept(data, model):
     assert plain["artefacts"] is None
 
 
-def test_weights_are_the_best_of_the_grid_per_domain(data):
+class Constant:
+    """Scores that are drawn once."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def eval(self):
+        pass
+
+    def full_sort_predict(self, batch):
+        return torch.rand(len(batch), self.items, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def valid(data):
     config = EDTConfig("Similarity", "toy", overrides=data)
     config["device"] = "cpu"
-    dataset = CrossDomainDataset(config)
-    valid = Targets(dataset.build()[1], "valid")
+    return Targets(CrossDomainDataset(config).build()[1], "valid")
 
-    class Constant:
-        def eval(self):
-            pass
 
-        def full_sort_predict(self, batch):
-            import torch
+@pytest.mark.parametrize("scope", ["target_domain", "all"])
+def test_weights_are_the_best_of_the_grid_per_domain_or_for_all(valid, scope):
+    model, expert = Constant(valid.part.item_num), ContentExpert(valid.part)
+    grid, values = [0, 0.5, 2, 50], []
+    chosen = choose_weights(model, valid, scope, expert, grid, "ndcg@10")
+    assert expert.weights.tolist() == chosen
+    for weight in grid:
+        expert.weights[:] = weight
+        ranks = rank_targets(model, valid, scope, None, expert)
+        values.append(metric_values(ranks, "ndcg@10"))
+    values = np.array(values)
+    if scope == "all":
+        assert chosen == [grid[int(values.mean(1).argmax())]] * 3
+    for k in range(3) if scope == "target_domain" else ():
+        assert chosen[k] == grid[int(values[:, valid.domains == k].mean(1).argmax())]
 
-            torch.manual_seed(0)
-            return torch.rand(len(batch), dataset.item_num)
 
-    expert, grid = ContentExpert(valid.part), [0, 0.5, 2, 50]
-    chosen = choose_weights(Constant(), valid, "target_domain", expert, grid, "ndcg@10")
-    for k in range(3):
-        values = []
-        for weight in grid:
-            expert.weights[:] = weight
-            ranks = rank_targets(Constant(), valid, "target_domain", None, expert)
-            values.append(metric_values(ranks, "ndcg@10")[valid.domains == k].mean())
-        assert chosen[k] == grid[int(np.argmax(values))]
+@pytest.mark.parametrize("grid", [[0, 1e-9], [1e-9, 0]])
+def test_of_equally_good_weights_the_first_is_taken(valid, grid):
+    expert = ContentExpert(valid.part)
+    model = Constant(valid.part.item_num)
+    chosen = choose_weights(model, valid, "target_domain", expert, grid, "ndcg@10")
+    assert chosen == pytest.approx([grid[0]] * 3)
 
 
 def test_weights_have_to_be_numbers(data):

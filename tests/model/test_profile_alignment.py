@@ -106,7 +106,7 @@ def test_other_profiles_change_the_trained_recommendations():
 
 def test_shuffling_by_key_gives_users_the_whole_profiles_of_others():
     model, scores = trained(profile_shuffle=True)
-    vectors, present = profiles()
+    vectors, _ = profiles()
     shuffled, there = model.profiles.vectors.float().numpy(), model.profiles.present.numpy()
     assert (there == shuffled.any(2)).all()  # a profile and that it is there move together
     assert not there[0].any()

@@ -44,11 +44,6 @@ def test_sasrec_of_ids_needs_no_vectors(tmp_path, make_dataset):
         run_recbole_edt("SASRecLLM", "toy", overrides={**keys, "item_id_embedding": False})
 
 
-def test_towers_keep_the_best_epoch_of_their_own_domain(run):
-    best = run("SASRecSingle")["phases"][0]["best_epoch"]
-    assert list(best) == ["d0", "d1", "d2"]
-
-
 def test_a_tower_sees_its_own_domain_only():
     model = build_any("SASRecSingle", n_heads=2, inner_size=16)
     torch.manual_seed(1)

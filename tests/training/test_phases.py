@@ -170,3 +170,27 @@ def test_a_phase_ends_when_every_domain_has_lost_patience(
     found = run_recbole_edt("LLMEDT", "toy", overrides={**places, **small, **phases, **keys})
     assert found["phases"][1]["epochs"] == epochs
     assert found["phases"][1]["best_epoch"] == {"d0": 0, "d1": 3, "d2": 0}
+
+
+def test_towers_keep_the_best_epoch_of_their_own_domain_and_one_ranking_has_one_choice(
+    make_dataset, tmp_path
+):
+    make_dataset()
+    keys = {
+        "data_path": str(tmp_path / "dataset"), "output_dir": str(tmp_path / "out"),
+        "show_progress": False, "hidden_size": 8, "inner_size": 8, "epochs": 9,
+        "learning_rate": 0.03,
+    }  # fmt: skip
+    found = run_recbole_edt("SASRecSingle", "toy", overrides=keys)
+    curves = pd.read_csv(Path(found["run_dir"], "curves.csv")).set_index("epoch")
+    best = found["phases"][0]["best_epoch"]
+    assert len({*best.values()}) > 1
+    for domain, epoch in best.items():
+        scores = curves[f"ndcg@10/{domain}"]
+        assert scores[epoch] == scores.max()
+        assert found["valid"]["domains"][domain]["ndcg@10"] == pytest.approx(scores.max())
+
+    found = run_recbole_edt("SASRecSingle", "toy", overrides={**keys, "candidates": "all"})
+    curves = pd.read_csv(Path(found["run_dir"], "curves.csv")).set_index("epoch")
+    best = found["phases"][0]["best_epoch"]
+    assert curves["ndcg@10"][best] == curves["ndcg@10"].max()
