@@ -106,7 +106,7 @@ def parse_choices(reply: str, candidates: int | Sequence[str], limit: int | None
     titles = None if isinstance(candidates, int) else [_letters(title) for title in candidates]
     count = candidates if isinstance(candidates, int) else len(candidates)
     found: list[tuple[str, str]] = []
-    for line in (whole[:_LONGEST_LIST] for whole in text):
+    for line in map(_head, text):
         if match := _LIST.fullmatch(line):
             found += [(digits, "") for digits in re.findall("[0-9]+", match["numbers"])]
         elif match := _ITEM.match(line):
@@ -179,6 +179,11 @@ def parse_summary(reply: str, max_characters: int = 600) -> Summary:
     if end < max_characters // 2:
         end = head.rfind(" ")
     return Summary(head[: end if end > 0 else max_characters].rstrip(), cut=True)
+
+
+def _head(line: str) -> str:
+    """Return what is read of a line; a number that the cut goes through would be another one."""
+    return line if len(line) <= _LONGEST_LIST else line[:_LONGEST_LIST].rstrip("0123456789")
 
 
 def _unquoted(text: str) -> str:

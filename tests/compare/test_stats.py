@@ -84,10 +84,34 @@ def test_draws_do_not_depend_on_the_chunks(monkeypatch):
     assert not np.allclose(stats.bootstrap_means(sums, np.ones(50), 10, 100), whole)
 
 
+def test_p_is_never_zero_and_counts_a_tie_on_both_sides():
+    assert stats.two_sided_p(np.ones(99)) == pytest.approx(2 / 100)
+    assert stats.two_sided_p(-np.ones(99)) == pytest.approx(2 / 100)
+    assert stats.two_sided_p(np.r_[np.ones(97), 0, -1]) == pytest.approx(2 * 3 / 100)
+
+
+def test_what_rounding_adds_is_no_difference(users):
+    first, counts = users[0], np.ones(400)
+    draws = stats.bootstrap_means(np.stack([first, first], axis=1), counts, 1, 500)
+    noisy = stats.effect(first, first, counts, draws[:, 0] + 1e-14, draws[:, 1])
+    assert (noisy.low, noisy.high, noisy.p) == (0, 0, 1)
+    real = stats.effect(first, first, counts, draws[:, 0] + 1e-9, draws[:, 1])
+    assert real.p < 0.01
+
+
+def test_difference_weighs_targets_and_effect_size_weighs_users():
+    first, counts = np.array([2.0, 0.0, 1.0]), np.array([4, 1, 1])
+    draws = np.zeros(10)
+    found = stats.effect(first, np.zeros(3), counts, draws, draws)
+    assert found.difference == pytest.approx(3 / 6)
+    assert found.d_z == pytest.approx(np.mean([0.5, 0, 1]) / np.std([0.5, 0, 1], ddof=1))
+
+
 def test_few_users_are_not_tested():
     few = compare(np.full(stats.MIN_USERS - 1, 1.0), np.zeros(stats.MIN_USERS - 1))
     assert few.p is None
     assert few.d_z is None  # no spread: the quotient has no value
+    assert compare(np.full(stats.MIN_USERS, 1.0), np.zeros(stats.MIN_USERS)).p < 0.01
 
 
 def test_holm_by_hand():

@@ -5,6 +5,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 from fake_comparison import DEFAULT, Line, make_comparison
 
@@ -13,6 +14,7 @@ from recbole_edt.compare.page import html_report
 from recbole_edt.compare.results import load
 from recbole_edt.compare.significance import Significance
 from recbole_edt.compare.writers import BEST, SECOND, Entry, Table
+from recbole_edt.errors import UserError
 
 ODD = DEFAULT[2].label
 
@@ -46,6 +48,26 @@ def test_best_and_second_by_hand(comparison):
     means = {r.label: summary.score(r, "ndcg@10").mean for r in comparison.rows}
     first, second, *_ = sorted(means, key=means.__getitem__, reverse=True)
     assert marked == {first: BEST, second: SECOND}
+
+
+def test_equal_means_share_a_mark_and_one_mean_alone_has_none(tmp_path):
+    lines = [Line(label, 0.5, seeds=(1,)) for label in "abcd"]
+    found = load(make_comparison(tmp_path, lines))
+    values = {"a": 0.3, "b": 0.5, "c": 0.5, "d": 0.3}
+    for row in found.rows:
+        row.runs[1].metrics["test"]["overall"]["ndcg@10"] = values[row.label]
+    marked = {"a": SECOND, "b": BEST, "c": BEST, "d": SECOND}
+    assert summary.marks(found, "ndcg@10") == marked
+    for row in found.rows:
+        row.runs[1].metrics["test"]["overall"]["ndcg@10"] = 0.5
+    assert summary.marks(found, "ndcg@10") == {}
+
+
+def test_the_reference_is_the_row_called_llmedt_then_the_first_of_that_model(tmp_path):
+    ablation = [Line("without", 0.9, "LLMEDT"), Line("LLMEDT", 0.1, "LLMEDT"), DEFAULT[1]]
+    assert summary.reference(load(make_comparison(tmp_path / "a", ablation))).label == "LLMEDT"
+    unnamed = [DEFAULT[1], Line("first", 0.1, "LLMEDT"), Line("second", 0.9, "LLMEDT")]
+    assert summary.reference(load(make_comparison(tmp_path / "b", unnamed))).label == "first"
 
 
 def test_the_competitor_is_chosen_on_validation(tmp_path):
@@ -91,6 +113,29 @@ def test_an_ablation_does_not_compete_with_a_row_of_its_model(tmp_path):
 def test_without_our_model_the_reference_is_the_best_on_validation(tmp_path):
     found = load(make_comparison(tmp_path, DEFAULT[1:]))
     assert summary.reference(found).label == "SASRec"
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id", "domain"])
+def test_runs_of_other_targets_are_not_tested_together(tmp_path, column):
+    folder = make_comparison(tmp_path)
+    path = folder / "runs" / "1-2" / "test_ranks.csv"
+    ranks = pd.read_csv(path)
+    ranks[column] = ranks[column].to_numpy()[::-1]  # the same values at other places
+    ranks.to_csv(path, index=False)
+    with pytest.raises(UserError, match=f"1-2 differ in {column}; expected the same targets"):
+        Significance(load(folder))
+
+
+def test_intervals_are_of_the_metric_and_the_domain_asked_for(comparison):
+    significance = Significance(comparison)
+    for metric in ("ndcg@10", "hit@10"):
+        for domain in (None, "food"):
+            found = significance.intervals(metric, domain)
+            for one in comparison.rows:
+                low, high = found[one.label]
+                mean = summary.score(one, metric, domain).mean
+                assert low < mean < high
+                assert mean == pytest.approx((low + high) / 2, abs=(high - low) / 4)
 
 
 def test_convergence(comparison):

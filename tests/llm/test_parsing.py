@@ -34,7 +34,8 @@ def test_numbers_are_found(reply, numbers):
         ("3.5 stars", {parsing.INVALID: 1}),
         ("3, 3", {parsing.DUPLICATE: 1}),
         ("0, 3, 11", {parsing.OUT_OF_RANGE: 2}),
-        ("9" * 6000, {parsing.OUT_OF_RANGE: 1}),
+        ("9" * 200, {parsing.OUT_OF_RANGE: 1}),
+        ("9" * 6000, {parsing.INVALID: 1}),  # its end is not read
         ("1, 2, 3, 4", {parsing.OVER_LIMIT: 1}),
         ("-3", {}),
     ],
@@ -81,8 +82,26 @@ def test_summaries():
     assert parse_summary("x" * 99, max_characters=30).text == "x" * 30
 
 
-@pytest.mark.parametrize("reply", ["1" * 100_000, "1, " * 50_000, "- " * 50_000, "(" * 50_000])
-def test_hostile_replies_are_read_in_no_time(reply):
-    parse_choices(reply, 10)
-    parse_titles(reply, 10)
-    parse_summary(reply)
+@pytest.mark.parametrize(
+    ("reply", "numbers", "choices", "titles", "cut"),
+    [
+        ("1" * 100_000, (), {parsing.INVALID: 1}, {parsing.TOO_LONG: 1}, True),
+        ("1, " * 50_000, (1,), {parsing.DUPLICATE: 99}, {parsing.TOO_LONG: 1}, True),
+        ("- " * 50_000, (), {parsing.INVALID: 1}, {parsing.NOT_A_TITLE: 1}, False),
+        ("(" * 50_000, (), {parsing.INVALID: 1}, {parsing.NOT_A_TITLE: 1}, False),
+    ],
+    ids=["digits", "list", "bullets", "brackets"],
+)
+def test_hostile_replies_give_nothing_and_end(reply, numbers, choices, titles, cut):
+    found = parse_choices(reply, 10)
+    assert (found.numbers, found.rejects) == (numbers, choices)
+    assert parse_titles(reply, 10).rejects == titles
+    summary = parse_summary(reply)
+    assert summary.cut == cut
+    assert len(summary.text) <= 600
+
+
+def test_a_number_that_the_cut_goes_through_is_not_read():
+    start = "10 " + "2 " * 148  # 299 characters
+    assert parse_choices(start + "12 3 4", 20).numbers == (10, 2)
+    assert parse_choices(start + "1", 20).numbers == (10, 2, 1)
