@@ -83,6 +83,13 @@ def test_as_context_they_are_read_and_never_predicted(folder):
     assert found[("b1",)] == ["[PAD]"]
 
 
+def test_they_follow_the_last_interaction_with_a_repeated_anchor(folder):
+    inter = INTER.replace("u\ta3\t3\n", "u\ta1\t3\nu\ta3\t3.5\n")
+    (folder / "small.inter").write_text(inter)
+    propose(folder, [("u", "b2", "a1")])
+    assert ("a1", "a2", "a1", "b2") in windows(folder, augment=True)
+
+
 def test_as_targets_they_are_predicted_too(folder):
     propose(folder, PROPOSED)
     found = windows(folder, augment=True, augment_as="targets")

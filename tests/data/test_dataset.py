@@ -10,6 +10,7 @@ from recbole_edt.prepare.split import (
     TEST,
     TRAIN,
     VALID,
+    by_time,
     load_or_make_split,
     save_split,
 )
@@ -103,6 +104,22 @@ def test_time_split_never_trains_on_the_future(make_dataset, load):
         assert (codes[part.rows] == code).all()
         users = part.flat["user_id"][part.rows]
         assert code == TRAIN or len(users) == len(users.unique())
+
+
+def test_time_split_by_hand_and_at_a_tied_cut():
+    """Ten rows: cuts at the 80 % and 90 % quantiles; rows at a cut belong to the later window."""
+    users = np.array([1, 1, 1, 2, 2, 2, 1, 2, 1, 2])
+    t, c, v, e = TRAIN, CONTEXT, VALID, TEST
+    assert by_time(users, np.arange(10.0)).tolist() == [t] * 8 + [v, e]
+    # both windows begin at 8: none is left for validation, and no 8 is trained on
+    tied = np.array([0.0, 1, 2, 3, 4, 5, 6, 8, 8, 8])
+    assert by_time(users, tied).tolist() == [t] * 7 + [c, e, e]
+    # several rows of a user in one window: the last is the target, by time and then by place
+    longer, times = np.repeat(users, 2), np.repeat(np.arange(10.0), 2)
+    assert by_time(longer, times).tolist() == [t] * 16 + [c, v, c, e]
+    shuffled = np.random.default_rng(0).permutation(10)
+    codes = by_time(users[shuffled], np.arange(10.0)[shuffled])
+    assert codes[np.argsort(shuffled)].tolist() == [t] * 8 + [v, e]
 
 
 def test_context_rows_are_history_of_later_targets(make_dataset, load):

@@ -139,6 +139,18 @@ def test_cross_entropy_ranks_each_label_within_its_own_domain(phase):
     assert float(model.calculate_loss(batch)) == pytest.approx(total / count, rel=1e-4)
 
 
+def test_loaded_weights_and_trained_ones_are_what_scores_are_made_of():
+    model, other = build().eval(), build(state_scale=0.9)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    inputs, weights = histories(windows(model)), other.state_dict()
+    expected, before = other.eval().full_sort_predict(inputs), model.full_sort_predict(inputs)
+    model.load_state_dict(weights)
+    torch.testing.assert_close(model.full_sort_predict(inputs), expected)
+    assert not torch.allclose(before[:, 1:], expected[:, 1:])
+
+
 def test_the_domain_phase_starts_at_no_change():
     model = build().eval()
     inputs = histories(windows(model))
