@@ -24,7 +24,7 @@ from recbole_edt.quick_start import (
     prepare_data,
     use_deterministic_algorithms,
 )
-from recbole_edt.training.checkpoint import load_state, refuse_other_data
+from recbole_edt.training.checkpoint import load_state, refuse_other_data, unpack_outside
 
 from recbole.utils import init_seed  # isort: skip  (config shims first)
 
@@ -169,6 +169,7 @@ def _load_weights(folder: Path, model: Any) -> None:
     weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
     try:
         model.load_state_dict(weights)
+        unpack_outside(model, tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
@@ -181,8 +182,8 @@ def _refuse_lost_state(
 ) -> None:
     """Refuse a model whose state outside tensors does not come back with its construction.
 
-    RecBole's EASE and ItemKNN compute theirs from the training rows when they are built, its
-    Pop while it trains; so validation is ranked again and compared.
+    RecBole's EASE and ItemKNN compute theirs from the training rows when they are built; whether
+    another does, only its scores tell: validation is ranked again and compared.
     """
     before, protocol = metrics.get("without_expert", metrics)["valid"], metrics["protocol"]
     names = [name for name in before["overall"] if "@" in name]

@@ -20,6 +20,9 @@ from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, replacing, write_json
 
 _SCHEMA = 1
+_OUTSIDE = "outside/"
+CACHES = ("restore_user_e", "restore_item_e", "i_embedding")
+"""What RecBole's graph models and DMF compute from their weights when it is None, and then keep."""
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -103,6 +106,24 @@ def refuse_other_data(folder: str | Path, told: Mapping[str, Any], dataset: Any)
 def _tensor_file(folder: Path) -> Path | None:
     path = folder / "state.json"
     return folder / Path(read_json(path)["tensors"]).name if path.exists() else None
+
+
+def pack_outside(model: Any) -> dict[str, Tensor]:
+    """Return the tensors of a RecBole model that are neither parameters nor buffers.
+
+    Its Pop counts items in one. What is no tensor is built from the training rows each time.
+    """
+    names = set(getattr(model, "other_parameter_name", None) or ()) - set(CACHES)
+    found = {name: getattr(model, name, None) for name in sorted(names)}
+    return {f"{_OUTSIDE}{k}": v for k, v in found.items() if isinstance(v, Tensor)}
+
+
+def unpack_outside(model: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Give a model what `pack_outside` took, among the tensors of a checkpoint."""
+    for key, value in tensors.items():
+        name = key.removeprefix(_OUTSIDE)
+        if name != key and name in (getattr(model, "other_parameter_name", None) or ()):
+            setattr(model, name, value.to(model.device))
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[Any]]:

@@ -30,8 +30,6 @@ from recbole.trainer import Trainer  # noqa: E402
 from torch.utils.tensorboard import SummaryWriter  # noqa: E402
 
 _SINGLE = "train"  # the only phase of a model without phases of its own
-# What RecBole's graph models and DMF compute from their weights when it is None, and then keep.
-_CACHES = ("restore_user_e", "restore_item_e", "i_embedding")
 
 
 class PhasedTrainer(Trainer):
@@ -297,6 +295,7 @@ class PhasedTrainer(Trainer):
         optimizer, groups = checkpoint.pack_optimizer(self.optimizer)
         rng, rng_info = checkpoint.pack_rng(getattr(train_data, "generator", None))
         tensors = {f"model/{k}": v for k, v in self.model.state_dict().items()}
+        tensors |= checkpoint.pack_outside(self.model)
         tensors |= {f"optimizer/{k}": v for k, v in optimizer.items()}
         tensors |= {f"rng/{k}": v for k, v in rng.items()}
         if self.average:
@@ -353,7 +352,7 @@ class PhasedTrainer(Trainer):
     def _load(self, weights: dict[str, Tensor]) -> None:
         """Load weights, and forget what the model had computed from others."""
         self.model.load_state_dict(weights)
-        for name in _CACHES:
+        for name in checkpoint.CACHES:
             if name in (getattr(self.model, "other_parameter_name", None) or ()):
                 setattr(self.model, name, None)
 
@@ -361,6 +360,7 @@ class PhasedTrainer(Trainer):
         """Put optimizer, schedule, choices and random generators back."""
         tensors = info["tensors"]
         self._load(_part(tensors, "model/"))
+        checkpoint.unpack_outside(self.model, tensors)
         for number, (choice, kept) in enumerate(zip(self.choices, info["choices"], strict=True)):
             choice.state = _part(tensors, f"best{number}/")
             choice.epoch, choice.stale = kept["epoch"], kept["stale"]

@@ -14,6 +14,7 @@ from recbole_edt.files import read_json, write_json
 from recbole_edt.recommend import page
 from recbole_edt.recommend.finished import load_run
 from recbole_edt.recommend.scoring import best, history, next_scores
+from recbole_edt.training.checkpoint import load_tensors, save_tensors
 
 QUICK = (
     "--epochs=1", "--shared_min_epochs=0", "--hidden_size=8", "--inner_size=8", "--adapter_size=4",
@@ -57,7 +58,7 @@ def sections(text):
     }
 
 
-@pytest.mark.parametrize("model", ["LLMEDT", "SASRec", "GRU4Rec", "BPR", "EASE", "ItemKNN"])
+@pytest.mark.parametrize("model", ["LLMEDT", "SASRec", "GRU4Rec", "BPR", "EASE", "ItemKNN", "Pop"])
 def test_lists_mask_the_complete_history(ask, root, model):
     outcome = ask("--user=u5", "--k=99", model=model)
     assert outcome.status == 0, outcome.err
@@ -236,13 +237,17 @@ def test_bad_input(ask, argv, said):
 
 
 def test_runs_that_are_none(run_cli, root, folder, tmp_path):
+    lost = tmp_path / "Pop"  # as a version that did not keep counts left it
+    shutil.copytree(folder("Pop"), lost)
+    (path,) = (lost / "checkpoint").glob("*.safetensors")
+    save_tensors(path, {k: v for k, v in load_tensors(path).items() if "outside" not in k})
     for argv, said in [
         ([f"--run={tmp_path}"], "is no folder of a run: it has no config.yaml"),
         (["--models=SASRek", "--dataset=toy"], "did you mean 'SASRec'"),
         (["--models=SASRec"], "--models: expected --dataset=NAME"),
         (["--models=NARM", "--dataset=toy", f"--output_dir={root}/output",
           f"--data_path={root}/dataset"], "no finished run of NARM"),
-        ([f"--run={folder('Pop')}"], "Pop keeps its state outside the checkpoint's tensors"),
+        ([f"--run={lost}"], "Pop keeps its state outside the checkpoint's tensors"),
     ]:  # fmt: skip
         outcome = run_cli("recommend", *argv, "--user=u5")
         assert outcome.status == 2

@@ -28,6 +28,7 @@ KEYS = {
     "SASRec": {
         **SMALL, "epochs": 3, "loss_type": "BPR", "train_batch_size": 64, "average_epochs": 2,
     },
+    "Pop": {"show_progress": False, "eval_batch_size": 64},  # counts items outside its weights
 }  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def run(dataset: Path, output: Path, model: str, **keys: object) -> dict:
     return run_recbole_edt(model, dataset.name, overrides=overrides, **keys)
 
 
-@pytest.mark.parametrize("model", ["LLMEDT", "SASRec"])
+@pytest.mark.parametrize("model", ["LLMEDT", "SASRec", "Pop"])
 @pytest.mark.parametrize("moment", ["_save", "_validate"])
 def test_killed_anywhere_it_ends_with_the_same_numbers(
     model, moment, make_dataset, give_vectors, tmp_path, monkeypatch
@@ -66,7 +67,11 @@ def test_killed_anywhere_it_ends_with_the_same_numbers(
     original = getattr(PhasedTrainer, moment)
     # LLMEDT saves after 3 shared epochs, at their end, and likewise in the domain phase, which
     # also validates and saves its start
-    moments = {"LLMEDT": {"_save": 9, "_validate": 7}, "SASRec": {"_save": 4, "_validate": 3}}
+    moments = {
+        "LLMEDT": {"_save": 9, "_validate": 7},
+        "SASRec": {"_save": 4, "_validate": 3},
+        "Pop": {"_save": 2, "_validate": 1},
+    }
     for kill_at in range(1, moments[model][moment] + 1):
         calls = 0
 
