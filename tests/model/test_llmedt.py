@@ -60,6 +60,12 @@ def windows(model, rows=6, seed=0):
     return Interaction({ITEMS: sequence[:, :-1] * inside, LABELS: sequence[:, 1:] * inside})
 
 
+def labels_of(batch):
+    """Yield every label with the items before it."""
+    for inputs, labels in zip(batch[ITEMS].tolist(), batch[LABELS].tolist(), strict=True):
+        yield from ((inputs[: t + 1], label) for t, label in enumerate(labels) if label)
+
+
 def histories(batch):
     lengths = (batch[ITEMS] > 0).sum(1)
     return Interaction({"item_id_list": batch[ITEMS], "item_length": lengths})
@@ -127,16 +133,14 @@ def test_cross_entropy_ranks_each_label_within_its_own_domain(phase):
     model.eval()
     total, count = 0.0, 0
     vectors, bias = (t.detach() for t in model.items())
-    for inputs, labels in zip(batch[ITEMS].tolist(), batch[LABELS].tolist(), strict=True):
-        for t, label in enumerate(labels):
-            if label:
-                domain = int(model.item_domain[label])
-                rivals = (model.item_domain == domain).nonzero().flatten()
-                state = literal_state(model, inputs[: t + 1], domain)
-                log = torch.log_softmax(vectors[rivals] @ state + bias[rivals], dim=0)
-                total -= float(log[rivals == label])
-                count += 1
-    assert float(model.calculate_loss(batch)) == pytest.approx(total / count, rel=1e-4)
+    for history, label in labels_of(batch):
+        domain = int(model.item_domain[label])
+        rivals = (model.item_domain == domain).nonzero().flatten()
+        state = literal_state(model, history, domain).detach()
+        log = torch.log_softmax(vectors[rivals] @ state + bias[rivals], dim=0)
+        total -= float(log[rivals == label])
+        count += 1
+    assert model.calculate_loss(batch).item() == pytest.approx(total / count, rel=1e-4)
 
 
 def test_loaded_weights_and_trained_ones_are_what_scores_are_made_of():
@@ -280,20 +284,18 @@ def test_the_sampled_softmax_corrects_for_what_was_drawn_and_leaves_the_label_ou
     monkeypatch.setattr(torch, "randint", lambda high, size: torch.arange(*size) % high)
     total, count = 0.0, 0
     vectors, bias = (t.detach() for t in model.items())
-    for inputs, labels in zip(batch[ITEMS].tolist(), batch[LABELS].tolist(), strict=True):
-        for t, label in enumerate(labels):
-            if label:
-                domain = int(model.item_domain[label])
-                members = (model.item_domain == domain).nonzero().flatten()
-                drawn = members[torch.arange(15) % len(members)]
-                drawn = drawn[drawn != label]
-                state = literal_state(model, inputs[: t + 1], domain).detach()
-                stands_for = np.log((len(members) - 1) / 15)
-                others = vectors[drawn] @ state + bias[drawn] + stands_for
-                own = vectors[label] @ state + bias[label]
-                total += float(torch.logsumexp(torch.cat([others, own[None]]), 0) - own)
-                count += 1
-    assert float(model.calculate_loss(batch)) == pytest.approx(total / count, rel=1e-4)
+    for history, label in labels_of(batch):
+        domain = int(model.item_domain[label])
+        members = (model.item_domain == domain).nonzero().flatten()
+        drawn = members[torch.arange(15) % len(members)]
+        drawn = drawn[drawn != label]
+        state = literal_state(model, history, domain).detach()
+        stands_for = np.log((len(members) - 1) / 15)
+        others = vectors[drawn] @ state + bias[drawn] + stands_for
+        own = vectors[label] @ state + bias[label]
+        total += float(torch.logsumexp(torch.cat([others, own[None]]), 0) - own)
+        count += 1
+    assert model.calculate_loss(batch).item() == pytest.approx(total / count, rel=1e-4)
 
 
 @pytest.mark.parametrize("phase", [SHARED, DOMAIN])
