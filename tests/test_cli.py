@@ -5,10 +5,13 @@ import json
 import math
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from synthetic import hash_tree
+
+from recbole_edt import quick_start
 
 QUICK = (
     "--epochs=1", "--shared_min_epochs=0", "--hidden_size=8", "--inner_size=8", "--adapter_size=4",
@@ -281,8 +284,22 @@ def test_metrics_file_has_the_documented_shape(dataset, run, model):
         "train_seconds", "peak_rss_mb", "parameters", "llm_tokens", "llm_seconds",
     }  # fmt: skip
     assert metrics["cost"]["peak_rss_mb"] > 50
+    assert metrics["cost"]["train_seconds"] >= sum(p["seconds"] for p in metrics["phases"]) - 0.01
     assert {"python", "torch", "recbole", "pandas"} <= set(metrics["versions"])
     assert not any(isinstance(v, float) and math.isnan(v) for v in metrics["cost"].values())
+
+
+def test_training_costs_what_building_the_model_does(dataset, run, monkeypatch):
+    """RecBole's EASE inverts its matrix there, and has an empty epoch afterwards."""
+    original = quick_start.build_model
+
+    def build(*args):
+        time.sleep(1)
+        return original(*args)
+
+    monkeypatch.setattr(quick_start, "build_model", build)
+    metrics = metrics_of(run("--model=EASE"))
+    assert metrics["phases"][0]["seconds"] < 1 <= metrics["cost"]["train_seconds"]
 
 
 def test_sampled_candidates_are_named_in_the_protocol(dataset, run):

@@ -176,8 +176,9 @@ def training_table(comparison: Comparison) -> Table:
     head = ["row", "best/all epochs", "converged", "train s", "peak MB", "trials"]
     head += ["parameters"] * has_sizes
     notes = [
-        "Means over seeds; memory is the largest peak. Converged: in every phase the best epoch "
-        "came before the last one (- for models that learn nothing)."
+        "Means over seeds; seconds are those of building and training the model, memory is the "
+        "largest peak. Converged: in every phase the best epoch came before the last one (- for "
+        "models that learn nothing)."
     ]
     return Table("training", "Training and cost", head, rows, notes)
 
