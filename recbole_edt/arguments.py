@@ -26,7 +26,7 @@ class ArgumentParser(argparse.ArgumentParser):
         UserError
             Always.
         """
-        raise UserError(f"{self.prog}: {' '.join(message.split())}")
+        raise UserError(f"{self.prog.removeprefix('recbole-edt ')}: {' '.join(message.split())}")
 
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None

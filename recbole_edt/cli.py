@@ -1,9 +1,11 @@
 """The command line: ``recbole-edt COMMAND``.
 
 Exit status: 0 done, 2 usage or bad input (one line on the error stream), 1 an error of ours,
-130 interrupted.
+130 interrupted, 141 nobody reads the output any more.
 """
 
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -41,6 +43,10 @@ is a flag --key=value of 'artefacts', 'run', 'compare' and 'tune'. --debug shows
 an error."""
 
 
+_SAME = "; the same command goes on where it stopped"
+_GOES_ON = {"run": "; --resume goes on", "artefacts": _SAME, "compare": _SAME, "tune": _SAME}
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status."""
     sys.exit(dispatch(list(sys.argv[1:] if argv is None else argv)))
@@ -62,10 +68,15 @@ def dispatch(argv: list[str]) -> int:
         if argv[0] != "prepare" and {"-h", "--help"} & {*argv}:
             print(USAGE)
             return 0
-        return _COMMANDS[argv[0]](argv[1:]) or 0
+        status = _COMMANDS[argv[0]](argv[1:]) or 0
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
-        print("recbole-edt: interrupted", file=sys.stderr)
+        print(f"recbole-edt: interrupted{_GOES_ON.get(argv[0], '')}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except UserError as error:
         if debug:
             traceback.print_exc()

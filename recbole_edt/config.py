@@ -98,7 +98,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such configuration file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+        raise UserError(f"{path}: not valid YAML ({_in_one_line(error)})") from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -107,6 +107,10 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         if not isinstance(key, str):
             raise UserError(f"{path}: found the key {key!r}, expected a name")
     return content
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).replace('in "<unicode string>", ', "")
 
 
 class EDTConfig(Config):
@@ -135,9 +139,14 @@ class EDTConfig(Config):
         overrides: Mapping[str, Any] | None = None,
     ):
         external: dict[str, Any] = {}
+        self._file_of: dict[str, str] = {}
         for file in config_files:
-            external.update(load_yaml(file))
+            content = load_yaml(file)
+            external.update(content)
+            self._file_of |= dict.fromkeys(content, f"{file}: ")
         external.update(overrides or {})
+        for key in overrides or {}:
+            self._file_of.pop(key, None)
         for key, name in (("model", model), ("dataset", dataset)):
             if name is not None:
                 external[key] = name
@@ -221,7 +230,10 @@ class EDTConfig(Config):
         given = {**layers, **self.external_config_dict}
         for key, value in given.items():
             if key not in {"model", "dataset", "MODEL_TYPE", *_REPLACED}:
-                check_value(key, value, known, defaults)
+                try:
+                    check_value(key, value, known, defaults)
+                except UserError as error:
+                    raise UserError(f"{self._file_of.get(key, '')}{error}") from None
         check_metrics(given["metrics"], given["topk"], given["valid_metric"])
         check_group_edges(given["group_edges"] or {})
         if "phases" in given:

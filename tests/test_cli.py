@@ -205,7 +205,21 @@ def test_an_interrupted_command_says_so(dataset, run, monkeypatch):
 
     monkeypatch.setattr("recbole_edt.quick_start.run", interrupted)
     outcome = run("--model=SASRec")
-    assert (outcome.status, outcome.err) == (130, "recbole-edt: interrupted\n")
+    assert (outcome.status, outcome.err) == (130, "recbole-edt: interrupted; --resume goes on\n")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = [sys.executable, "-m", "recbole_edt", "--help"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", 141)
+
+
+def test_a_logger_that_is_not_installed_is_named(dataset, run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    outcome = run("--model=Popularity", "--log_wandb=True")
+    said = "recbole-edt: log_wandb: wandb is not installed; pip install wandb\n"
+    assert (outcome.status, outcome.err) == (2, said)
 
 
 def test_commands(run_cli):

@@ -47,9 +47,7 @@ class OptunaSearch:
         try:
             import optuna
         except ImportError:
-            raise UserError(
-                "strategy: optuna is not installed; pip install 'recbole-edt[optuna]'"
-            ) from None
+            raise UserError("strategy: optuna is not installed; pip install optuna") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space, self.left, self.own = space, trials, [own]
         sampler = optuna.samplers.TPESampler(seed=seed)

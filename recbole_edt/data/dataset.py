@@ -112,7 +112,10 @@ class CrossDomainDataset(SequentialDataset):
             )
 
     def _load_feat(self, filepath: str, source: Any) -> Any:
-        feat = super()._load_feat(filepath, source)
+        try:
+            feat = super()._load_feat(filepath, source)
+        except ValueError as error:
+            raise UserError(_why_unreadable(Path(filepath), error)) from None
         if source == FeatureSource.ITEM and feat is not None and fields.ITEM in feat:
             repeated = feat.index[feat[fields.ITEM].duplicated()]
             if len(repeated):  # RecBole would keep the first one and say nothing
@@ -461,6 +464,31 @@ class CrossDomainDataset(SequentialDataset):
         own = [f"--{k}={given[k]}" for k in keys if k in given and given[k] != defaults.get(k)]
         line = ["recbole-edt", "artefacts", f"--dataset={self.dataset_name}", "--only", part, *own]
         return f"`{shlex.join(line)}`"
+
+
+def _why_unreadable(path: Path, error: ValueError) -> str:
+    """Find the line of an atomic file that pandas could not read, whose message names none."""
+    with open(path, encoding="utf-8") as handle:
+        lines = (line.rstrip("\r\n").split("\t") for line in handle)
+        columns = [field.partition(":") for field in next(lines)]
+        for number, cells in enumerate(lines, 2):
+            if len(cells) != len(columns):
+                return f"{path}: line {number}: {len(cells)} fields; expected {len(columns)}"
+            for (name, _, kind), cell in zip(columns, cells, strict=True):
+                where = f"{path}: line {number}: {name} is {cell!r}"
+                if cell.startswith('"'):
+                    return f"{where}; expected no leading quotation mark, which opens a quote"
+                if kind == FeatureType.FLOAT.value and cell and not _is_number(cell):
+                    return f"{where}; expected a number"
+    return f"{path}: cannot be read ({' '.join(str(error).split())})"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_header(path: Path, needed: Sequence[str]) -> None:

@@ -135,7 +135,7 @@ def _converted(gguf: Path, sha: str) -> Path:
     except ImportError as error:
         raise UserError(
             f"llm: {gguf}: reading GGUF needs the packages gguf and accelerate "
-            f"('pip install recbole-edt[gguf]'): {one_line(error)}"
+            f"('pip install gguf accelerate'): {one_line(error)}"
         ) from error
     except Exception as error:
         raise UserError(

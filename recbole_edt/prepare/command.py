@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> str:
         "reader": args.reader,
         "arguments": {key: value for key, value in vars(options).items() if key != "data_path"},
         "inputs": [{"file": path.name, "sha256": sha256_of(path)} for path in data.inputs],
-        "notes": data.notes | notes,
+        "notes": data.notes | notes | _note_of_sizes(data),
         "rules": rules.sentence(),
         "steps": [asdict(step) for step in steps],
         "tie_rule": _tie_rule(options),
@@ -169,6 +169,15 @@ def _check_domains(raw: RawData) -> None:
             f"{where}: found {found}; expected at least two with interactions "
             f"(column '{fields.DOMAIN}' of the dataset)"
         )
+
+
+def _note_of_sizes(kept: RawData) -> dict[str, int | str]:
+    """Return a note on domains whose only item would always be ranked first: a run refuses them."""
+    domains, names = kept.item_domains()
+    sizes = np.bincount(domains, minlength=len(names))
+    small = [name for name, size in zip(names, sizes, strict=True) if size < 2]
+    what = "domains of one item, at least two are needed to train"
+    return {what: ", ".join(small)} if small else {}
 
 
 def _tie_rule(options: argparse.Namespace) -> str:

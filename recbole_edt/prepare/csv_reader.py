@@ -18,6 +18,7 @@ from recbole_edt.prepare.source import open_source
 
 _POSITION = "position"
 _CHUNK_ROWS = 500_000
+_LATEST = 1e11  # seconds: the year 5138
 DEFAULTS = {
     "inter": None,
     "items": None,
@@ -80,7 +81,7 @@ def read(options: argparse.Namespace) -> RawData:
     items, notes = _read_items(items_path, options, sep)
     item_ids = pd.Index(items[fields.ITEM])
     order_col, positions = _order_column(inter_path, options, sep)
-    users, item_column, times = _read_inter(inter_path, options, order_col, sep)
+    users, item_column, times = _read_inter(inter_path, options, order_col, positions, sep)
     notes = {"rows read": len(times), "items read": len(items), **notes}
     notes["column that orders a user's rows"] = order_col
 
@@ -120,6 +121,10 @@ def _header(path: Path, sep: str) -> list[str]:
 
 def _need(path: Path, wanted: str, found: Sequence[str], flag: str) -> None:
     if wanted not in found:
+        other = next((one for one in ";\t|" if len(found) == 1 and one in found[0]), None)
+        if other is not None:
+            sep = "tab" if other == "\t" else f"'{other}'"
+            raise UserError(f"{path}: one column, {found[0]!r}; --sep={sep} would make more")
         raise UserError(
             f"{path}: no column '{wanted}'{nearest(wanted, found)}; "
             f"found {', '.join(found)}; --{flag}=NAME names another"
@@ -142,7 +147,7 @@ def _order_column(path: Path, options: argparse.Namespace, sep: str) -> tuple[st
 
 
 def _read_inter(
-    path: Path, options: argparse.Namespace, order_col: str, sep: str
+    path: Path, options: argparse.Namespace, order_col: str, positions: bool, sep: str
 ) -> tuple[pd.Categorical, pd.Categorical, np.ndarray]:
     """Return users, items and times of all rows; the ids are coded chunk by chunk."""
     found = _header(path, sep)
@@ -165,6 +170,8 @@ def _read_inter(
                 _refuse_first(path, chunk[name].fillna("") == "", start, f"no '{name}'", sep)
             times = pd.to_numeric(chunk[order_col], errors="coerce").astype(np.float64)
             _refuse_times(path, chunk[order_col], times, start, sep)
+            if not positions:
+                _refuse_milliseconds(path, chunk[order_col], times, start, sep)
             parts.append((_coded(chunk[columns[0]]), _coded(chunk[columns[1]]), times.to_numpy()))
             start += len(chunk)
     if not start:
@@ -198,6 +205,8 @@ def _read_items(
             stream, sep=sep, dtype=str, na_filter=False, encoding="utf-8",
         )  # fmt: skip
     frame = frame[columns].fillna("")
+    for name in columns[2:]:
+        _refuse_swallowed_rows(path, frame[name], len(found), sep)
     ids, domains = frame[options.item_col], frame[options.domain_col].str.strip()
     _refuse_first(path, ids == "", 0, f"no '{options.item_col}'", sep)
     _refuse_first(path, domains == "", 0, "the item has no domain", sep)
@@ -235,6 +244,28 @@ def _refuse_times(path: Path, texts: pd.Series, times: pd.Series, start: int, se
         _refuse_first(
             path, bad, start, f"{texts.name} is '{text}'; expected a number, such as seconds", sep
         )
+
+
+def _refuse_milliseconds(
+    path: Path, texts: pd.Series, times: pd.Series, start: int, sep: str
+) -> None:
+    late = times.abs() > _LATEST
+    if late.any():
+        found = f"{texts.name} is '{texts[late].iloc[0]}'"
+        expected = "expected seconds since 1970, and this looks like milliseconds"
+        _refuse_first(path, late, start, f"{found}; {expected}", sep)
+
+
+def _refuse_swallowed_rows(path: Path, texts: pd.Series, columns: int, sep: str) -> None:
+    """Refuse a text with a row in it: a quote that is left open takes the lines after it."""
+    swallows = texts.str.contains("[\r\n]")
+    swallows[swallows] = [
+        any(line.count(sep) >= columns - 1 for line in text.splitlines()[1:])
+        for text in texts[swallows]
+    ]
+    if swallows.any():
+        complaint = f"{texts.name} goes on with a whole row; expected the end of the quote"
+        _refuse_first(path, swallows, 0, complaint, sep)
 
 
 def _line(path: Path, row: int, sep: str) -> int:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,13 +56,23 @@ def open_source(path: Path) -> Iterator[BinaryIO]:
     except (gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path}: damaged gzip data ({error})") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason})") from None
+        raise UserError(f"{path}: not UTF-8 text ({error.reason}); save it as UTF-8") from None
     except pd.errors.EmptyDataError:
         raise UserError(f"{path}: the file is empty") from None
     except (pd.errors.ParserError, csv.Error) as error:
-        raise UserError(f"{path}: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: {_in_our_words(error)}") from None
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from None
+
+
+def _in_our_words(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", text):
+        expected, line, fields = found.groups()
+        return f"line {line}: {fields} fields; expected {expected} as in the header"
+    if found := re.search(r"EOF inside string starting at row (\d+)", text):
+        return f"line {int(found[1]) + 1}: a quote is never closed"
+    return text
 
 
 class _Counted(io.RawIOBase):

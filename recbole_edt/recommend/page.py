@@ -50,7 +50,9 @@ def show_user(
         chosen = _known("item", item, part.field2token_id[part.iid_field], f"{files}.item")
     names = _Names(runs[0])
     scores = [next_scores(run, np.array([number]))[0] for run in runs]
-    lines = [f"user {user} of {part.dataset_name}", *_history(names, number, shown)]
+    lines = [f"user {user} of {part.dataset_name}"]
+    lines += [f"{run.name}: {run.folder}" for run in runs]
+    lines += _history(names, number, shown)
     for run, label in zip(runs, _labels(runs), strict=True):
         lines += _artefact_lines(run, names, user, f" ({label})" if len(runs) > 1 else "")
     for title, allowed in _scopes(part):

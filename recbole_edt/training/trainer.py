@@ -57,7 +57,12 @@ class PhasedTrainer(Trainer):
     """
 
     def __init__(self, config: Any, model: Any, shared_from: Path | None = None):
-        super().__init__(config, model)
+        try:
+            super().__init__(config, model)
+        except ImportError as error:  # RecBole's logger of Weights & Biases
+            if not config["log_wandb"]:
+                raise
+            raise UserError("log_wandb: wandb is not installed; pip install wandb") from error
         self.shared_from = Path(config["shared_run"]) if config["shared_run"] else shared_from
         self.run_dir = Path(config["run_dir"])
         if config["log_tensorboard"]:
@@ -254,8 +259,9 @@ class PhasedTrainer(Trainer):
         self.wandblogger.log_metrics({"loss": loss, "train_step": step}, head="train")
         self.wandblogger.log_metrics({**result, "valid_step": step}, head="valid")
         domains = ", ".join(f"{d} {result[f'{self.valid_metric}/{d}']:.4f}" for d in self.domains)
+        done = f"loss {loss:8.4f}" if epoch else "no change yet"
         self.logger.info(
-            f"{name} epoch {epoch:3d}  loss {loss:8.4f}  valid {self.valid_metric} {score:.4f} "
+            f"{name} epoch {epoch:3d}  {done:13}  valid {self.valid_metric} {score:.4f} "
             f"({domains})  {seconds:.1f} s"
         )
         return score
@@ -282,7 +288,8 @@ class PhasedTrainer(Trainer):
                 "seconds": round(self.seconds, 2),
             }
         )
-        self.logger.info(f"{name} phase: {epoch} epochs, best {self.phases[-1]['best_epoch']}")
+        told = str(best["all"]) if "all" in best else ", ".join(f"{d} {n}" for d, n in best.items())
+        self.logger.info(f"{name} phase: {epoch} epochs, best {told}")
         self._save(name, epoch, train_data, phase_done=True)
 
     # ---------------------------------------------------------------- checkpoints

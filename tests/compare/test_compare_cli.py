@@ -150,7 +150,7 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
     os.kill(interrupted.pid, signal.SIGINT)
     _, said = interrupted.communicate(timeout=60)
     assert interrupted.returncode == 130, said.decode()
-    assert said.decode().rstrip().endswith("recbole-edt: interrupted")
+    assert said.decode().rstrip().endswith("the same command goes on where it stopped")
     assert {cell["status"] for cell in cells_of(output / "compare").values()} == {"waiting"}
 
     killed = start_until("SASRec/seed1-*/checkpoint/state.json")  # and its first epoch is done

@@ -47,6 +47,17 @@ def test_positions_stand_in_for_missing_times_and_forbid_a_split_by_time(prepare
         prepare_csv("--split=time", inter=inter)
 
 
+def test_positions_may_be_large(prepare_csv):
+    inter = INTER.replace("timestamp", "position").replace("1,k,20", "1,k,1605830400000")
+    assert "order: positions 10 to 1" in prepare_csv(inter=inter)
+
+
+def test_a_domain_of_one_item_is_told(prepare_csv):
+    told = "kitchen  domains of one item, at least two are needed to train"
+    assert told in prepare_csv()
+    assert told not in prepare_csv(items=ITEMS + "l,kitchen,Ladle\n", inter=INTER + "9,l,5\n")
+
+
 def test_titles_are_unescaped_folded_and_survive_quotation_marks(prepare_csv, read, tmp_path):
     items = ITEMS.replace("Apple", '"A &amp;amp; B\t""x""\n2nd"').replace("Bread", '"""Open"')
     report = prepare_csv(items=items)
@@ -97,9 +108,23 @@ def test_unknown_items_are_an_error_unless_dropped(prepare_csv, read):
         ({"inter": INTER.replace("1,k,20", ",k,20")}, "inter.csv: line 3: no 'user_id'"),
         (
             {"inter": INTER.replace("1,k,20", "1,k,20,9,9")},
-            "inter.csv: .*3 fields in line 3, saw 5",
+            "inter.csv: .*line 3: 5 fields; expected 3",
         ),
         ({"inter": INTER.replace("1,a,10", "1,a,10,9")}, "inter.csv: line 2: 4 fields; expected 3"),
+        (
+            {"inter": INTER.replace("1,k,20", "1,k,1605830400000")},
+            "inter.csv: line 3: timestamp is '1605830400000'; expected seconds .* milliseconds",
+        ),
+        (
+            {"inter": INTER.replace(",", ";")},
+            "inter.csv: one column, 'user_id;item_id;timestamp'; --sep=';' would make more",
+        ),
+        ({"items": ITEMS.replace(",", "\t")}, "items.csv: one column, .*; --sep=tab would"),
+        (
+            {"items": ITEMS.replace("Apple", '"Apple').replace("Knife", '"Knife"')},
+            "items.csv: line 2: title goes on with a whole row; expected the end of the quote",
+        ),
+        ({"items": ITEMS.replace("Apple", '"Apple')}, "items.csv: line 2: a quote is never closed"),
         ({"inter": "user_id,item_id,timestamp\n"}, "inter.csv: holds no interactions"),
         ({"inter": ""}, "inter.csv: the file is empty"),
         ({"inter": INTER.replace("1,", "NA,")}, "user 'NA': RecBole reads this as missing"),
