@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from recbole_edt import fields
 from recbole_edt.artefacts import augmented_file, store
@@ -30,6 +29,7 @@ from recbole_edt.artefacts.task import Task, Training, alone, take_over
 from recbole_edt.artefacts.title_vectors import title_encoder
 from recbole_edt.llm.cached import CachedClient
 from recbole_edt.llm.client import Answer
+from recbole_edt.progress import progress_of
 
 _FOR_GOOD = FAILED + "prompt_too_long"
 """The one failure that asking again cannot mend."""
@@ -144,9 +144,9 @@ def assemble(
 
 
 def ask(questions: Questions, client: CachedClient, task: Task, name: str) -> Sequence[Answer]:
-    """Put the questions with a progress bar on a terminal."""
-    hidden = None if task.config["show_progress"] else True
-    with tqdm(total=len(questions.prompts), desc=name, unit="prompt", disable=hidden) as bar:
+    """Put the questions and show the progress."""
+    shown = task.config["show_progress"]
+    with progress_of(len(questions.prompts), name, "prompt", shown) as bar:
         return questions.put(client, bar.update)
 
 

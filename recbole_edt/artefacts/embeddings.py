@@ -17,11 +17,11 @@ import filelock
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from recbole_edt.artefacts.encoder import Encoder
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, write_json
+from recbole_edt.progress import progress_of
 
 _STORED = np.dtype(np.float16)
 _SECONDS = np.dtype(np.float64)
@@ -136,12 +136,12 @@ def _encode(
     with (
         open(vectors, "ab") as file,
         open(seconds, "ab") as clock,
-        tqdm(
-            total=len(plan.texts),
-            initial=min(finished * plan.batch_size, len(plan.texts)),
-            desc=what,
-            unit="text",
-            disable=None if show_progress else True,
+        progress_of(
+            len(plan.texts),
+            what,
+            "text",
+            show_progress,
+            done=min(finished * plan.batch_size, len(plan.texts)),
         ) as bar,
     ):
         for number in range(finished, len(plan)):

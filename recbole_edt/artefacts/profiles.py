@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 import recbole_edt
 from recbole_edt import fields as columns
@@ -29,6 +28,7 @@ from recbole_edt.llm.client import Generation, Reply
 from recbole_edt.llm.estimate import estimate_generate
 from recbole_edt.llm.parsing import parse_summary
 from recbole_edt.llm.prompts import PROFILE
+from recbole_edt.progress import progress_of
 
 ONLY_TITLES = "only_titles"
 """Reason to drop a reply: without the titles that it quotes nothing is left."""
@@ -109,8 +109,7 @@ def _ask(task: Task, plan: ProfilePlan, generation: Generation) -> list[Reply]:
         for user, prompt in zip(plan.users, plan.prompts, strict=True)
         if task.shard.holds(tokens[user])
     ]
-    hidden = None if task.config["show_progress"] else True
-    with tqdm(total=len(own), desc=PROFILES, unit="profile", disable=hidden) as bar:
+    with progress_of(len(own), PROFILES, "profile", task.config["show_progress"]) as bar:
         return task.client().generate(own, generation, bar.update)
 
 
