@@ -215,7 +215,9 @@ class EDTConfig(Config):
         of_dataset = _load_if_there(root / "dataset" / f"{dataset}.yaml")
         given = {**layers, **of_dataset, **self.external_config_dict}
         own = Path(given["data_path"]) / dataset / f"{dataset}.yaml"
-        of_dataset |= _load_if_there(own)
+        of_own = _load_if_there(own)
+        self._file_of |= {k: f"{own}: " for k in of_own if k not in self.external_config_dict}
+        of_dataset |= of_own
         if "recipe" in layers:
             caller = {**of_dataset, **self.external_config_dict}
             recipe = _load_recipe(root / "recipe", {**layers, **caller}["recipe"])

@@ -35,7 +35,9 @@ def test_unknown_keys_are_named_with_the_nearest(tmp_path, model, source):
     else:
         written(tmp_path / "toy" / "toy.yaml", **keys)
     said = complaint(model, "toy", files, overrides)
-    assert "learnin_rate: no such key (did you mean 'learning_rate'?)" in said
+    where = {"flag": "", "file": "own.yaml: ", "dataset": "toy/toy.yaml: "}[source]
+    assert said.endswith(f"{where}learnin_rate: no such key (did you mean 'learning_rate'?)")
+    assert said.startswith(str(tmp_path)) == (source != "flag")
 
 
 @pytest.mark.parametrize(
