@@ -141,7 +141,7 @@ class Tuning:
         for dimension in self.space.dimensions:
             if dimension.key in (*_PLACES, "model", "dataset", "seed"):
                 raise UserError(f"{self.space.source}: {dimension.key}: cannot be searched")
-            if dimension.key in self.keys:
+            if dimension.key in self.keys and dimension.key not in self.row.keys:
                 raise UserError(
                     f"{self.row.label}: {dimension.key} is fixed to {self.keys[dimension.key]!r} "
                     f"and searched in {self.space.source}; expected one of both"

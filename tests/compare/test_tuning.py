@@ -103,8 +103,11 @@ def test_every_row_gets_the_same_budget_and_runs_with_its_best(tuned, run_cli, t
     Path("small.hyper").write_text("learning_rate choice [0.3, 0.01]")
     rows = {
         "Pop": {"model": "Pop"},
-        "SASRec": {"model": "SASRec", "hidden_size": 8, "inner_size": 8, "search": "small.hyper"},
-    }
+        "SASRec": {
+            "model": "SASRec", "hidden_size": 8, "inner_size": 8, "search": "small.hyper",
+            "learning_rate": 0.2,  # where the search starts
+        },
+    }  # fmt: skip
     Path("rows.yaml").write_text(json.dumps({"rows": rows, "keys": {"epochs": 1}}))
     argv = ("--file=rows.yaml", "--dataset=toy", "--seeds=3,4", "--tune=2", "--jobs=2")
     outcome = run_cli("compare", *argv)
@@ -115,6 +118,10 @@ def test_every_row_gets_the_same_budget_and_runs_with_its_best(tuned, run_cli, t
     pop, sasrec = read_json(path)["rows"]
     assert pop["tuning"] is None
     assert (sasrec["tuning"]["trials"], sasrec["tuning"]["done"]) == (2, 2)
+    (path,) = (tmp_path / "output" / "toy" / "tune").glob("*/tune.json")
+    tried = [run["params"]["learning_rate"] for run in read_json(path)["runs"]]
+    assert tried[0] == 0.2
+    assert tried[1] in (0.3, 0.01)
     assert sasrec["tuning"]["space"] == {"learning_rate": "choice [0.3, 0.01]"}
     runs = {}
     for folder in (tmp_path / "output" / "toy" / "SASRec").iterdir():
