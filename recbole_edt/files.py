@@ -69,3 +69,12 @@ def digest(value: Any) -> str:
     """Return the SHA-256 of a JSON-like value, independent of the order of its keys."""
     canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def is_number(text: str) -> bool:
+    """Return whether the text of a field is a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

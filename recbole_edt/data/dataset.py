@@ -23,6 +23,7 @@ from recbole_edt.artefacts.store import (
 )
 from recbole_edt.compat import prepare_recbole
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.files import is_number
 from recbole_edt.prepare.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split
 
 prepare_recbole()
@@ -478,17 +479,9 @@ def _why_unreadable(path: Path, error: ValueError) -> str:
                 where = f"{path}: line {number}: {name} is {cell!r}"
                 if cell.startswith('"'):
                     return f"{where}; expected no leading quotation mark, which opens a quote"
-                if kind == FeatureType.FLOAT.value and cell and not _is_number(cell):
+                if kind == FeatureType.FLOAT.value and cell and not is_number(cell):
                     return f"{where}; expected a number"
     return f"{path}: cannot be read ({' '.join(str(error).split())})"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_header(path: Path, needed: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt.errors import UserError
+from recbole_edt.files import is_number
 from recbole_edt.prepare.raw import strip_markup
 from recbole_edt.prepare.source import open_source
 
@@ -205,7 +206,7 @@ def read_titles(path: Path, wanted: set[str]) -> tuple[dict[str, str], int]:
 def _detect_ratings(path: Path, line: bytes, version: str | None) -> Layout:
     cells = line.decode("utf-8").strip().split(",")
     header = cells[:4] == list(_NEW_KEYS)
-    if len(cells) < 4 or not (header or _is_number(cells[3])):
+    if len(cells) < 4 or not (header or is_number(cells[3])):
         raise UserError(
             f"{path}: line 1 is neither a JSON review nor user,item,rating,timestamp: "
             f"{line[:60].decode('utf-8', 'replace').strip()!r}"
@@ -253,11 +254,3 @@ def _why(error: Exception) -> str:
     if isinstance(error, SyntaxError):
         return "neither JSON nor a Python literal"
     return f"not a review or item as expected ({' '.join(str(error).split())})"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
