@@ -316,7 +316,7 @@ def collect_metrics(
         "phases": phases,
         "artefacts": artefacts,
         "cost": {
-            "train_seconds": round(build_seconds + sum(p["seconds"] for p in phases), 2),
+            "train_seconds": round(build_seconds + sum(p["seconds"] for p in phases), 6),
             "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             "parameters": sum(p.numel() for p in model.parameters()),
             **llm_cost,

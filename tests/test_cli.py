@@ -298,7 +298,7 @@ def test_metrics_file_has_the_documented_shape(dataset, run, model):
         "train_seconds", "peak_rss_mb", "parameters", "llm_tokens", "llm_seconds",
     }  # fmt: skip
     assert metrics["cost"]["peak_rss_mb"] > 50
-    assert metrics["cost"]["train_seconds"] >= sum(p["seconds"] for p in metrics["phases"]) - 0.01
+    assert metrics["cost"]["train_seconds"] >= sum(p["seconds"] for p in metrics["phases"])
     assert {"python", "torch", "recbole", "pandas"} <= set(metrics["versions"])
     assert not any(isinstance(v, float) and math.isnan(v) for v in metrics["cost"].values())
 
@@ -313,7 +313,7 @@ def test_training_costs_what_building_the_model_does(dataset, run, monkeypatch):
 
     monkeypatch.setattr(quick_start, "build_model", build)
     metrics = metrics_of(run("--model=EASE"))
-    assert metrics["phases"][0]["seconds"] < 1 <= metrics["cost"]["train_seconds"]
+    assert metrics["cost"]["train_seconds"] - metrics["phases"][0]["seconds"] >= 1
 
 
 def test_sampled_candidates_are_named_in_the_protocol(dataset, run):

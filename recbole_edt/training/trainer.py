@@ -250,7 +250,7 @@ class PhasedTrainer(Trainer):
         score = result[self.valid_metric]
         if self.scheduler is not None and epoch > self.settings.warmup_epochs:
             self.scheduler.step(score)
-        row = {"phase": name, "epoch": epoch, "loss": loss, "seconds": round(seconds, 2), **result}
+        row = {"phase": name, "epoch": epoch, "loss": loss, "seconds": round(seconds, 6), **result}
         self.curves.append(row)
         step = len(self.curves)  # one axis over all phases
         self.tensorboard.add_scalar("loss/train", loss, step)
@@ -285,7 +285,7 @@ class PhasedTrainer(Trainer):
                 "name": name,
                 "epochs": epoch,
                 "best_epoch": best.get("all", best),
-                "seconds": round(self.seconds, 2),
+                "seconds": round(self.seconds, 6),
             }
         )
         told = str(best["all"]) if "all" in best else ", ".join(f"{d} {n}" for d, n in best.items())

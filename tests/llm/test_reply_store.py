@@ -4,11 +4,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 from echo_model import EchoModel
 
 from recbole_edt.errors import UserError
+from recbole_edt.llm import cached
 from recbole_edt.llm.cached import CachedClient, Prices
 from recbole_edt.llm.client import Generation, Prompt, Reply
 from recbole_edt.llm.store import Record, ReplyStore, Usage
@@ -65,12 +67,14 @@ def test_a_failure_is_counted_and_asked_again(tmp_path):
         assert CachedClient(model, store).generate(prompts("b"), SETTINGS)[0].text == "B"
 
 
-def test_usage_and_cost_survive(tmp_path, echo):
+def test_usage_and_cost_survive(tmp_path, echo, monkeypatch):
+    clock = SimpleNamespace(monotonic=iter([10.0, 12.5]).__next__)
+    monkeypatch.setattr(cached, "time", clock)
     with ReplyStore(tmp_path) as store:
         CachedClient(echo, store, Prices(1e6, 2e6)).generate(prompts("a b c"), SETTINGS)
     usage = ReplyStore(tmp_path).usage
     assert (usage.prompt_tokens, usage.generated_tokens, usage.cost) == (3, 2, 3 + 4)
-    assert usage.seconds > 0
+    assert usage.seconds == 2.5
 
 
 WRITER = textwrap.dedent(
