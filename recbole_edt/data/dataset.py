@@ -2,7 +2,6 @@
 
 import shlex
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +21,18 @@ from recbole_edt.artefacts.store import (
     find_artefacts,
 )
 from recbole_edt.compat import prepare_recbole
-from recbole_edt.errors import UserError, nearest
-from recbole_edt.files import is_number
+from recbole_edt.data.atomic_file import check_header, check_rows, why_unreadable
+from recbole_edt.errors import UserError
 from recbole_edt.prepare.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split
 
 prepare_recbole()
 
 from recbole.data.dataset import Dataset, SequentialDataset  # noqa: E402
 from recbole.data.interaction import Interaction  # noqa: E402
-from recbole.utils import FeatureSource, FeatureType, ModelType  # noqa: E402
+from recbole.utils import FeatureSource, ModelType  # noqa: E402
 
 if TYPE_CHECKING:
     from recbole_edt.config import EDTConfig
-
-_TYPES = [kind.value for kind in FeatureType]
 
 
 class CrossDomainDataset(SequentialDataset):
@@ -91,7 +88,7 @@ class CrossDomainDataset(SequentialDataset):
             "item": (fields.ITEM, domain),
         }
         for suffix, names in needed.items():
-            _check_header(Path(dataset_path, f"{token}.{suffix}"), names)
+            check_header(Path(dataset_path, f"{token}.{suffix}"), names)
         super()._load_data(token, dataset_path)
         for suffix, names in needed.items():
             feat = getattr(self, f"{suffix}_feat")
@@ -113,10 +110,16 @@ class CrossDomainDataset(SequentialDataset):
             )
 
     def _load_feat(self, filepath: str, source: Any) -> Any:
+        load, unload = self._get_load_and_unload_col(source)
+        if load != set():
+            check_rows(
+                Path(filepath),
+                lambda name: name in load if load is not None else name not in (unload or ()),
+            )
         try:
             feat = super()._load_feat(filepath, source)
         except ValueError as error:
-            raise UserError(_why_unreadable(Path(filepath), error)) from None
+            raise UserError(why_unreadable(Path(filepath), error)) from None
         if source == FeatureSource.ITEM and feat is not None and fields.ITEM in feat:
             repeated = feat.index[feat[fields.ITEM].duplicated()]
             if len(repeated):  # RecBole would keep the first one and say nothing
@@ -465,41 +468,3 @@ class CrossDomainDataset(SequentialDataset):
         own = [f"--{k}={given[k]}" for k in keys if k in given and given[k] != defaults.get(k)]
         line = ["recbole-edt", "artefacts", f"--dataset={self.dataset_name}", "--only", part, *own]
         return f"`{shlex.join(line)}`"
-
-
-def _why_unreadable(path: Path, error: ValueError) -> str:
-    """Find the line of an atomic file that pandas could not read, whose message names none."""
-    with open(path, encoding="utf-8") as handle:
-        lines = (line.rstrip("\r\n").split("\t") for line in handle)
-        columns = [field.partition(":") for field in next(lines)]
-        for number, cells in enumerate(lines, 2):
-            if len(cells) != len(columns):
-                return f"{path}: line {number}: {len(cells)} fields; expected {len(columns)}"
-            for (name, _, kind), cell in zip(columns, cells, strict=True):
-                where = f"{path}: line {number}: {name} is {cell!r}"
-                if cell.startswith('"'):
-                    return f"{where}; expected no leading quotation mark, which opens a quote"
-                if kind == FeatureType.FLOAT.value and cell and not is_number(cell):
-                    return f"{where}; expected a number"
-    return f"{path}: cannot be read ({' '.join(str(error).split())})"
-
-
-def _check_header(path: Path, needed: Sequence[str]) -> None:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            lines = [handle.readline().rstrip("\n").split("\t") for _ in range(2)]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; make it with 'recbole-edt prepare'") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not valid UTF-8 ({error})") from None
-    for field in lines[0]:
-        if field.partition(":")[2] not in _TYPES:
-            raise UserError(f"{path}: column {field!r}: expected NAME:TYPE, TYPE one of {_TYPES}")
-    found = [field.partition(":")[0] for field in lines[0]]
-    for name in needed:
-        if name not in found:
-            raise UserError(f"{path}: no column {name!r} among {found}{nearest(name, found)}")
-    if lines[1] == [""]:
-        raise UserError(f"{path}: line 2 is empty; expected rows after the header")
-    if len(lines[1]) > len(found):  # pandas would take the first column for row names
-        raise UserError(f"{path}: line 2 has {len(lines[1])} fields, expected {len(found)}")

@@ -148,6 +148,7 @@ ITEMS = [(f"i{i}", "ab"[i % 2]) for i in range(5)]
         ([*ROWS, ("u9", "", 3)], ITEMS, "line 22"),
         ([*ROWS, ("u9", "i1", "soon")], ITEMS, "bad.inter: line 22: timestamp is 'soon'; expected"),
         ([*ROWS, ('"u9', "i1", 1)], ITEMS, "line 22: user_id is '\"u9'; expected no leading"),
+        (ROWS, [*ITEMS, ("i5", '"a"')], "line 7: domain is '\"a\"'; expected no leading"),
         (ROWS[:2], ITEMS, "no training target"),
         ([], ITEMS, "bad.inter: line 2 is empty"),
         (ROWS, [], "bad.item: line 2 is empty"),
@@ -184,6 +185,16 @@ def test_bad_headers_are_named_in_one_line(make_dataset, load, file, old, new, s
     assert said in str(caught.value)
     assert path.name in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["inter", "item"])
+def test_rows_of_another_length_are_no_data(make_dataset, load, file):
+    folder = make_dataset()
+    path = folder / f"toy.{file}"
+    path.write_text(path.read_text() + "a\tb\t1\tmore\n")
+    number = len(path.read_text().splitlines())
+    with pytest.raises(UserError, match=rf"toy.{file}: line {number}: 4 fields; expected 3$"):
+        load(folder)
 
 
 def test_domain_column_of_another_name(make_dataset, load):
