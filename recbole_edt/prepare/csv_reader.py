@@ -3,7 +3,7 @@
 import argparse
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -80,8 +80,12 @@ def read(options: argparse.Namespace) -> RawData:
         raise UserError(f"sep: found '{options.sep}'; expected one character or 'tab'")
     items, notes = _read_items(items_path, options, sep)
     item_ids = pd.Index(items[fields.ITEM])
-    order_col, positions = _order_column(inter_path, options, sep)
-    users, item_column, times = _read_inter(inter_path, options, order_col, positions, sep)
+    found = _header(inter_path, sep)
+    order_flag, order_col = _order_column(options, found)
+    positions = order_flag == "position_col"
+    columns = [options.user_col, options.item_col, order_col]
+    _need(inter_path, found, zip(("user_col", "item_col", order_flag), columns, strict=True))
+    users, item_column, times = _read_inter(inter_path, columns, positions, sep)
     notes = {"rows read": len(times), "items read": len(items), **notes}
     notes["column that orders a user's rows"] = order_col
 
@@ -119,41 +123,39 @@ def _header(path: Path, sep: str) -> list[str]:
     return columns
 
 
-def _need(path: Path, wanted: str, found: Sequence[str], flag: str) -> None:
-    if wanted not in found:
+def _need(path: Path, found: Sequence[str], wanted: Iterable[tuple[str, str]]) -> None:
+    """Refuse a header without the columns `wanted`, each after the flag that names it."""
+    missing = [(flag, name) for flag, name in wanted if name not in found]
+    if missing:
         other = next((one for one in ";\t|" if len(found) == 1 and one in found[0]), None)
         if other is not None:
             sep = "tab" if other == "\t" else f"'{other}'"
             raise UserError(f"{path}: one column, {found[0]!r}; --sep={sep} would make more")
         raise UserError(
-            f"{path}: no column '{wanted}'{nearest(wanted, found)}; "
-            f"found {', '.join(found)}; --{flag}=NAME names another"
+            f"{path}: no column "
+            + ", ".join(f"'{name}'{nearest(name, found)}" for _, name in missing)
+            + f"; found {', '.join(found)}; "
+            + ", ".join(f"--{flag}=NAME" for flag in dict(missing))
+            + (" names another" if len(missing) == 1 else " name others")
         )
 
 
-def _order_column(path: Path, options: argparse.Namespace, sep: str) -> tuple[str, bool]:
-    """Return the column that orders a user's rows, and whether it holds positions."""
+def _order_column(options: argparse.Namespace, found: Sequence[str]) -> tuple[str, str]:
+    """Return the flag and the name of the column that orders a user's rows."""
     if options.time_col is not None and options.position_col is not None:
         raise UserError("time_col, position_col: found both; expected one of them")
-    found = _header(path, sep)
     if options.position_col is not None:
-        _need(path, options.position_col, found, "position_col")
-        return options.position_col, True
+        return "position_col", options.position_col
     if options.time_col is None and fields.TIME not in found and _POSITION in found:
-        return _POSITION, True
-    wanted = options.time_col or fields.TIME
-    _need(path, wanted, found, "time_col")
-    return wanted, False
+        return "position_col", _POSITION
+    return "time_col", options.time_col or fields.TIME
 
 
 def _read_inter(
-    path: Path, options: argparse.Namespace, order_col: str, positions: bool, sep: str
+    path: Path, columns: list[str], positions: bool, sep: str
 ) -> tuple[pd.Categorical, pd.Categorical, np.ndarray]:
     """Return users, items and times of all rows; the ids are coded chunk by chunk."""
-    found = _header(path, sep)
-    _need(path, options.user_col, found, "user_col")
-    _need(path, options.item_col, found, "item_col")
-    columns = [options.user_col, options.item_col, order_col]
+    order_col = columns[2]
     parts: list[tuple[pd.Categorical, pd.Categorical, np.ndarray]] = []
     start = 0
     with open_source(path) as stream:
@@ -189,16 +191,15 @@ def _read_items(
     path: Path, options: argparse.Namespace, sep: str
 ) -> tuple[pd.DataFrame, dict[str, int | str]]:
     found = _header(path, sep)
-    _need(path, options.item_col, found, "item_col")
-    _need(path, options.domain_col, found, "domain_col")
     extra = [name.strip() for name in options.item_fields.split(",") if name.strip()]
+    titled = options.title_col in found
+    needs_title = options.require_title or options.title_col != fields.TITLE
+    wanted = [("item_col", options.item_col), ("domain_col", options.domain_col)]
+    wanted += [("title_col", options.title_col)] * needs_title
+    _need(path, found, wanted + [("item_fields", name) for name in extra])
     for name in extra:
-        _need(path, name, found, "item_fields")
         if not name.isidentifier() or name in (fields.ITEM, fields.DOMAIN, fields.TITLE):
             raise UserError(f"item_fields: '{name}' cannot be a field; expected a plain, new name")
-    titled = options.title_col in found
-    if not titled and (options.require_title or options.title_col != fields.TITLE):
-        _need(path, options.title_col, found, "title_col")
     columns = [options.item_col, options.domain_col, *([options.title_col] * titled), *extra]
     with open_source(path) as stream:
         frame = pd.read_csv(

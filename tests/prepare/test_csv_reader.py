@@ -87,6 +87,11 @@ def test_unknown_items_are_an_error_unless_dropped(prepare_csv, read):
         ),
         ({"inter": INTER.replace("timestamp", "time")}, "no column 'timestamp'"),
         (
+            {"inter": INTER.replace("user_id,item_id,timestamp", "who,item_id,timestmp")},
+            r"inter.csv: no column 'user_id', 'timestamp' \(did you mean 'timestmp'\?\); "
+            "found who, item_id, timestmp; --user_col=NAME, --time_col=NAME name others",
+        ),
+        (
             {"items": ITEMS.replace("domain", "kind")},
             "items.csv: no column 'domain'; found item_id, kind",
         ),
