@@ -24,9 +24,11 @@ from recbole_edt.artefacts.store import (
     identity_now,
     refuse_other_artefacts,
 )
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config.schema import SHARED
 from recbole_edt.data.batching import TrimmedLoader
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.split import Split
 from recbole_edt.data.windows import WindowLoader
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.expert import ContentExpert
@@ -34,11 +36,9 @@ from recbole_edt.evaluation.ranking import choose_weights, rank_targets
 from recbole_edt.evaluation.report import protocol_of, report, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
-from recbole_edt.models import get_model
+from recbole_edt.model.registry import get_model
 from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
-from recbole_edt.prepare.split import Split
-from recbole_edt.schema import SHARED
 from recbole_edt.training.checkpoint import refuse_other_data
 from recbole_edt.training.trainer import PhasedTrainer, get_trainer
 

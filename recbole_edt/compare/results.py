@@ -11,7 +11,7 @@ import pandas as pd
 from recbole_edt.compare.runs import FINAL, OVERALL, PROTOCOL, Run, in_group, protocol_values
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import read_json
-from recbole_edt.models import recbole_models
+from recbole_edt.model.registry import recbole_models
 
 SCHEMA = 1
 DONE = "done"

@@ -6,9 +6,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from recbole_edt.compat import prepare_recbole
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import is_number
+from recbole_edt.recbole_bridge.shims import prepare_recbole
 
 prepare_recbole()
 

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from recbole_edt.compat import prepare_recbole
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.model import losses
+from recbole_edt.recbole_bridge.shims import prepare_recbole
 
 prepare_recbole()
 

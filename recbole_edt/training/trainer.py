@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recbole_edt.compat import prepare_recbole
+from recbole_edt.config.schema import DOMAIN
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import flatten, metric_names, report
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import replacing
-from recbole_edt.schema import DOMAIN
+from recbole_edt.recbole_bridge.shims import prepare_recbole
 from recbole_edt.training import checkpoint
 from recbole_edt.training.averaging import WeightAverage
 from recbole_edt.training.phases import Choice, PhaseSettings

@@ -5,8 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recbole_edt.compat import prepare_recbole
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.recbole_bridge.shims import prepare_recbole
 
 prepare_recbole()
 
