@@ -39,11 +39,10 @@ from recbole_edt.files import digest, read_json, write_json, write_text
 from recbole_edt.model.registry import get_model
 from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
+from recbole_edt.recbole_bridge import create_samplers, get_dataloader, init_seed
+from recbole_edt.recbole_bridge.stock import is_stock
 from recbole_edt.training.checkpoint import refuse_other_data
 from recbole_edt.training.trainer import PhasedTrainer, get_trainer
-
-from recbole.data.utils import create_samplers, get_dataloader  # isort: skip  (config shims first)
-from recbole.utils import init_seed  # isort: skip
 
 SCHEMA = 1
 _PACKAGES = ("recbole-edt", "recbole", "torch", "numpy", "pandas", "scipy", "transformers")
@@ -176,7 +175,7 @@ def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
     try:
         return model_class(config, dataset).to(config["device"])
     except (KeyError, ValueError, NotImplementedError) as error:
-        if not model_class.__module__.startswith("recbole.model"):
+        if not is_stock(model_class):
             raise
         reason = " ".join(str(error).split())
         raise UserError(

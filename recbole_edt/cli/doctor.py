@@ -10,8 +10,9 @@ import torch
 
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
-from recbole_edt.model.registry import own_models, recbole_models
+from recbole_edt.model.registry import own_models
 from recbole_edt.quick_start import versions
+from recbole_edt.recbole_bridge.stock import stock_models
 
 
 def examine() -> str:
@@ -32,7 +33,7 @@ def examine() -> str:
 
 
 def _pieces() -> list[tuple[str, str]]:
-    stock = len(recbole_models())
+    stock = len(stock_models())
     found = [("yes", f"models: {', '.join(own_models())} and {stock} of RecBole's")]
     found.append(_encoder())
     for module, use in (("tensorboard", "log_tensorboard"), ("wandb", "log_wandb")):

@@ -20,12 +20,8 @@ from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.report import check_group_edges, check_metrics
 from recbole_edt.model.registry import get_model
 from recbole_edt.paths import properties_dir
-from recbole_edt.recbole_bridge.shims import KEYS_WITHOUT_DEFAULT, prepare_recbole
-
-prepare_recbole()
-
-from recbole.config import Config  # noqa: E402  (the shims come first)
-from recbole.utils import ModelType  # noqa: E402
+from recbole_edt.recbole_bridge import Config, ModelType
+from recbole_edt.recbole_bridge.shims import KEYS_WITHOUT_DEFAULT
 
 _REPLACED = {
     "eval_args": "split, candidates and sampled_candidates",

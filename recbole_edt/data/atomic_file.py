@@ -8,11 +8,7 @@ import numpy as np
 
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import is_number
-from recbole_edt.recbole_bridge.shims import prepare_recbole
-
-prepare_recbole()
-
-from recbole.utils import FeatureType  # noqa: E402
+from recbole_edt.recbole_bridge import FeatureType
 
 _TYPES = [kind.value for kind in FeatureType]
 _BLOCK = 1 << 24  # bytes looked at together

@@ -23,13 +23,13 @@ from recbole_edt.artefacts.store import (
 from recbole_edt.data.atomic_file import check_header, check_rows, why_unreadable
 from recbole_edt.data.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split
 from recbole_edt.errors import UserError
-from recbole_edt.recbole_bridge.shims import prepare_recbole
-
-prepare_recbole()
-
-from recbole.data.dataset import Dataset, SequentialDataset  # noqa: E402
-from recbole.data.interaction import Interaction  # noqa: E402
-from recbole.utils import FeatureSource, ModelType  # noqa: E402
+from recbole_edt.recbole_bridge import (
+    Dataset,
+    FeatureSource,
+    Interaction,
+    ModelType,
+    SequentialDataset,
+)
 
 if TYPE_CHECKING:
     from recbole_edt.config.edt_config import EDTConfig

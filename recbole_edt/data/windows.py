@@ -7,11 +7,7 @@ import torch
 
 from recbole_edt.data.batching import batches_of_like_length
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.recbole_bridge.shims import prepare_recbole
-
-prepare_recbole()
-
-from recbole.data.interaction import Interaction  # noqa: E402
+from recbole_edt.recbole_bridge import Interaction
 
 ITEMS, LABELS = "window_items", "window_labels"
 

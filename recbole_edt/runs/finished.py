@@ -24,9 +24,8 @@ from recbole_edt.quick_start import (
     prepare_data,
     use_deterministic_algorithms,
 )
+from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.training.checkpoint import load_state, refuse_other_data, unpack_outside
-
-from recbole.utils import init_seed  # isort: skip  (config shims first)
 
 _MODEL = "model/"
 _CLOSE = 1e-6

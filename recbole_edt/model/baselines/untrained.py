@@ -6,12 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.recbole_bridge.shims import prepare_recbole
-
-prepare_recbole()
-
-from recbole.model.abstract_recommender import SequentialRecommender  # noqa: E402
-from recbole.utils import InputType  # noqa: E402
+from recbole_edt.recbole_bridge import InputType, SequentialRecommender
 
 
 class Untrained(SequentialRecommender):
