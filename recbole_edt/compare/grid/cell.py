@@ -14,8 +14,8 @@ import time
 import traceback
 from typing import Any
 
-DONE, FAILED = "done", "failed"
-USER, CRASH = "user", "crash"  # whose mistake a failure is
+from recbole_edt.compare.grid.outcome import CRASH, DONE, FAILED, USER
+
 GRACE = 10.0  # seconds in which an interrupted run cleans up
 
 
@@ -52,11 +52,12 @@ def _run(keys: dict[str, Any], expected: str, shared_from: str | None) -> str:
     from pathlib import Path
 
     from recbole_edt import quick_start
-    from recbole_edt.compare.plan import Row, make_job
+    from recbole_edt.compare.cell_job import make_job
+    from recbole_edt.compare.plan import ComparisonRow
     from recbole_edt.errors import UserError
     from recbole_edt.files import digest
 
-    row = Row(keys["model"], keys["model"], {})
+    row = ComparisonRow(keys["model"], keys["model"], {})
     job = make_job(row, keys["dataset"], keys, keys["seed"], row.label)
     if digest(job.settings) != expected:  # else one row would mix two configurations
         raise UserError("configuration: a file changed since the command began; give it again")

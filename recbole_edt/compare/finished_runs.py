@@ -1,0 +1,126 @@
+"""A comparison of finished runs: its rows are derived from their configurations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recbole_edt.compare.plan import ComparisonPlan, ComparisonRow
+from recbole_edt.compare.protocol import refuse_difference
+from recbole_edt.config.edt_config import load_yaml
+from recbole_edt.errors import UserError
+from recbole_edt.files import digest, read_json
+
+# A reused shared phase is the one of the row's own settings, of the run's seed.
+_NOT_OF_A_ROW = ("seed", "data_path", "output_dir", "dataset", "model", "shared_run")
+_MOST_KEYS = 3  # of a label; rows that differ in more keys are named by a hash
+
+
+@dataclass
+class _RunGroup:
+    """Runs of one model with equal settings."""
+
+    model: str
+    settings: dict[str, Any]
+    hash: str
+    label: str | None = None
+    folders: dict[int, Path] = field(default_factory=dict)  # by seed
+
+    def add(self, label: str | None, seed: int, folder: Path) -> None:
+        earlier = self.folders.setdefault(seed, folder)
+        if earlier is not folder:
+            raise UserError(f"runs: {earlier} and {folder} have the same configuration and seed")
+        if label is not None:
+            self.label = self.label or label
+            if self.label != label:
+                raise UserError(f"runs: {folder}: label {label!r}, but {self.label!r} for its row")
+
+    def to_row(self, same_model: list["_RunGroup"]) -> ComparisonRow:
+        """Return the row, with the keys in which it differs from the others of its model."""
+        keys = {
+            key: value
+            for key, value in self.settings.items()
+            if any(group.settings.get(key) != value for group in same_model)
+        }
+        if self.label is not None:
+            label = self.label
+        elif len(same_model) == 1:
+            label = self.model
+        elif 0 < len(keys) <= _MOST_KEYS:
+            label = f"{self.model} {' '.join(f'{key}={value}' for key, value in keys.items())}"
+        else:
+            label = f"{self.model} {self.hash[:8]}"
+        return ComparisonRow(label, self.model, keys)
+
+
+def plan_of_runs(text: str) -> tuple[ComparisonPlan, dict[tuple[str, int], Path]]:
+    """Group finished runs into rows: runs that differ in nothing but the seed are one row.
+
+    Parameters
+    ----------
+    text : str
+        Run folders, separated by commas; ``LABEL=DIR`` names the row of a run.
+
+    Returns
+    -------
+    tuple
+        The comparison, and the folder of each run by label and seed.
+
+    Raises
+    ------
+    UserError
+        A folder without a finished run, one that is given twice, runs of several datasets, two
+        runs of one configuration and seed, one label for two rows or two labels for one.
+    """
+    groups: dict[str, _RunGroup] = {}
+    datasets: dict[str, Path] = {}
+    for part in (part.strip() for part in text.split(",") if part.strip()):
+        label, folder = _label_and_folder(part)
+        metrics, config = _read(folder)
+        dataset, first = next(iter(datasets.items()), (metrics["dataset"], folder))
+        refuse_difference("dataset", first, dataset, folder, metrics["dataset"])
+        datasets.setdefault(dataset, folder)
+        settings = {key: value for key, value in config.items() if key not in _NOT_OF_A_ROW}
+        mark, model = digest(settings), metrics["model"]
+        group = groups.setdefault(f"{model} {mark}", _RunGroup(model, settings, mark))
+        group.add(label, metrics["seed"], folder)
+    if not groups:
+        raise UserError("runs: found none, expected run folders as in --runs=DIR,DIR")
+    return _plan(next(iter(datasets)), list(groups.values()))
+
+
+def _plan(
+    dataset: str, groups: list[_RunGroup]
+) -> tuple[ComparisonPlan, dict[tuple[str, int], Path]]:
+    rows = [group.to_row([g for g in groups if g.model == group.model]) for group in groups]
+    labels = [row.label for row in rows]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UserError(f"runs: {label!r} would be the label of two rows; expected one each")
+    runs = {
+        (label, seed): folder
+        for label, group in zip(labels, groups, strict=True)
+        for seed, folder in group.folders.items()
+    }
+    return ComparisonPlan(str(dataset), rows, sorted({seed for _, seed in runs}), {}), runs
+
+
+def _label_and_folder(part: str) -> tuple[str | None, Path]:
+    label, equals, folder = part.partition("=")
+    if not equals or "/" in label or Path(part).exists():
+        return None, Path(part)
+    if not label.strip():
+        raise UserError(f"runs: {part!r}: found no label before '='")
+    return label.strip(), Path(folder.strip())
+
+
+def _read(folder: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """Return ``metrics.json`` and ``config.yaml`` of a finished run."""
+    if not (folder / "metrics.json").is_file():
+        what = "is not finished" if folder.is_dir() else "does not exist"
+        raise UserError(f"runs: {folder} {what}; expected the folder of a finished run")
+    metrics = read_json(folder / "metrics.json")
+    missing = [key for key in ("model", "dataset", "seed", "protocol") if key not in metrics]
+    if missing:
+        raise UserError(f"{folder / 'metrics.json'}: holds no {missing[0]!r}")
+    return metrics, load_yaml(folder / "config.yaml")
