@@ -11,8 +11,8 @@ import torch
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.model.registry import own_models
-from recbole_edt.quick_start import versions
 from recbole_edt.recbole_bridge.stock import stock_models
+from recbole_edt.runs.versions import versions
 
 
 def examine() -> str:

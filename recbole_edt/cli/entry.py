@@ -156,7 +156,7 @@ def _artefacts(argv: list[str]) -> None:
     from recbole_edt.artefacts.command import PROBED_USERS, parse_shard, run_artefacts
     from recbole_edt.data.split import load_or_make_split
     from recbole_edt.llm.sharding import shard_from_environment
-    from recbole_edt.quick_start import find_dataset
+    from recbole_edt.runs import find_dataset
 
     users = flags.get("probe-users", str(PROBED_USERS))
     if not users.isdecimal() or not int(users):
@@ -178,26 +178,48 @@ def _artefacts(argv: list[str]) -> None:
 
 def _run(argv: list[str]) -> None:
     keys, flags = parse_keys(argv, switches=("resume",))
-    from recbole_edt import quick_start
-    from recbole_edt.evaluation.report import headline, metric_names, table
+    from recbole_edt.evaluation.report import metric_names, table
+    from recbole_edt.runs import execute
 
     config = _config(keys)
-    result = quick_start.run(config, flags["resume"])
+    folder, record = execute(config, flags["resume"])
     names = metric_names(config["metrics"], config["topk"])
-    for phase in result["phases"][:-1]:
-        if "test" in phase:
-            print(f"test after the {phase['name']} phase")
-            print(table(phase["test"], names), end="\n\n")
-    print(headline(result))
-    print(table(result["test"], names))
-    print(f"\nwritten to {result['run_dir']}")
+    for phase in record.phases[:-1]:
+        if phase.test is not None:
+            print(f"test after the {phase.name} phase")
+            print(table(phase.test.to_dict(), names), end="\n\n")
+    print(_headline(record))
+    print(table(record.test.to_dict(), names))
+    print(f"\nwritten to {folder.path}")
+
+
+def _headline(record: Any) -> str:
+    targets = record.protocol.candidate_set
+    return f"{record.model} on {record.dataset}: test, ranked among {targets}"
 
 
 def _evaluate(argv: list[str]) -> None:
-    from recbole_edt.evaluation.command import FLAGS, evaluate
+    from pathlib import Path
 
-    keys, flags = parse_keys(argv, with_value=FLAGS)
-    print(evaluate(flags, keys))
+    from recbole_edt.evaluation.report import table
+    from recbole_edt.runs import RunFolder, reevaluate
+
+    keys, flags = parse_keys(argv, with_value=("run",))
+    protocol = ("candidates", "sampled_candidates", "metrics", "topk")
+    allowed = (*protocol, "data_path", "eval_batch_size", "use_gpu", "gpu_id")
+    for key in keys:
+        if key not in allowed:
+            hint = nearest(key, ("run", *allowed))
+            raise UserError(f"--{key}: a finished run cannot change it{hint}")
+    if "run" not in flags:
+        raise UserError("evaluate: expected --run=DIR")
+    figures, names, path = reevaluate(RunFolder(Path(flags["run"])), keys)
+    print(_headline(figures))
+    if figures.without_expert is not None:
+        print(table(figures.without_expert.test.to_dict(), names))
+        print("\nwith the content expert")
+    print(table(figures.test.to_dict(), names))
+    print(f"\nwritten to {path}")
 
 
 def _recommend(argv: list[str]) -> None:

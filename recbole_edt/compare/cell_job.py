@@ -10,7 +10,7 @@ from recbole_edt.compare.plan import ComparisonPlan, ComparisonRow
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
-from recbole_edt.quick_start import choose_run_dir
+from recbole_edt.runs import choose_folder, finished_run_of
 from recbole_edt.training.shared_run import shared_settings
 
 
@@ -47,27 +47,15 @@ class CellJob:
         return self.config.to_dict()
 
     @property
-    def run_dirs(self) -> list[Path]:
-        """The folders of all runs of exactly this configuration, the oldest first."""
-        newest, exists = choose_run_dir(self.settings, resume=True)
-        if not exists:
-            return []
-        stem = "-".join(newest.name.split("-")[:2])  # without the -2 of a second run
-        folders, number = [newest.with_name(stem)], 2
-        while folders[-1] != newest:
-            folders.append(newest.with_name(f"{stem}-{number}"))
-            number += 1
-        return folders
-
-    @property
     def run_dir(self) -> Path:
         """Folder of the first finished run, else of the run to resume or to make."""
-        return self.finished or choose_run_dir(self.settings, resume=True)[0]
+        return self.finished or choose_folder(self.settings, resume=True)[0].path
 
     @property
     def finished(self) -> Path | None:
         """The folder of the first finished run of this configuration, None without one."""
-        return next((path for path in self.run_dirs if (path / "metrics.json").is_file()), None)
+        folder = finished_run_of(self.settings)
+        return None if folder is None else folder.path
 
     @cached_property
     def shared_phase(self) -> str | None:

@@ -1,15 +1,14 @@
 """A comparison of finished runs: its rows are derived from their configurations."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recbole_edt.compare.plan import ComparisonPlan, ComparisonRow
 from recbole_edt.compare.protocol import refuse_difference
-from recbole_edt.config.edt_config import load_yaml
 from recbole_edt.errors import UserError
-from recbole_edt.files import digest, read_json
+from recbole_edt.files import digest
+from recbole_edt.runs import RunFolder
 
 # A reused shared phase is the one of the row's own settings, of the run's seed.
 _NOT_OF_A_ROW = ("seed", "data_path", "output_dir", "dataset", "model", "shared_run")
@@ -73,20 +72,24 @@ def plan_of_runs(text: str) -> tuple[ComparisonPlan, dict[tuple[str, int], Path]
         runs of one configuration and seed, one label for two rows or two labels for one.
     """
     groups: dict[str, _RunGroup] = {}
-    datasets: dict[str, Path] = {}
+    datasets: dict[Path, str] = {}
     for part in (part.strip() for part in text.split(",") if part.strip()):
         label, folder = _label_and_folder(part)
-        metrics, config = _read(folder)
-        dataset, first = next(iter(datasets.items()), (metrics["dataset"], folder))
-        refuse_difference("dataset", first, dataset, folder, metrics["dataset"])
-        datasets.setdefault(dataset, folder)
-        settings = {key: value for key, value in config.items() if key not in _NOT_OF_A_ROW}
-        mark, model = digest(settings), metrics["model"]
-        group = groups.setdefault(f"{model} {mark}", _RunGroup(model, settings, mark))
-        group.add(label, metrics["seed"], folder)
+        run = RunFolder(folder)
+        if not run.is_finished:
+            what = "is not finished" if folder.is_dir() else "does not exist"
+            raise UserError(f"runs: {folder} {what}; expected the folder of a finished run")
+        record = run.read_record()
+        first, dataset = next(iter(datasets.items()), (folder, record.dataset))
+        refuse_difference("dataset", first, dataset, folder, record.dataset)
+        datasets[folder] = dataset
+        settings = {k: v for k, v in run.read_settings().items() if k not in _NOT_OF_A_ROW}
+        mark = digest(settings)
+        group = groups.setdefault(f"{record.model} {mark}", _RunGroup(record.model, settings, mark))
+        group.add(label, record.seed, folder)
     if not groups:
         raise UserError("runs: found none, expected run folders as in --runs=DIR,DIR")
-    return _plan(next(iter(datasets)), list(groups.values()))
+    return _plan(next(iter(datasets.values())), list(groups.values()))
 
 
 def _plan(
@@ -102,7 +105,7 @@ def _plan(
         for label, group in zip(labels, groups, strict=True)
         for seed, folder in group.folders.items()
     }
-    return ComparisonPlan(str(dataset), rows, sorted({seed for _, seed in runs}), {}), runs
+    return ComparisonPlan(dataset, rows, sorted({seed for _, seed in runs}), {}), runs
 
 
 def _label_and_folder(part: str) -> tuple[str | None, Path]:
@@ -112,15 +115,3 @@ def _label_and_folder(part: str) -> tuple[str | None, Path]:
     if not label.strip():
         raise UserError(f"runs: {part!r}: found no label before '='")
     return label.strip(), Path(folder.strip())
-
-
-def _read(folder: Path) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """Return ``metrics.json`` and ``config.yaml`` of a finished run."""
-    if not (folder / "metrics.json").is_file():
-        what = "is not finished" if folder.is_dir() else "does not exist"
-        raise UserError(f"runs: {folder} {what}; expected the folder of a finished run")
-    metrics = read_json(folder / "metrics.json")
-    missing = [key for key in ("model", "dataset", "seed", "protocol") if key not in metrics]
-    if missing:
-        raise UserError(f"{folder / 'metrics.json'}: holds no {missing[0]!r}")
-    return metrics, load_yaml(folder / "config.yaml")

@@ -5,19 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt.errors import UserError
-
-PROTOCOL = ("split", "split_hash", "items_hash", "candidates", "sampled", "sampled_hash")
-"""Entries of ``protocol`` in ``metrics.json`` that the runs of one table share."""
+from recbole_edt.runs import RunRecord
 
 
-def protocol_values(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of `PROTOCOL` that a run has; older ones have no ``items_hash``."""
-    protocol = metrics["protocol"]
-    keys = [key for key in PROTOCOL if key != "items_hash" or key in protocol]
-    return {key: protocol.get(key) for key in keys}
-
-
-def refuse_difference(key: str, first: object, ours: object, second: object, theirs: object) -> None:
+def refuse_difference(
+    key: str, first: object, ours: object, second: object, theirs: object
+) -> None:
     """Raise a UserError that names both sources when their values differ."""
     if ours != theirs:
         raise UserError(
@@ -45,7 +38,7 @@ class ProtocolCheck:
         """What all runs so far have in common."""
         return {key: value for key, (_, value) in self._first.items()}
 
-    def add(self, run_dir: Path, metrics: Mapping[str, Any]) -> None:
+    def add(self, run_dir: Path, record: RunRecord) -> None:
         """Compare a finished run with those before it.
 
         Raises
@@ -53,8 +46,7 @@ class ProtocolCheck:
         UserError
             Names both and what differs.
         """
-        domains = list(metrics["test"]["domains"])
-        values = {"dataset": metrics["dataset"], "domains": domains, **protocol_values(metrics)}
-        for key, value in values.items():
+        common = {"dataset": record.dataset, "domains": list(record.test.domains)}
+        for key, value in {**common, **record.protocol.compared()}.items():
             source, known = self._first.setdefault(key, (str(run_dir), value))
             refuse_difference(key, source, known, run_dir, value)

@@ -25,8 +25,7 @@ from recbole_edt.compare.protocol import ProtocolCheck, refuse_difference
 from recbole_edt.compare.report.write import write_report
 from recbole_edt.compare.tuning.row_tuning import RowTuning, find_space, run_tunings
 from recbole_edt.data.split import Split, load_or_make_split
-from recbole_edt.files import read_json
-from recbole_edt.quick_start import find_dataset, refuse_stale
+from recbole_edt.runs import RunFolder, find_dataset, refuse_stale
 
 _EVALUATION_KEYS = ("split", "candidates", "sampled_candidates")
 
@@ -147,10 +146,11 @@ def _run_cells(
             run_dir = job.run_dir
         state.set_cell(job.row.label, job.seed, status, outcome, run_dir)
         if outcome is not None and outcome.run_dir is not None:
-            metrics = read_json(outcome.run_dir / "metrics.json")
+            folder_of_run = RunFolder(outcome.run_dir)
+            run_record = folder_of_run.read_record()
             if outcome.seconds is None:  # finished before; today's dataset may be another
-                refuse_stale(outcome.run_dir, metrics, job.config, split)
-            protocol.add(outcome.run_dir, metrics)
+                refuse_stale(folder_of_run, run_record, job.config, split)
+            protocol.add(outcome.run_dir, run_record)
 
     progress = GridProgress(len(jobs), processes)
     try:
@@ -164,7 +164,7 @@ def _compare_finished(keys: Mapping[str, Any], flags: Flags, output: WriteLine) 
     plan, runs = plan_of_runs(flags["runs"])
     protocol = ProtocolCheck()
     for run_dir in runs.values():
-        protocol.add(run_dir, read_json(run_dir / "metrics.json"))
+        protocol.add(run_dir, RunFolder(run_dir).read_record())
     root = next(iter(runs.values())).resolve().parents[1]
     if "output_dir" in keys:
         root = Path(keys["output_dir"], plan.dataset)

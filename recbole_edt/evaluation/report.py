@@ -147,15 +147,6 @@ def protocol_of(targets: Targets) -> dict[str, Any]:
     return protocol
 
 
-def headline(result: Mapping[str, Any]) -> str:
-    """Return whose test figures a result holds, and what targets were ranked among, in words."""
-    protocol = result["protocol"]
-    scope = {"target_domain": "the target's domain", "all": "all domains"}[protocol["candidates"]]
-    against = f"{protocol['sampled']} sampled items" if protocol["sampled"] else "all items"
-    named = f"{result['model']} on {result['dataset']}"
-    return f"{named}: test, ranked among {against} of {scope}"
-
-
 def group_values(targets: Targets) -> dict[str, np.ndarray]:
     """Return what groups are made of, each [n]: share and length of the history, popularity."""
     counts = targets.part.history_counts(targets.users, targets.rows)

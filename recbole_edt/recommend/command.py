@@ -8,7 +8,7 @@ from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.recommend.export import export
 from recbole_edt.recommend.page import show_user
-from recbole_edt.runs.finished import FinishedRun, load_run, newest_run
+from recbole_edt.runs import LoadedRun, RunFolder, load_run, newest_finished
 
 SWITCHES = ("all", "per-domain")
 FLAGS = ("run", "models", "user", "k", "history", "item", "out")
@@ -37,7 +37,7 @@ def recommend(flags: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
     _check(flags, keys)
     k, shown = _count(flags, "k", 10), _count(flags, "history", 20)
     overrides = {key: value for key, value in keys.items() if key in _KEYS}
-    runs = [load_run(folder, overrides) for folder in _folders(flags, keys)]
+    runs = [load_run(RunFolder(folder), overrides) for folder in _folders(flags, keys)]
     _refuse_different_data(runs)
     if not flags["all"]:
         return show_user(runs, flags["user"], k, shown, flags.get("item"))
@@ -82,19 +82,21 @@ def _folders(flags: Mapping[str, Any], keys: Mapping[str, Any]) -> list[Path]:
         return [Path(name) for name in names]
     places = {key: value for key, value in keys.items() if key in ("output_dir", "data_path")}
     config = EDTConfig(names[0], keys["dataset"], (), places)
-    return [newest_run(Path(config["output_dir"]), config["dataset"], name) for name in names]
+    return [
+        newest_finished(Path(config["output_dir"]), config["dataset"], name).path for name in names
+    ]
 
 
-def _refuse_different_data(runs: Sequence[FinishedRun]) -> None:
+def _refuse_different_data(runs: Sequence[LoadedRun]) -> None:
     for run in runs[1:]:
         for what, one, other in (
-            ("dataset", runs[0].metrics["dataset"], run.metrics["dataset"]),
-            ("split", runs[0].part.split.hash[:12], run.part.split.hash[:12]),
-            ("domains", runs[0].part.domains, run.part.domains),
+            ("dataset", runs[0].record.dataset, run.record.dataset),
+            ("split", runs[0].dataset.split.hash[:12], run.dataset.split.hash[:12]),
+            ("domains", runs[0].dataset.domains, run.dataset.domains),
         ):
             if one != other:
                 raise UserError(
-                    f"run: {run.folder} is of {what} {other}, {runs[0].folder} of {one}; "
+                    f"run: {run.folder.path} is of {what} {other}, {runs[0].folder.path} of {one}; "
                     "expected the same"
                 )
 

@@ -15,7 +15,7 @@ from recbole_edt import fields
 from recbole_edt.errors import UserError
 from recbole_edt.files import replacing
 from recbole_edt.recommend.scoring import TopK, batches, best, next_scores
-from recbole_edt.runs.finished import FinishedRun
+from recbole_edt.runs import LoadedRun
 
 COLUMNS = (fields.USER, fields.ITEM, "rank", "score", fields.DOMAIN)
 _PARQUET = ".parquet"
@@ -23,12 +23,12 @@ _PARQUET = ".parquet"
 Write = Callable[[dict[str, Any]], None]
 
 
-def export(run: FinishedRun, path: Path, k: int, per_domain: bool, show_progress: bool) -> str:
+def export(run: LoadedRun, path: Path, k: int, per_domain: bool, show_progress: bool) -> str:
     """Write the best items of every user; return what was written.
 
     Parameters
     ----------
-    run : FinishedRun
+    run : LoadedRun
         Who is asked.
     path : pathlib.Path
         ``.parquet``, where pyarrow is installed, or any other name for CSV.
@@ -44,7 +44,7 @@ def export(run: FinishedRun, path: Path, k: int, per_domain: bool, show_progress
     UserError
         For Parquet without pyarrow, or a place that cannot be written to.
     """
-    part = run.part
+    part = run.dataset
     users = np.arange(1, part.user_num)
     scopes = [part.item_domain == k for k in range(len(part.domains))] if per_domain else [None]
     rows = 0
@@ -81,8 +81,8 @@ def _by_user(tops: list[TopK]) -> TopK:
     return TopK(place[order], *joined)
 
 
-def _columns(run: FinishedRun, users: np.ndarray, top: TopK) -> dict[str, Any]:
-    part = run.part
+def _columns(run: LoadedRun, users: np.ndarray, top: TopK) -> dict[str, Any]:
+    part = run.dataset
     domains = np.asarray(part.domains, dtype=object)
     values = (
         part.field2id_token[part.uid_field][users[top.place]],

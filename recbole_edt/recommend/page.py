@@ -13,7 +13,7 @@ from recbole_edt.artefacts.augmenter.augmented_file import ANCHOR, SCORE
 from recbole_edt.artefacts.store import AUGMENT, PROFILES
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.recommend.scoring import best, history, next_scores, rank_of
-from recbole_edt.runs.finished import FinishedRun
+from recbole_edt.runs import LoadedRun
 
 _TITLE = 60
 _COLUMN = 58
@@ -22,13 +22,13 @@ _LATEST = 1e11  # year 5138; larger ones count milliseconds or less
 
 
 def show_user(
-    runs: Sequence[FinishedRun], user: str, k: int, shown: int, item: str | None = None
+    runs: Sequence[LoadedRun], user: str, k: int, shown: int, item: str | None = None
 ) -> str:
     """Return what is known of a user and what each run recommends, per domain and overall.
 
     Parameters
     ----------
-    runs : sequence of FinishedRun
+    runs : sequence of LoadedRun
         Runs on one dataset; their lists stand side by side.
     user : str
         User id as in ``NAME.inter``.
@@ -42,7 +42,7 @@ def show_user(
     UserError
         When user or item is unknown; names the nearest id.
     """
-    part = runs[0].part
+    part = runs[0].dataset
     files = f"{runs[0].config.dataset_dir}/{part.dataset_name}"
     number = _known("user", user, part.field2token_id[part.uid_field], f"{files}.inter")
     chosen = None
@@ -51,7 +51,7 @@ def show_user(
     names = _Names(runs[0])
     scores = [next_scores(run, np.array([number]))[0] for run in runs]
     lines = [f"user {user} of {part.dataset_name}"]
-    lines += [f"{run.name}: {run.folder}" for run in runs]
+    lines += [f"{run.record.model}: {run.folder.path}" for run in runs]
     lines += _history(names, number, shown)
     for run, label in zip(runs, _labels(runs), strict=True):
         lines += _artefact_lines(run, names, user, f" ({label})" if len(runs) > 1 else "")
@@ -69,13 +69,13 @@ def show_user(
 class _Names:
     """Ids, titles and domains of the items, by number."""
 
-    def __init__(self, run: FinishedRun):
-        self.part = run.part
+    def __init__(self, run: LoadedRun):
+        self.part = run.dataset
         columns = run.catalogue.columns
         titles = columns.get(fields.TITLE, [""] * len(run.catalogue.ids))
         self.by_id = dict(zip(run.catalogue.ids, titles, strict=True))
-        self.ids = run.part.field2id_token[run.part.iid_field]
-        self.counts = run.part.item_counts()
+        self.ids = run.dataset.field2id_token[run.dataset.iid_field]
+        self.counts = run.dataset.item_counts()
 
     def title(self, item: str) -> str:
         return _cut(self.by_id.get(item, "").strip() or "(no title)", _TITLE)
@@ -118,7 +118,7 @@ def _date(seconds: float) -> str:
     return datetime.fromtimestamp(float(seconds), timezone.utc).strftime("%Y-%m-%d")
 
 
-def _artefact_lines(run: FinishedRun, names: _Names, user: str, label: str) -> list[str]:
+def _artefact_lines(run: LoadedRun, names: _Names, user: str, label: str) -> list[str]:
     lines: list[str] = []
     found = run.artefacts
     if found is None:
@@ -158,11 +158,11 @@ def _list(
     return lines or ["  nothing left"]
 
 
-def _labels(runs: Sequence[FinishedRun]) -> list[str]:
-    names = [run.name for run in runs]
+def _labels(runs: Sequence[LoadedRun]) -> list[str]:
+    names = [run.record.model for run in runs]
     if len({*names}) == len(names):
         return names
-    return [f"{run.name}/{run.folder.name}" for run in runs]
+    return [f"{run.record.model}/{run.folder.path.name}" for run in runs]
 
 
 def _side_by_side(labels: Sequence[str], lists: Sequence[list[str]]) -> list[str]:
@@ -178,7 +178,7 @@ def _side_by_side(labels: Sequence[str], lists: Sequence[list[str]]) -> list[str
 
 
 def _item_lines(
-    runs: Sequence[FinishedRun],
+    runs: Sequence[LoadedRun],
     names: _Names,
     scores: Sequence[Tensor],
     item: int,

@@ -11,7 +11,7 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import score_targets
 from recbole_edt.evaluation.targets import Targets
-from recbole_edt.runs.finished import FinishedRun
+from recbole_edt.runs import LoadedRun
 
 _MOST_SCORES = 1 << 26  # 256 MiB in float32
 
@@ -44,14 +44,14 @@ def history(part: CrossDomainDataset, user: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def next_scores(run: FinishedRun, users: np.ndarray) -> Tensor:
+def next_scores(run: LoadedRun, users: np.ndarray) -> Tensor:
     """Score all items after the users' complete histories, which are masked.
 
     Held-out interactions belong to the history: the question is what comes after them.
 
     Parameters
     ----------
-    run : FinishedRun
+    run : LoadedRun
         Who is asked.
     users : numpy.ndarray
         int64 [B], user ids of the dataset.
@@ -66,13 +66,13 @@ def next_scores(run: FinishedRun, users: np.ndarray) -> Tensor:
     UserError
         When a score is not a number.
     """
-    targets, at = _Next(run.part, users), np.arange(len(users))
+    targets, at = _Next(run.dataset, users), np.arange(len(users))
     scores = score_targets(run.model, targets, at)
     if run.expert is not None:
         scores = scores + run.expert.weighted(run.expert.scores(targets, at))
     scores = scores.float().cpu()
     if torch.isnan(scores).any():
-        raise UserError(f"run: {run.folder}: scores are not numbers; training has diverged")
+        raise UserError(f"run: {run.folder.path}: scores are not numbers; training has diverged")
     scores[targets.history(at)] = -torch.inf
     scores[:, 0] = -torch.inf
     return scores
@@ -86,9 +86,9 @@ class _Next(Targets):
         self.users, self.rows = users, part.user_starts[users + 1]
 
 
-def batches(run: FinishedRun, users: np.ndarray) -> Iterator[np.ndarray]:
+def batches(run: LoadedRun, users: np.ndarray) -> Iterator[np.ndarray]:
     """Yield users in groups that fit into memory."""
-    size = max(min(run.config["eval_batch_size"], _MOST_SCORES // run.part.item_num), 1)
+    size = max(min(run.config["eval_batch_size"], _MOST_SCORES // run.dataset.item_num), 1)
     for start in range(0, len(users), size):
         yield users[start : start + size]
 

@@ -13,7 +13,7 @@ from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.config.schema import SHARED
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
-from recbole_edt.files import read_json
+from recbole_edt.runs.folders import RunFolder
 from recbole_edt.training import checkpoint
 from recbole_edt.training.phases import PhaseSettings
 
@@ -94,11 +94,14 @@ def finished_phase(folder: Path, name: str, config: Any, valid: Targets) -> Fini
         When the folder holds no such run, or one of another split, other artefacts, another seed
         or shared phase.
     """
-    if not (folder / "metrics.json").is_file():
-        raise UserError(f"{_KEY}: {folder}: found no metrics.json, expected a finished run")
-    metrics = read_json(folder / "metrics.json")
+    run = RunFolder(folder)
+    if not run.is_finished:
+        raise UserError(
+            f"{_KEY}: {folder}: found no {run.metrics_path.name}, expected a finished run"
+        )
+    record = run.read_record()
     # Keys that are younger than the run have their default.
-    their_config = EDTConfig(config_files=[str(folder / "config.yaml")])
+    their_config = EDTConfig(config_files=[str(run.config_path)])
     theirs = shared_settings(their_config.to_dict())
     if theirs is None:
         expected = f"{config['model']} or {_SHARED_MODEL}"
@@ -107,12 +110,12 @@ def finished_phase(folder: Path, name: str, config: Any, valid: Targets) -> Fini
         if theirs[key] != value:
             raise UserError(f"{_KEY}: {folder}: {key} is {theirs[key]!r}, expected {value!r}")
     split = valid.part.split
-    found = {"split": metrics["protocol"]["split_hash"][:12]}
+    found = {"split": record.protocol.split_hash[:12]}
     wanted = {"split": split.hash[:12]}
-    if metrics["artefacts"] is not None:
+    if record.artefacts is not None:
         settings = ArtefactSettings.from_config(their_config)
         identity = identity_now(config.dataset_dir, config["dataset"], settings, split)
-        found["artefacts"] = metrics["artefacts"]["hash"]
+        found["artefacts"] = record.artefacts.hash
         wanted["artefacts"] = set_hash(identity)
     for what, value in found.items():
         if value != wanted[what]:
@@ -120,9 +123,9 @@ def finished_phase(folder: Path, name: str, config: Any, valid: Targets) -> Fini
                 f"{_KEY}: {folder}: {what} {value}, but as the dataset is now {wanted[what]}: its "
                 "interactions, titles or domains, or this package, have changed"
             )
-    state = checkpoint.load_state(folder / "checkpoint")
+    state = checkpoint.load_state(run.checkpoint_dir)
     if state is None:
-        raise UserError(f"{_KEY}: {folder}/checkpoint: no such folder; nothing to take over")
+        raise UserError(f"{_KEY}: {run.checkpoint_dir}: no such folder; nothing to take over")
     tensors, info = state
     first = info["phases"][0]
     curves = [row | {"phase": name} for row in info["curves"] if row["phase"] == first["name"]]

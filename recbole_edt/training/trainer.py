@@ -1,6 +1,7 @@
 """Training in phases, with the same evaluation, checkpoints and logs for every model."""
 
 import csv
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -39,9 +40,13 @@ class PhasedTrainer(Trainer):
     Parameters
     ----------
     config : EDTConfig
-        ``run_dir`` says where checkpoints and curves are written.
+        Of the run.
     model : RecBole model
         The model.
+    run_dir : pathlib.Path
+        Where checkpoints and curves are written.
+    show_progress : bool
+        A progress bar of each epoch.
     shared_from : pathlib.Path, optional
         A finished run whose shared phase is this run's too, digit for digit: it is taken over.
         The key ``shared_run`` asks for one in the configuration.
@@ -52,7 +57,15 @@ class PhasedTrainer(Trainer):
         Per finished phase: name, epochs, best_epoch (per domain in the domain phase), seconds.
     """
 
-    def __init__(self, config: Any, model: Any, shared_from: Path | None = None):
+    def __init__(
+        self,
+        config: Any,
+        model: Any,
+        run_dir: Path,
+        show_progress: bool = False,
+        shared_from: Path | None = None,
+    ):
+        config["checkpoint_dir"] = str(run_dir / "checkpoint")  # RecBole's constructor makes it
         try:
             super().__init__(config, model)
         except ImportError as error:  # RecBole's logger of Weights & Biases
@@ -60,7 +73,8 @@ class PhasedTrainer(Trainer):
                 raise
             raise UserError("log_wandb: wandb is not installed; pip install wandb") from error
         self.shared_from = Path(config["shared_run"]) if config["shared_run"] else shared_from
-        self.run_dir = Path(config["run_dir"])
+        self.run_dir, self.show_progress = run_dir, show_progress
+        self.logger = logging.getLogger(__name__)
         if config["log_tensorboard"]:
             self.tensorboard = SummaryWriter(self.run_dir / "tensorboard")
         self.metrics = metric_names(config["metrics"], config["topk"])
@@ -119,7 +133,7 @@ class PhasedTrainer(Trainer):
             start = int(self._take_over(self.shared_from, names[0], valid_data))
         for name in names[start:]:
             checkpoint.unpack_rng(*draws, getattr(train_data, "generator", None))
-            self._run_phase(name, train_data, valid_data, show_progress, callback_fn)
+            self._run_phase(name, train_data, valid_data, callback_fn)
         self.model.eval()
         valid_result = self.evaluate(valid_data)
         self.tensorboard.close()
@@ -148,7 +162,6 @@ class PhasedTrainer(Trainer):
         name: str,
         train_data: Any,
         valid_data: Targets,
-        show_progress: bool,
         callback_fn: Callable[[int, float], None] | None,
     ) -> None:
         self._enter_phase(name, len(train_data))
@@ -167,7 +180,7 @@ class PhasedTrainer(Trainer):
             for group in self.optimizer.param_groups if rate is not None else ():
                 group["lr"] = rate
             begun = time.perf_counter()
-            loss = self._epoch(train_data, epoch, show_progress)
+            loss = self._epoch(train_data, epoch)
             seconds = time.perf_counter() - begun
             self.seconds += seconds
             total = sum(loss) if isinstance(loss, tuple) else loss
@@ -179,9 +192,9 @@ class PhasedTrainer(Trainer):
                 callback_fn(epoch, score)
         self._leave_phase(name, epoch, train_data)
 
-    def _epoch(self, train_data: Any, epoch: int, show_progress: bool) -> Any:
+    def _epoch(self, train_data: Any, epoch: int) -> Any:
         try:
-            return self._train_epoch(train_data, epoch - 1, show_progress=show_progress)
+            return self._train_epoch(train_data, epoch - 1, show_progress=self.show_progress)
         except ValueError as error:
             if "loss is nan" not in str(error):
                 raise

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recbole_edt.compare.compared_run import ComparedRun
 from recbole_edt.compare.grid.outcome import WAITING, CellOutcome
 from recbole_edt.compare.grid.state import relative
-from recbole_edt.compare.runs import Run, last_best
-from recbole_edt.files import read_json
 
 
 @dataclass
@@ -43,11 +42,11 @@ class Trial:
         self.outcome = outcome
         if outcome.run_dir is None:
             return
-        metrics = read_json(outcome.run_dir / "metrics.json")
-        self.score = metrics["valid"]["overall"][metric]
-        self.best_epoch = sum(map(last_best, metrics["phases"]))
-        self.epochs = sum(phase["epochs"] for phase in metrics["phases"])
-        self.converged = Run(outcome.run_dir, metrics).converged
+        run = ComparedRun.read(outcome.run_dir)
+        self.score = run.record.valid.overall.metrics[metric]
+        self.best_epoch = sum(phase.last_best_epoch for phase in run.record.phases)
+        self.epochs = sum(phase.epochs for phase in run.record.phases)
+        self.converged = run.converged
 
     @property
     def reason(self) -> str | None:
