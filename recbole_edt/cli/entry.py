@@ -230,14 +230,16 @@ def _recommend(argv: list[str]) -> None:
 
 
 def _compare(argv: list[str]) -> int:
-    from recbole_edt.compare.command import COMPARE_FLAGS, compare
+    from recbole_edt.compare.flags import COMPARE_FLAGS
+    from recbole_edt.compare.run_comparison import compare
 
     keys, flags = parse_keys(argv, with_value=COMPARE_FLAGS)
     return compare(keys, flags, print, _to_error_stream)
 
 
 def _tune(argv: list[str]) -> int:
-    from recbole_edt.compare.command import TUNE_FLAGS, tune
+    from recbole_edt.compare.flags import TUNE_FLAGS
+    from recbole_edt.compare.tuning.tune_model import tune
 
     keys, flags = parse_keys(argv, with_value=TUNE_FLAGS)
     return tune(keys, flags, print)

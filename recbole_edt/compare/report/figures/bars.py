@@ -1,13 +1,12 @@
 """Bars: the main metric of every row, per domain."""
 
-from matplotlib.ticker import MaxNLocator
-
 from recbole_edt.compare.report.figures.canvas import (
     INK,
     PAGE,
     ReportFigure,
     file_name,
     points,
+    round_ticks,
     text_width,
 )
 from recbole_edt.compare.report.palette import row_colour
@@ -51,7 +50,7 @@ def _bar_figure(
     axes = figure.add_axes(left, 24, _BARS, height)
     axes.set(xlim=(0, max([*largest, 1e-9]) * 1.03), ylim=(len(rows) - 0.5, -0.5), yticks=[])
     axes.set_xlabel(metric_title(metric))
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(round_ticks(4))
     axes.grid(axis="x")
     outside = axes.get_yaxis_transform()
     for y, row in enumerate(rows):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import MaxNLocator
 
 from recbole_edt.compare.report.palette import LIGHT, ROW_COLOURS
 from recbole_edt.compare.report.texts import one_line
@@ -30,6 +31,7 @@ STYLE: dict[str, Any] = {
     "grid.color": RULE, "grid.linewidth": _POINT,
     "xtick.labelsize": SMALL, "ytick.labelsize": SMALL, "xtick.color": SOFT, "ytick.color": SOFT,
     "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0,
+    "xtick.major.pad": 4 * _POINT, "ytick.major.pad": 6 * _POINT,
     "figure.facecolor": "none", "savefig.facecolor": "none",
     "svg.fonttype": "none", "svg.hashsalt": "recbole-edt", "pdf.fonttype": 42,
 }  # fmt: skip
@@ -127,6 +129,11 @@ class ReportFigure:
         nothing = dict.fromkeys(("CreationDate", "Creator", "Producer"))
         self.figure.savefig(data, format="pdf", metadata=nothing)
         self.svg, self.pdf = text.getvalue(), data.getvalue()
+
+
+def round_ticks(count: int, integer: bool = False) -> MaxNLocator:
+    """Return a locator of at most about `count` ticks at round numbers."""
+    return MaxNLocator(count, steps=[1, 2, 5, 10], integer=integer)
 
 
 def marker_of(index: int) -> str:

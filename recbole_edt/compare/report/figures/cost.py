@@ -2,9 +2,16 @@
 
 import math
 
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from recbole_edt.compare.report.figures.canvas import RULE, SMALL, SOFT, ReportFigure, points
+from recbole_edt.compare.report.figures.canvas import (
+    RULE,
+    SMALL,
+    SOFT,
+    ReportFigure,
+    points,
+    round_ticks,
+)
 from recbole_edt.compare.report.palette import row_colour
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.summary import score, training
@@ -40,7 +47,7 @@ def cost_figures(significance: Significance, indices: dict[str, int]) -> list[Re
     axes.xaxis.set_major_locator(LogLocator(subs=_log_steps(low, high), numticks=12))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(round_ticks(7))
     axes.grid()
     to_axes = axes.transData + axes.transAxes.inverted()
     at = [to_axes.transform((seconds, mean)) for seconds, mean, _ in points_of]

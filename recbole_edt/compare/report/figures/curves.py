@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from recbole_edt.compare.compared_run import ComparedRun
 from recbole_edt.compare.report.figures.canvas import (
@@ -13,13 +12,14 @@ from recbole_edt.compare.report.figures.canvas import (
     ReportFigure,
     file_name,
     points,
+    round_ticks,
 )
 from recbole_edt.compare.report.palette import row_colour
 from recbole_edt.compare.results import ComparisonResult
 
 _LEFT, _TOP, _WIDTH, _HEIGHT, _GAP = 48, 44, 274, 114, 26  # CSS pixels
 _NARROWEST = 34  # a phase
-_TICK_ROOM = 42
+_TICK_ROOM = 24  # between two labels
 
 
 class _Curve(NamedTuple):
@@ -63,12 +63,9 @@ def _curve_figure(
         axes = figure.add_axes(left, _TOP, widths[k], _HEIGHT)
         axes.set(xlim=(first - 0.5, last + 0.5), ylim=(0, max(best, 1e-9) * 1.08))
         axes.axhline(best, color=SOFT, linewidth=points(1), linestyle=(0, (2, 4)))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_locator(round_ticks(4))
         axes.grid(axis="y")
-        bins = int(widths[k] // _TICK_ROOM)
-        axes.xaxis.set_major_locator(MaxNLocator(max(bins, 1), integer=True))
-        if bins < 2:
-            axes.set_xticks([first])
+        axes.set_xticks(_epoch_ticks(int(first), int(last), _TICK_ROOM / widths[k]))
         if k:
             edge = -_GAP / 2 / widths[k]
             axes.plot([edge, edge], [0, 1.12], color=SOFT, linewidth=points(1), clip_on=False,
@@ -81,7 +78,7 @@ def _curve_figure(
             _draw_seed(figure, axes, curve, str(phase), metric, index)
         left += widths[k] + _GAP
     middle = (_LEFT + _WIDTH / 2) / figure.width
-    figure.figure.text(middle, 6 / figure.height, "epoch", ha="center", color=SOFT, size=SMALL)
+    figure.figure.text(middle, 16 / figure.height, "epoch", ha="center", color=SOFT, size=SMALL)
     return figure
 
 
@@ -91,6 +88,24 @@ def _phase_widths(epochs: list[float]) -> list[float]:
     spare = max(room - _NARROWEST * len(epochs), 0)
     narrowest = (room - spare) / len(epochs)
     return [narrowest + spare * n / sum(epochs) for n in epochs]
+
+
+def _epoch_ticks(first: int, last: int, room: float) -> list[int]:
+    """Return first, last and round epochs whose labels have room.
+
+    Parameters
+    ----------
+    first, last : int
+        Epochs.
+    room : float
+        Between two labels, as a share of the axis.
+    """
+    gap = room * (last - first + 1)
+    ticks = [first]
+    for tick in round_ticks(4, integer=True).tick_values(first, last):
+        if tick - ticks[-1] >= gap and last - tick >= gap:
+            ticks.append(int(tick))
+    return [*ticks, last] if last - ticks[-1] >= gap else ticks
 
 
 def _draw_seed(

@@ -1,7 +1,5 @@
 """Gains by group: the reference minus its strongest competitors, with intervals."""
 
-from matplotlib.ticker import MaxNLocator
-
 from recbole_edt.compare.compared_run import in_group
 from recbole_edt.compare.report.bootstrap import Effect
 from recbole_edt.compare.report.figures.canvas import (
@@ -11,6 +9,7 @@ from recbole_edt.compare.report.figures.canvas import (
     SOFT,
     ReportFigure,
     points,
+    round_ticks,
 )
 from recbole_edt.compare.report.palette import row_colour
 from recbole_edt.compare.report.significance import Significance
@@ -70,7 +69,7 @@ def _gain_figure(
     axes.set_xlim(0, width)
     middles = [step * (k + 0.5) for k in range(len(groups))]
     axes.set_xticks(middles, [f"{title}\nn {targets:,}" for title, targets, _ in groups])
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(round_ticks(7))
     axes.grid(axis="y")
     axes.margins(y=0.06)
     axes.axhline(0, color=INK, linewidth=points(1.2))
