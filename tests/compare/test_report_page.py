@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_comparison import DEFAULT, Line, make_comparison
-
-from recbole_edt.compare.report import plots, svg
 from recbole_edt.compare.report.make import write_report
-from recbole_edt.compare.report.tables import percent, with_std
 from recbole_edt.compare.report.writers import one_line
 from recbole_edt.compare.runs import bounds
+
+from recbole_edt.compare.report import plots, svg
+from recbole_edt.compare.report.tables import percent, with_std
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
