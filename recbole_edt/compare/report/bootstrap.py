@@ -70,7 +70,7 @@ def bootstrap_means(
     Two users with 1 and 3 targets; a metric that is 1 for the first user's target only:
 
     >>> bootstrap_means(np.array([[1.0], [0.0]]), np.array([1, 3]), seed=0, draws=3).tolist()
-    [[0.0], [0.0], [0.0]]
+    [[0.0], [0.25], [1.0]]
     """
     users = len(sums)
     rng = np.random.default_rng(seed)

@@ -65,7 +65,7 @@ def _bar_figure(
             low, high = intervals[row.label]
             axes.errorbar(
                 mean.mean, y - 0.08, xerr=[[mean.mean - low], [high - mean.mean]], fmt="none",
-                ecolor=INK, elinewidth=points(1.4), capsize=points(3), capthick=points(1.4),
+                color=INK, elinewidth=points(1.4), capsize=points(3), capthick=points(1.4),
             )  # fmt: skip
         if len(seeds[row.label]) > 1:
             axes.plot(
