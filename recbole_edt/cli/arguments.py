@@ -59,6 +59,13 @@ class ArgumentParser(argparse.ArgumentParser):
             )
 
 
+def positive(text: str) -> int:
+    """Parse a whole number above 0 (for the `type` of a flag)."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
+    return int(text)
+
+
 def count(text: str) -> int:
     """Parse a whole number that is not negative (for the `type` of a flag)."""
     if not text.isascii() or not text.isdigit():

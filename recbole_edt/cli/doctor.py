@@ -3,20 +3,33 @@
 import os
 import platform
 import shutil
+from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
-
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.cli.keys import CommandParser
 from recbole_edt.errors import UserError
-from recbole_edt.model.registry import own_models
-from recbole_edt.recbole_bridge.stock import stock_models
-from recbole_edt.runs.versions import versions
+
+USAGE = """\
+  doctor                                      versions, hardware, what is usable
+"""
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Add nothing: the command takes no flags."""
+
+
+def run(args: Namespace) -> None:
+    """Print the report."""
+    print(examine())
 
 
 def examine() -> str:
     """Return a report on this machine, one finding per line."""
+    import torch
+
+    from recbole_edt.runs.versions import versions
+
     lines = ["versions"]
     lines += [f"  {name} {number}" for name, number in versions().items()]
     lines += ["hardware", f"  {platform.platform()}"]
@@ -33,16 +46,20 @@ def examine() -> str:
 
 
 def _pieces() -> list[tuple[str, str]]:
+    from recbole_edt.model.registry import own_models
+    from recbole_edt.recbole_bridge.stock import stock_models
+
     stock = len(stock_models())
-    found = [("yes", f"models: {', '.join(own_models())} and {stock} of RecBole's")]
-    found.append(_encoder())
+    pieces = [("yes", f"models: {', '.join(own_models())} and {stock} of RecBole's")]
+    pieces.append(_encoder())
     for module, use in (("tensorboard", "log_tensorboard"), ("wandb", "log_wandb")):
-        found.append(("yes" if find_spec(module) else "no ", f"{module}, for --{use}=True"))
-    return found
+        pieces.append(("yes" if find_spec(module) else "no ", f"{module}, for --{use}=True"))
+    return pieces
 
 
 def _encoder() -> tuple[str, str]:
     from recbole_edt.artefacts.embeddings.encoder import locate
+    from recbole_edt.config.edt_config import EDTConfig
 
     name = EDTConfig("LLMEDT", "none")["encoder"]
     try:

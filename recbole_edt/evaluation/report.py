@@ -120,17 +120,6 @@ def flatten(result: dict[str, Any]) -> dict[str, float]:
     return flat
 
 
-def table(result: dict[str, Any], names: Sequence[str]) -> str:
-    """Return a report's overall and per-domain metrics as an aligned text table."""
-    rows = [("all", result["overall"]), *result["domains"].items()]
-    width = max(len(name) for name, _ in rows)
-    lines = [" " * width + "    users" + "".join(f"{name:>10}" for name in names)]
-    for name, metrics in rows:
-        cells = "".join(f"{metrics[metric]:10.4f}" for metric in names)
-        lines.append(f"{name:<{width}}{metrics['users']:9d}{cells}")
-    return "\n".join(lines)
-
-
 def protocol_of(targets: Targets) -> dict[str, Any]:
     """Return by which split and among which candidates some targets are ranked."""
     part, config = targets.part, targets.part.config

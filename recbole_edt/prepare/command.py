@@ -12,14 +12,13 @@ import numpy as np
 
 import recbole_edt
 from recbole_edt import fields
-from recbole_edt.cli.arguments import count, truth
-from recbole_edt.data.split import KINDS, load_or_make_split
+from recbole_edt.data.split import load_or_make_split
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, sha256_of
 from recbole_edt.prepare import amazon, csv_reader, movielens
 from recbole_edt.prepare.atomic import check_name, write_dataset
-from recbole_edt.prepare.filtering import DUPLICATES, Rules, apply_rules
-from recbole_edt.prepare.ordering import TIES, sort_interactions
+from recbole_edt.prepare.filtering import Rules, apply_rules
+from recbole_edt.prepare.ordering import sort_interactions
 from recbole_edt.prepare.raw import RawData
 from recbole_edt.prepare.report import render
 from recbole_edt.prepare.statistics import describe
@@ -30,7 +29,7 @@ READERS: Mapping[str, ModuleType] = {
     "amazon": amazon,
 }
 _SCHEMA = 1
-_DEFAULTS: Mapping[str, Any] = {
+DEFAULTS: Mapping[str, Any] = {
     "dataset": None,
     "data_path": "dataset",
     "min_user_inter": 1,
@@ -43,47 +42,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "seed": 2026,
     "split": "leave_one_out",
 }
-
-
-def add_arguments(subparsers: Any) -> None:
-    """Add the `prepare` sub-command, with one sub-parser per reader.
-
-    Parameters
-    ----------
-    subparsers : argparse action
-        What ``add_subparsers()`` of the main parser returned.
-    """
-    prepare = subparsers.add_parser("prepare", help="raw data -> the files of a dataset")
-    readers = prepare.add_subparsers(dest="reader", metavar="READER", required=True)
-    for name, reader in READERS.items():
-        summary = (reader.__doc__ or "").partition("\n")[0]
-        # flags that are not given stay absent, so that a recipe can fill them in
-        parser = readers.add_parser(
-            name, help=summary, description=summary, argument_default=argparse.SUPPRESS
-        )
-        reader.add_arguments(parser.add_argument_group(f"flags of {name}"))
-        _add_common(parser.add_argument_group("flags of every reader"), reader.DEFAULTS)
-
-
-def _add_common(group: Any, reader_defaults: Mapping[str, Any]) -> None:
-    default = {**_DEFAULTS, **reader_defaults}
-
-    def add(flag: str, text: str, **kwargs: Any) -> None:
-        missing = "required without --recipe" if "recipe" in default else "required"
-        value = missing if default[flag] is None else f"default: {default[flag]}"
-        group.add_argument(f"--{flag}", help=f"{text} ({value})", **kwargs)
-
-    add("dataset", "name of the result", metavar="NAME")
-    add("data_path", "folder of all datasets", metavar="DIR")
-    add("min_user_inter", "interactions of a user, over all domains", type=count, metavar="N")
-    add("min_item_inter", "interactions of an item; 0 keeps unseen ones", type=count, metavar="N")
-    add("min_user_domains", "domains in which a user is active", type=count, metavar="N")
-    add("min_domain_inter", "interactions in each of those domains", type=count, metavar="N")
-    add("require_title", "drop untitled items", nargs="?", const=True, type=truth, metavar="BOOL")
-    add("duplicates", "which of a user's interactions with one item stays", choices=DUPLICATES)
-    add("ties", "order of a user's interactions at the same time", choices=TIES)
-    add("seed", "of --ties=shuffle", type=count, metavar="N")
-    add("split", "the split to make at the end", choices=KINDS)
+"""Flags of every reader; a reader's own ``DEFAULTS`` win."""
 
 
 def run(args: argparse.Namespace) -> str:
@@ -92,7 +51,7 @@ def run(args: argparse.Namespace) -> str:
     Parameters
     ----------
     args : argparse.Namespace
-        `reader` and the flags that were given, as `add_arguments` parses them.
+        `reader` and the flags that were given; names are those of `DEFAULTS` and the reader's.
 
     Raises
     ------
@@ -102,7 +61,7 @@ def run(args: argparse.Namespace) -> str:
     reader = READERS[args.reader]
     given = {key: value for key, value in vars(args).items() if key in _known_keys(reader)}
     recipe = reader.recipe(given) if hasattr(reader, "recipe") else {}
-    options = argparse.Namespace(**{**_DEFAULTS, **reader.DEFAULTS, **recipe, **given})
+    options = argparse.Namespace(**{**DEFAULTS, **reader.DEFAULTS, **recipe, **given})
     if options.dataset is None:
         raise UserError(f"prepare {args.reader}: --dataset=NAME is required")
     check_name(options.dataset)
@@ -152,7 +111,7 @@ def ensure_default(data_path: Path) -> str | None:
 
 
 def _known_keys(reader: ModuleType) -> set[str]:
-    return {*_DEFAULTS, *reader.DEFAULTS}
+    return {*DEFAULTS, *reader.DEFAULTS}
 
 
 def _rules(options: argparse.Namespace) -> Rules:

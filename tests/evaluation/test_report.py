@@ -12,7 +12,6 @@ from recbole_edt.evaluation.report import (
     metric_names,
     report,
     summarise,
-    table,
 )
 
 NAMES = metric_names(["Hit", "NDCG", "MRR", "MAP", "Recall", "Precision"], [2, 5])
@@ -103,12 +102,8 @@ def test_unknown_metrics_are_named():
         metric_names(["Hit", "NDGC"], [10])
 
 
-def test_flat_names_and_table(targets, ranks):
+def test_flat_names(targets, ranks):
     result = report(ranks, targets, ["ndcg@5"])
     flat = flatten(result)
     assert set(flat) == {"ndcg@5", *(f"ndcg@5/d{k}" for k in range(4))}
     assert flat["ndcg@5/d2"] == result["domains"]["d2"]["ndcg@5"]
-    header, overall, *rest = table(result, ["ndcg@5"]).splitlines()
-    assert header.split() == ["users", "ndcg@5"]
-    assert overall.split() == ["all", str(len(targets)), f"{result['overall']['ndcg@5']:.4f}"]
-    assert [line.split()[0] for line in rest] == ["d0", "d1", "d2", "d3"]
