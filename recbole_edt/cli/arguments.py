@@ -49,7 +49,7 @@ class ArgumentParser(argparse.ArgumentParser):
             self.error(f"unknown {kind} '{flag}'{nearest(flag, known)}")
         return parsed, unknown
 
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
+    def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
             names = [str(choice) for choice in action.choices]
             raise argparse.ArgumentError(

@@ -43,13 +43,13 @@ class CommandParser(ArgumentParser):
             return super().parse_args(args, namespace)
         flags = {name[2:]: action for name, action in self._option_string_actions.items()}
         keys, given, switches = _split(args or (), flags)
-        values: dict[str, Any] = {action.dest: action.default for action in flags.values()}
+        values: dict[str, object] = {action.dest: action.default for action in flags.values()}
         values |= {flags[name].dest: True for name in switches}
         for name, text in given.items():
             values[flags[name].dest] = self._convert(name, flags[name], text)
         return argparse.Namespace(**values, keys=keys, given=given)
 
-    def _convert(self, name: str, action: argparse.Action, text: str) -> Any:
+    def _convert(self, name: str, action: argparse.Action, text: str) -> object:
         if not callable(action.type):
             return text
         try:
@@ -60,11 +60,11 @@ class CommandParser(ArgumentParser):
 
 def _split(
     argv: Sequence[str], flags: Mapping[str, argparse.Action]
-) -> tuple[dict[str, Any], dict[str, str], set[str]]:
+) -> tuple[dict[str, object], dict[str, str], set[str]]:
     """Return the keys with their values, the flags with their texts, the switches that are set."""
     from recbole_edt.config.edt_config import parse_value
 
-    keys: dict[str, Any] = {}
+    keys: dict[str, object] = {}
     given: dict[str, str] = {}
     switches: set[str] = set()
     known_switches = [name for name, action in flags.items() if action.nargs == 0]
@@ -92,7 +92,7 @@ def _split(
     return keys, given, switches
 
 
-def configuration(keys: Mapping[str, Any], model: str | None = None) -> "EDTConfig":
+def configuration(keys: Mapping[str, object], model: str | None = None) -> "EDTConfig":
     """Return the configuration of keys as `CommandParser` parses them; ``config_files`` is one."""
     from recbole_edt.config.edt_config import EDTConfig
 

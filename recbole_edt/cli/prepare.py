@@ -30,7 +30,7 @@ def add_arguments(parser: CommandParser) -> None:
         _add_common(subparser.add_argument_group("flags of every reader"), defaults)
 
 
-def _add_common(group: Any, default: Mapping[str, Any]) -> None:
+def _add_common(group: Any, default: Mapping[str, object]) -> None:
     from recbole_edt.data.split import KINDS
     from recbole_edt.prepare.filtering import DUPLICATES
     from recbole_edt.prepare.ordering import TIES

@@ -3,9 +3,8 @@
 import logging
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from recbole_edt.artefacts.store import ArtefactSettings, identity_now, refuse_other_artefacts
 from recbole_edt.config.edt_config import EDTConfig
@@ -112,5 +111,5 @@ def refuse_stale(folder: RunFolder, record: RunRecord, config: EDTConfig, split:
     if record.artefacts is None:
         return
     name, settings = config["dataset"], ArtefactSettings.from_config(config)
-    identity: Mapping[str, Any] = identity_now(config.dataset_dir, name, settings, split)
+    identity = identity_now(config.dataset_dir, name, settings, split)
     refuse_other_artefacts(folder.path, record.artefacts.hash, config.dataset_dir, name, identity)

@@ -1,6 +1,5 @@
 """Loading a finished run: dataset, model and weights put together again."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from recbole_edt.evaluation.report import flatten, report
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.runs.assembly import build_model, find_dataset, prepare_data, seed_everything
-from recbole_edt.runs.folders import RunFolder
+from recbole_edt.runs.folders import RunFolder, Settings
 from recbole_edt.runs.record import RunRecord
 from recbole_edt.training.checkpoint import load_state, refuse_other_data, unpack_outside
 
@@ -59,7 +58,7 @@ class LoadedRun:
     artefacts: store.ArtefactSet | None
 
 
-def load_run(folder: RunFolder, overrides: Mapping[str, Any]) -> LoadedRun:
+def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
     """Load a finished run: its configuration, the dataset, and the model with its weights.
 
     Parameters
