@@ -68,7 +68,7 @@ class RunRecord(Part):
         Commit of the checkout, None outside one.
     """
 
-    schema_version: int = Field(SCHEMA, alias="schema")
+    schema_version: int = Field(default=SCHEMA, alias="schema")
     model: str
     dataset: str
     seed: int
