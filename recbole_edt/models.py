@@ -1,45 +1,53 @@
 """Finding a model class by name: this package's own first, then RecBole's."""
 
 import importlib
+from collections.abc import Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
-from recbole_edt.compat import prepare_recbole
+from recbole_edt.compat import anomaly_detection_kept, prepare_recbole
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.requirements import check_requirements
 
 _FAMILIES = ("general_recommender", "sequential_recommender")
 _UNFIT = {
     "FEARec": "reads padded histories of all rows at once, which are never kept here",
 }
 _OTHER_FAMILIES = ("context_aware_recommender", "knowledge_aware_recommender", "exlib_recommender")
+_OWN = {
+    "LLMEDT": "recbole_edt.model.llmedt",
+    "ABXI": "recbole_edt.model.baselines.abxi",
+    "C2DSR": "recbole_edt.model.baselines.c2dsr",
+    "LLM4CDSR": "recbole_edt.model.baselines.llm4cdsr",
+    "Popularity": "recbole_edt.model.baselines.popularity",
+    "SASRecLLM": "recbole_edt.model.baselines.sasrec",
+    "SASRecSingle": "recbole_edt.model.baselines.sasrec",
+    "Similarity": "recbole_edt.model.baselines.similarity",
+    "TriCDR": "recbole_edt.model.baselines.tricdr",
+}
 
 
-def own_models() -> dict[str, type]:
-    """Return the model classes of this package by name."""
-    from recbole_edt.model.baselines.abxi import ABXI
-    from recbole_edt.model.baselines.c2dsr import C2DSR
-    from recbole_edt.model.baselines.llm4cdsr import LLM4CDSR
-    from recbole_edt.model.baselines.popularity import Popularity
-    from recbole_edt.model.baselines.sasrec import SASRecLLM, SASRecSingle
-    from recbole_edt.model.baselines.similarity import Similarity
-    from recbole_edt.model.baselines.tricdr import TriCDR
-    from recbole_edt.model.llmedt import LLMEDT
-
-    found = (
-        LLMEDT, ABXI, C2DSR, LLM4CDSR, Popularity, SASRecLLM, SASRecSingle, Similarity, TriCDR
-    )  # fmt: skip
-    return {model.__name__: model for model in found}
+def own_models() -> dict[str, str]:
+    """Return the module of each model of this package by class name; none is imported."""
+    return dict(_OWN)
 
 
 @cache
 def recbole_models(families: tuple[str, ...] = _FAMILIES) -> dict[str, str]:
-    """Return the module of each RecBole model of some families by class name."""
-    prepare_recbole()
+    """Return the module of each RecBole model of some families by class name; none is imported.
+
+    Raises
+    ------
+    UserError
+        When RecBole is not installed.
+    """
+    check_requirements()
+    root = Path(str(find_spec("recbole").origin)).parent  # type: ignore[union-attr]
     found = {}
     for family in families:
         # the sources are read, not imported: some need libraries that are not there
-        folder = Path(importlib.import_module("recbole.model").__path__[0], family)
-        for path in sorted(folder.glob("*.py")):
+        for path in sorted((root / "model" / family).glob("*.py")):
             source = path.read_text(encoding="utf-8")
             for line in source.splitlines():
                 name = line[6:].split("(")[0].strip() if line.startswith("class ") else ""
@@ -58,18 +66,25 @@ def get_model(name: str) -> type:
     """
     own = own_models()
     if name in own:
-        return own[name]
+        return _class_of(own, name)
     stock = recbole_models()
     if name in _UNFIT:
         raise UserError(f"model: {name} {_UNFIT[name]}; expected another model")
     if name in stock:
+        prepare_recbole()
         datasets = importlib.import_module("recbole.data.dataset")
         if hasattr(datasets, f"{name}Dataset"):
             raise UserError(f"model: {name} needs a {name}Dataset of RecBole's, not provided here")
-        return getattr(importlib.import_module(stock[name]), name)
+        return _class_of(stock, name)
     if name in recbole_models(_OTHER_FAMILIES):
         raise UserError(
             f"model: {name} needs context features or a knowledge graph; "
             "expected a sequential or general recommender"
         )
     raise UserError(f"model: {name!r} is unknown{nearest(name, [*own, *stock])}")
+
+
+def _class_of(modules: Mapping[str, str], name: str) -> type:
+    with anomaly_detection_kept():
+        found: type = getattr(importlib.import_module(modules[name]), name)
+    return found
