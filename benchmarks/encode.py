@@ -13,8 +13,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from recbole_edt.artefacts.embeddings import Plan, plan_encoding
-from recbole_edt.artefacts.encoder import Encoder, locate
+from recbole_edt.artefacts.embeddings.encoder import Encoder, locate
+from recbole_edt.artefacts.embeddings.make import Plan, plan_encoding
 
 
 def main() -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_edt.arguments import ArgumentParser
+from recbole_edt.cli.arguments import ArgumentParser
+from recbole_edt.data.split import TRAIN, load_or_make_split, save_split
 from recbole_edt.files import replacing
-from recbole_edt.prepare.split import TRAIN, load_or_make_split, save_split
 
 
 def thin(folder: Path, out: Path, users: float, share: float, items: float, seed: int) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recbole_edt.arguments import ArgumentParser
-from recbole_edt.cli import dispatch
-from recbole_edt.prepare.split import CONTEXT, TEST, TRAIN, VALID, save_split
+from recbole_edt.cli.arguments import ArgumentParser
+from recbole_edt.cli.entry import dispatch
+from recbole_edt.data.split import CONTEXT, TEST, TRAIN, VALID, save_split
 
 
 def main() -> None:

@@ -21,9 +21,11 @@ from recbole_edt.artefacts.store import (
     identity_now,
     refuse_other_artefacts,
 )
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config.schema import SHARED
 from recbole_edt.data.batching import TrimmedLoader
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.split import Split
 from recbole_edt.data.windows import WindowLoader
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.expert import ContentExpert
@@ -31,18 +33,15 @@ from recbole_edt.evaluation.ranking import choose_weights, rank_targets
 from recbole_edt.evaluation.report import protocol_of, report, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
-from recbole_edt.models import get_model
+from recbole_edt.model.registry import get_model
 from recbole_edt.platforms import peak_rss_mb
 from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
-from recbole_edt.prepare.split import Split
+from recbole_edt.recbole_bridge import create_samplers, get_dataloader, init_seed
+from recbole_edt.recbole_bridge.stock import is_stock
 from recbole_edt.requirements import versions
-from recbole_edt.schema import SHARED
 from recbole_edt.training.checkpoint import refuse_other_data
 from recbole_edt.training.trainer import PhasedTrainer, get_trainer
-
-from recbole.data.utils import create_samplers, get_dataloader  # isort: skip  (config shims first)
-from recbole.utils import init_seed  # isort: skip
 
 SCHEMA = 1
 _log = logging.getLogger()
@@ -174,7 +173,7 @@ def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
     try:
         return model_class(config, dataset).to(config["device"])
     except (KeyError, ValueError, NotImplementedError) as error:
-        if not model_class.__module__.startswith("recbole.model"):
+        if not is_stock(model_class):
             raise
         reason = " ".join(str(error).split())
         raise UserError(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from recbole_edt.compat import prepare_recbole
+from recbole_edt.recbole_bridge.shims import prepare_recbole
 
 prepare_recbole()
 

@@ -9,9 +9,9 @@ import pandas as pd
 from recbole_edt import cli
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import read_catalogue
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.data.split import load_or_make_split
 from recbole_edt.files import sha256_of
-from recbole_edt.prepare.split import load_or_make_split
 
 INTER_HEADER = "user_id:token\titem_id:token\ttimestamp:float\n"
 ITEM_HEADER = "item_id:token\tdomain:token\ttitle:token_seq\n"

@@ -1,6 +1,6 @@
 import pytest
 
-from recbole_edt.arguments import ArgumentParser, count, truth
+from recbole_edt.cli.arguments import ArgumentParser, count, truth
 from recbole_edt.errors import UserError
 
 

@@ -5,7 +5,7 @@ import sys
 
 from scipy.sparse import dok_matrix
 
-from recbole_edt.compat import prepare_recbole
+from recbole_edt.recbole_bridge.shims import prepare_recbole
 
 
 def test_sparse_updates_that_graph_models_need():
@@ -17,7 +17,8 @@ def test_sparse_updates_that_graph_models_need():
 
 def test_neither_ray_nor_the_quick_start_of_recbole_is_imported():
     code = (
-        "import sys, recbole_edt.quick_start, recbole_edt.models as m; m.get_model('SASRec');"
+        "import sys, recbole_edt.quick_start; import recbole_edt.model.registry as m;"
+        "m.get_model('SASRec');"
         "print([n for n in ('ray', 'recbole.quick_start', 'hyperopt') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -26,7 +27,7 @@ def test_neither_ray_nor_the_quick_start_of_recbole_is_imported():
 
 def test_scikit_learn_is_imported_only_when_a_metric_calls_it():
     code = (
-        "import sys, recbole_edt.quick_start, recbole_edt.models as m; m.get_model('LLMEDT')\n"
+        "import sys, recbole_edt.quick_start; import recbole_edt.model.registry as m; m.get_model('LLMEDT')\n"
         "print([n for n in ('sklearn', 'scipy.stats', 'recbole.model.sequential_recommender')"
         " if n in sys.modules])\n"
         "import numpy as np, recbole.evaluator.metrics as metrics\n"
@@ -41,7 +42,7 @@ def test_scikit_learn_is_imported_only_when_a_metric_calls_it():
 def test_models_of_recbole_leave_anomaly_detection_off():
     """SINE's module turns it on, and comes with any sequential model."""
     code = (
-        "import sys, torch, recbole_edt.models as m; m.get_model('SASRec');"
+        "import sys, torch, recbole_edt.model.registry as m; m.get_model('SASRec');"
         "print('recbole.model.sequential_recommender.sine' in sys.modules,"
         " torch.is_anomaly_enabled())"
     )

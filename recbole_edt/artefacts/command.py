@@ -12,21 +12,21 @@ import transformers
 import recbole_edt
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
-from recbole_edt.artefacts.embeddings import (
+from recbole_edt.artefacts.embeddings.encoder import Encoder, locate
+from recbole_edt.artefacts.embeddings.make import (
     Plan,
     encode_items,
     estimate_seconds,
     finished_batches,
     plan_encoding,
 )
-from recbole_edt.artefacts.encoder import Encoder, locate
-from recbole_edt.artefacts.profiles import make_profiles
+from recbole_edt.artefacts.profiles.make import make_profiles
 from recbole_edt.artefacts.store import AUGMENT, EMBEDDINGS, PROFILES, ArtefactSettings
 from recbole_edt.artefacts.task import Task, take_over
+from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest
 from recbole_edt.llm.sharding import Shard
-from recbole_edt.prepare.split import Split
 
 PROBED_USERS = 200
 """Users that a probe draws unless it is told another number."""
@@ -90,7 +90,7 @@ def run_artefacts(
     task = Task(config, dataset_dir, name, settings, catalogue, split, identity, folder, shard)
     try:
         if probe is not None:
-            from recbole_edt.artefacts.probe import run_probe
+            from recbole_edt.artefacts.probe.make import run_probe
 
             return run_probe(task, probe)
         wanted = [part for part in _PARTS if not only or part in only]
@@ -118,7 +118,7 @@ def parse_shard(text: str) -> Shard:
 
 
 def _make_augmented(task: Task, dry_run: bool) -> str:
-    from recbole_edt.artefacts.augment import make_augmented
+    from recbole_edt.artefacts.augmenter.augment import make_augmented
 
     if dry_run and not task.has_item_vectors():
         return (

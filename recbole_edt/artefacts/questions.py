@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_edt.artefacts.budget import Demands
-from recbole_edt.artefacts.pool import Pool
+from recbole_edt.artefacts.augmenter.budget import Demands
+from recbole_edt.artefacts.augmenter.pool import Pool
 from recbole_edt.artefacts.task import Training
 from recbole_edt.llm import estimate
 from recbole_edt.llm.cached import CachedClient, Progress

@@ -6,10 +6,10 @@ from typing import Any
 
 from recbole_edt import fields
 from recbole_edt.artefacts.catalogue import Catalogue
+from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
 from recbole_edt.llm import prompts
-from recbole_edt.prepare.split import Split
 
 SCHEMA = 1
 

@@ -16,13 +16,15 @@ import numpy as np
 import pandas as pd
 
 import recbole_edt
-from recbole_edt.artefacts import augmented_file, profile_files, vector_files
+from recbole_edt.artefacts.augmenter import augmented_file
 from recbole_edt.artefacts.catalogue import read_catalogue
+from recbole_edt.artefacts.embeddings import vector_files
+from recbole_edt.artefacts.embeddings.vector_files import save_item_vectors
+from recbole_edt.artefacts.profiles import profile_files
 from recbole_edt.artefacts.settings import SCHEMA, VECTOR_KEYS, ArtefactSettings
-from recbole_edt.artefacts.vector_files import save_item_vectors
+from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest, read_json, replacing, write_json
-from recbole_edt.prepare.split import Split
 
 __all__ = [
     "AUGMENT",

@@ -15,12 +15,12 @@ import pandas as pd
 from recbole_edt import fields
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import Catalogue
+from recbole_edt.data.split import TRAIN, Split
 from recbole_edt.errors import UserError
 from recbole_edt.llm.cached import CachedClient
 from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.sharding import Shard
 from recbole_edt.llm.store import ReplyStore
-from recbole_edt.prepare.split import TRAIN, Split
 
 
 @dataclass(frozen=True)

@@ -10,18 +10,18 @@ import filelock
 
 from recbole_edt.compare import plan as planning
 from recbole_edt.compare.finished import plan_of_runs
-from recbole_edt.compare.grid import CRASH, DONE, FAILED, USER, Outcome, run_jobs
+from recbole_edt.compare.grid.processes import CRASH, DONE, FAILED, USER, Outcome, run_jobs
+from recbole_edt.compare.grid.progress import View
+from recbole_edt.compare.grid.state import ProtocolCheck, State
 from recbole_edt.compare.plan import Job, Plan, Row
-from recbole_edt.compare.progress import View
-from recbole_edt.compare.report import write_report
-from recbole_edt.compare.search import check_strategy
-from recbole_edt.compare.search_space import read_search_space
-from recbole_edt.compare.state import ProtocolCheck, State
-from recbole_edt.compare.tuning import Tuning, find_space, run_tunings
-from recbole_edt.config import EDTConfig
+from recbole_edt.compare.report.make import write_report
+from recbole_edt.compare.tuning.search import check_strategy
+from recbole_edt.compare.tuning.search_space import read_search_space
+from recbole_edt.compare.tuning.trials import Tuning, find_space, run_tunings
+from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.data.split import Split, load_or_make_split
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json
-from recbole_edt.prepare.split import Split, load_or_make_split
 from recbole_edt.quick_start import find_dataset, refuse_stale
 
 COMPARE_FLAGS = ("models", "file", "runs", "seeds", "jobs", "tune", "strategy", "name")

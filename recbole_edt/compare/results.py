@@ -11,7 +11,7 @@ import pandas as pd
 from recbole_edt.compare.runs import FINAL, OVERALL, PROTOCOL, Run, in_group, protocol_values
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import read_json
-from recbole_edt.models import recbole_models
+from recbole_edt.recbole_bridge.stock import stock_models
 
 SCHEMA = 1
 DONE = "done"
@@ -225,7 +225,7 @@ def _missing(comparison: Comparison) -> list[str]:
 
 def _unlike_histories(comparison: Comparison) -> list[str]:
     """Return a note when models read histories of different lengths: their rows then differ."""
-    without = recbole_models(("general_recommender",))  # these have the key, and read no history
+    without = stock_models(("general_recommender",))  # these have the key, and read no history
     rows: dict[int, list[str]] = {}
     for row, _, run in comparison.runs():
         length = None if row.model in without else run.settings.get("MAX_ITEM_LIST_LENGTH")

@@ -6,13 +6,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from recbole_edt.compat import prepare_recbole
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import is_number
-
-prepare_recbole()
-
-from recbole.utils import FeatureType  # noqa: E402
+from recbole_edt.recbole_bridge import FeatureType
 
 _TYPES = [kind.value for kind in FeatureType]
 _BLOCK = 1 << 24  # bytes looked at together

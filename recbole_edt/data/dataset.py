@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from recbole_edt import fields
-from recbole_edt.artefacts.augmented_file import ANCHOR
+from recbole_edt.artefacts.augmenter.augmented_file import ANCHOR
 from recbole_edt.artefacts.catalogue import items_hash
 from recbole_edt.artefacts.settings import SETTING_KEYS
 from recbole_edt.artefacts.store import (
@@ -20,19 +20,19 @@ from recbole_edt.artefacts.store import (
     ArtefactSettings,
     find_artefacts,
 )
-from recbole_edt.compat import prepare_recbole
 from recbole_edt.data.atomic_file import check_header, check_rows, why_unreadable
+from recbole_edt.data.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split
 from recbole_edt.errors import UserError
-from recbole_edt.prepare.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split
-
-prepare_recbole()
-
-from recbole.data.dataset import Dataset, SequentialDataset  # noqa: E402
-from recbole.data.interaction import Interaction  # noqa: E402
-from recbole.utils import FeatureSource, ModelType  # noqa: E402
+from recbole_edt.recbole_bridge import (
+    Dataset,
+    FeatureSource,
+    Interaction,
+    ModelType,
+    SequentialDataset,
+)
 
 if TYPE_CHECKING:
-    from recbole_edt.config import EDTConfig
+    from recbole_edt.config.edt_config import EDTConfig
 
 
 class CrossDomainDataset(SequentialDataset):

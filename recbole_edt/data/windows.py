@@ -5,13 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from recbole_edt.compat import prepare_recbole
 from recbole_edt.data.batching import batches_of_like_length
 from recbole_edt.data.dataset import CrossDomainDataset
-
-prepare_recbole()
-
-from recbole.data.interaction import Interaction  # noqa: E402
+from recbole_edt.recbole_bridge import Interaction
 
 ITEMS, LABELS = "window_items", "window_labels"
 

@@ -9,7 +9,7 @@ from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import headline, metric_names, protocol_of, report, table
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import write_json
-from recbole_edt.recommend.finished import load_run
+from recbole_edt.runs.finished import load_run
 
 FLAGS = ("run",)
 _PROTOCOL = ("candidates", "sampled_candidates", "metrics", "topk")

@@ -7,15 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_edt.compat import prepare_recbole
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.report import metric_values
 from recbole_edt.evaluation.targets import Targets
-
-prepare_recbole()
-
-from recbole.data.interaction import Interaction  # noqa: E402
+from recbole_edt.recbole_bridge import Interaction
 
 _MOST_SCORES = 1 << 27  # 512 MiB in float32
 

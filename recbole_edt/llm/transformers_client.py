@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from recbole_edt.artefacts.encoder import _quiet as quiet
+from recbole_edt.artefacts.embeddings.encoder import _quiet as quiet
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
 from recbole_edt.llm import decoding

@@ -13,8 +13,8 @@ import torch
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from recbole_edt.artefacts.encoder import _quiet as quiet
-from recbole_edt.artefacts.encoder import locate
+from recbole_edt.artefacts.embeddings.encoder import _quiet as quiet
+from recbole_edt.artefacts.embeddings.encoder import locate
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, sha256_of, to_disk
 from recbole_edt.requirements import version_of_module

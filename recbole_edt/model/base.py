@@ -6,15 +6,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from recbole_edt.compat import prepare_recbole
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.model import losses
-
-prepare_recbole()
-
-from recbole.model.abstract_recommender import SequentialRecommender  # noqa: E402
-from recbole.utils import InputType  # noqa: E402
+from recbole_edt.recbole_bridge import InputType, SequentialRecommender
 
 Table = Callable[[Tensor | None], tuple[Tensor, Tensor | None]]
 """Vectors [n, d] and biases [n] (or None) of some item ids [n]; of all items when given None."""

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recbole_edt.config.schema import DOMAIN, SHARED
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
 from recbole_edt.model.domain_thread import DomainThread
 from recbole_edt.model.profiles import ProfileAlignment
 from recbole_edt.model.shared import SharedModel
-from recbole_edt.schema import DOMAIN, SHARED
 
 _LATER = ("threads.", "profiles.")  # what the domain phase trains
 

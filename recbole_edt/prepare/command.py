@@ -12,7 +12,8 @@ import numpy as np
 
 import recbole_edt
 from recbole_edt import fields
-from recbole_edt.arguments import count, truth
+from recbole_edt.cli.arguments import count, truth
+from recbole_edt.data.split import KINDS, load_or_make_split
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, sha256_of
 from recbole_edt.prepare import amazon, csv_reader, movielens
@@ -21,7 +22,6 @@ from recbole_edt.prepare.filtering import DUPLICATES, Rules, apply_rules
 from recbole_edt.prepare.ordering import TIES, sort_interactions
 from recbole_edt.prepare.raw import RawData
 from recbole_edt.prepare.report import render
-from recbole_edt.prepare.split import KINDS, load_or_make_split
 from recbole_edt.prepare.statistics import describe
 
 READERS: Mapping[str, ModuleType] = {

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.recommend.export import export
-from recbole_edt.recommend.finished import FinishedRun, load_run, newest_run
 from recbole_edt.recommend.page import show_user
+from recbole_edt.runs.finished import FinishedRun, load_run, newest_run
 
 SWITCHES = ("all", "per-domain")
 FLAGS = ("run", "models", "user", "k", "history", "item", "out")

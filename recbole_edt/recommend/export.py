@@ -14,8 +14,8 @@ from tqdm import tqdm
 from recbole_edt import fields
 from recbole_edt.errors import UserError
 from recbole_edt.files import replacing
-from recbole_edt.recommend.finished import FinishedRun
 from recbole_edt.recommend.scoring import TopK, batches, best, next_scores
+from recbole_edt.runs.finished import FinishedRun
 
 COLUMNS = (fields.USER, fields.ITEM, "rank", "score", fields.DOMAIN)
 _PARQUET = ".parquet"

@@ -11,7 +11,7 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import score_targets
 from recbole_edt.evaluation.targets import Targets
-from recbole_edt.recommend.finished import FinishedRun
+from recbole_edt.runs.finished import FinishedRun
 
 _MOST_SCORES = 1 << 26  # 256 MiB in float32
 

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.artefacts.store import identity_now, set_hash
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config.schema import SHARED
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import read_json
-from recbole_edt.schema import SHARED
 from recbole_edt.training import checkpoint
 from recbole_edt.training.phases import PhaseSettings
 

@@ -10,24 +10,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
 
-from recbole_edt.compat import prepare_recbole
+from recbole_edt.config.schema import DOMAIN
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import flatten, metric_names, report
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import replacing
-from recbole_edt.schema import DOMAIN
+from recbole_edt.recbole_bridge import Trainer
+from recbole_edt.recbole_bridge.stock import stock_trainer
 from recbole_edt.training import checkpoint
 from recbole_edt.training.averaging import WeightAverage
 from recbole_edt.training.phases import Choice, PhaseSettings
 from recbole_edt.training.shared_run import finished_phase
-
-prepare_recbole()
-
-import recbole.trainer  # noqa: E402
-from recbole.trainer import Trainer  # noqa: E402
-from torch.utils.tensorboard import SummaryWriter  # noqa: E402
 
 _SINGLE = "train"  # the only phase of a model without phases of its own
 
@@ -401,11 +397,7 @@ def get_trainer(model_type: Any, name: str) -> type[PhasedTrainer]:
     UserError
         For a model whose RecBole trainer brings its own training loop.
     """
-    stock = recbole.trainer.trainer.__dict__.get(f"{name}Trainer")
-    if stock is None:
-        from recbole.utils import get_trainer as stock_trainer
-
-        stock = stock_trainer(model_type, name)
+    stock = stock_trainer(model_type, name)
     if stock is Trainer:
         return PhasedTrainer
     if not issubclass(stock, Trainer) or stock.fit is not Trainer.fit:

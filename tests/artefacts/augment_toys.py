@@ -8,10 +8,10 @@ from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import read_catalogue
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.artefacts.task import Task, Training
+from recbole_edt.data.split import load_or_make_split
 from recbole_edt.llm.cached import CachedClient
 from recbole_edt.llm.client import Reply, Scores
 from recbole_edt.llm.store import ReplyStore
-from recbole_edt.prepare.split import load_or_make_split
 
 CANDIDATE = re.compile(r'^(\d+)\. "(.*)"$', re.MULTILINE)
 

@@ -7,8 +7,8 @@ import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
+from recbole_edt.data.split import Split
 from recbole_edt.paths import properties_dir
-from recbole_edt.prepare.split import Split
 
 WORDS = [f"w{number}" for number in range(60)]
 

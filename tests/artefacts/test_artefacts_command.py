@@ -8,9 +8,9 @@ from fake_model import write_shop
 
 from recbole_edt.artefacts.command import run_artefacts
 from recbole_edt.artefacts.store import ArtefactSettings, find_artefacts
+from recbole_edt.data.split import Split, load_or_make_split
 from recbole_edt.errors import UserError
 from recbole_edt.llm.sharding import Shard
-from recbole_edt.prepare.split import Split, load_or_make_split
 
 TITLES = ["w1 w2", "w3", "", "w4 " * 5000, "w1 w2", "😀 日本語"]
 
@@ -120,6 +120,6 @@ def test_full_disk(folder, config, split, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "items.txt")
 
-    monkeypatch.setattr("recbole_edt.artefacts.vector_files.write_text", full)
+    monkeypatch.setattr("recbole_edt.artefacts.embeddings.vector_files.write_text", full)
     with pytest.raises(UserError, match=r"^items\.txt: .*No space left on device.*is kept$"):
         run_artefacts(config, folder, "toy", split, ["embeddings"], False)

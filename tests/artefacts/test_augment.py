@@ -12,7 +12,7 @@ import pytest
 from augment_toys import ToldModel, candidates, make_task, picks, unit
 
 from recbole_edt.artefacts import store
-from recbole_edt.artefacts.augment import make_augmented
+from recbole_edt.artefacts.augmenter.augment import make_augmented
 from recbole_edt.errors import UserError
 from recbole_edt.llm.client import Reply
 from recbole_edt.llm.sharding import Shard
@@ -154,7 +154,7 @@ def test_generate_grounds_free_titles(make, monkeypatch):
     at = {title: vector for _, title, vector in ITEMS.values()}
     at |= {"spaceship": unit(180), "kettle!": at["kettle"]}
     monkeypatch.setattr(
-        "recbole_edt.artefacts.augment.title_encoder",
+        "recbole_edt.artefacts.augmenter.augment.title_encoder",
         lambda task, dim: lambda titles: np.array([at[title] for title in titles]),
     )
     histories = {"ann": HISTORIES["ann"], "one": ["b1"], "two": ["b2"], "six": ["b3"]}
@@ -318,7 +318,7 @@ import sys, time
 sys.path.insert(0, {here!r})
 import test_augment
 from augment_toys import ToldModel, make_task
-from recbole_edt.artefacts.augment import make_augmented
+from recbole_edt.artefacts.augmenter.augment import make_augmented
 from pathlib import Path
 import json
 

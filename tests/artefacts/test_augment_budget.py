@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from recbole_edt.artefacts.augment_settings import AugmentSettings
-from recbole_edt.artefacts.budget import count_by_domain, find_demands
+from recbole_edt.artefacts.augmenter.augment_settings import AugmentSettings
+from recbole_edt.artefacts.augmenter.budget import count_by_domain, find_demands
 from recbole_edt.errors import UserError
 
 from augment_toys import make_training  # isort: skip

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from augment_toys import make_training, unit
 
-from recbole_edt.artefacts.budget import Demands
-from recbole_edt.artefacts.nearness import ByTitles, ByUsers
-from recbole_edt.artefacts.place import find_anchors
-from recbole_edt.artefacts.pool import make_pool, unit_vectors
+from recbole_edt.artefacts.augmenter.budget import Demands
+from recbole_edt.artefacts.augmenter.nearness import ByTitles, ByUsers
+from recbole_edt.artefacts.augmenter.place import find_anchors
+from recbole_edt.artefacts.augmenter.pool import make_pool, unit_vectors
 
 
 def demand(*rows):

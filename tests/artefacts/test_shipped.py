@@ -10,10 +10,10 @@ import pytest
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.quoted import hide_titles
 from recbole_edt.artefacts.store import ArtefactSettings, embedded_dir, find_artefacts
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.split import load_or_make_split
 from recbole_edt.prepare.command import ensure_default
-from recbole_edt.prepare.split import load_or_make_split
 
 NAME = "ml-100k-genres"
 FILES = {

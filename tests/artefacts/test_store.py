@@ -12,8 +12,8 @@ from recbole_edt.artefacts.store import (
     find_artefacts,
     require_set,
 )
+from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
-from recbole_edt.prepare.split import Split
 
 TITLES = ["w1 w2", "w3", "", "w4 w5 w6", "w1 w2"]
 

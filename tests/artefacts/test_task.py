@@ -7,8 +7,8 @@ from recbole_edt.artefacts.catalogue import read_catalogue
 from recbole_edt.artefacts.command import run_artefacts
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.artefacts.task import Task
+from recbole_edt.data.split import load_or_make_split
 from recbole_edt.errors import UserError
-from recbole_edt.prepare.split import load_or_make_split
 
 ROWS = "zoe: b2 a1 b1 a2 b2\nann: a1 b1 a2"
 TITLES = {"b2": "w2", "a1": "w1", "b1": "", "a2": "w1"}

@@ -13,10 +13,10 @@ import pytest
 import torch
 from synthetic import give_vectors
 
-from recbole_edt.compare.grid import _log_path
+from recbole_edt.compare.grid.processes import _log_path
 from recbole_edt.compare.plan import Row, make_job, read_compare_file
 from recbole_edt.compare.results import load
-from recbole_edt.compare.tuning import Tuning, find_space
+from recbole_edt.compare.tuning.trials import Tuning, find_space
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, write_json
 from recbole_edt.paths import properties_dir

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from recbole_edt.compare import grid
+from recbole_edt.compare.grid import processes as grid
+from recbole_edt.compare.grid.progress import View
 from recbole_edt.compare.plan import Job, Row
-from recbole_edt.compare.progress import View
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
 
 FAKE = Path(__file__).parent / "fake_cell.py"
 

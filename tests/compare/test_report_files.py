@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from fake_comparison import DEFAULT, Line, make_comparison
 
-from recbole_edt.compare import stats
-from recbole_edt.compare.report import write_report
+from recbole_edt.compare.report import stats
+from recbole_edt.compare.report.make import write_report
+from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.results import load
-from recbole_edt.compare.significance import Significance
 from recbole_edt.errors import UserError
 
 FILES = {"results.csv", "results.md", "results.tex", "tests.csv", "report.html"}

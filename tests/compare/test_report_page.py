@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from fake_comparison import DEFAULT, Line, make_comparison
 
-from recbole_edt.compare import plots, svg
-from recbole_edt.compare.report import write_report
+from recbole_edt.compare.report import plots, svg
+from recbole_edt.compare.report.make import write_report
+from recbole_edt.compare.report.tables import percent, with_std
+from recbole_edt.compare.report.writers import one_line
 from recbole_edt.compare.runs import bounds
-from recbole_edt.compare.tables import percent, with_std
-from recbole_edt.compare.writers import one_line
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 

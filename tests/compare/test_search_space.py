@@ -6,8 +6,8 @@ from itertools import islice
 
 import pytest
 
-from recbole_edt.compare.search import STRATEGIES, OptunaSearch
-from recbole_edt.compare.search_space import read_search_space
+from recbole_edt.compare.tuning.search import STRATEGIES, OptunaSearch
+from recbole_edt.compare.tuning.search_space import read_search_space
 from recbole_edt.errors import UserError
 from recbole_edt.paths import properties_dir
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from recbole_edt.compare import stats
+from recbole_edt.compare.report import stats
 
 
 def compare(first, second, seed=1, draws=2000):

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from fake_comparison import DEFAULT, Line, make_comparison
 
-from recbole_edt.compare import summary, tables, writers
-from recbole_edt.compare.page import html_report
+from recbole_edt.compare.report import summary, tables, writers
+from recbole_edt.compare.report.page import html_report
+from recbole_edt.compare.report.significance import Significance
+from recbole_edt.compare.report.writers import BEST, SECOND, Entry, Table
 from recbole_edt.compare.results import load
-from recbole_edt.compare.significance import Significance
-from recbole_edt.compare.writers import BEST, SECOND, Entry, Table
 from recbole_edt.errors import UserError
 
 ODD = DEFAULT[2].label

@@ -8,8 +8,8 @@ import pytest
 
 from recbole_edt.compare.command import tune
 from recbole_edt.compare.plan import Row
-from recbole_edt.compare.search_space import read_search_space
-from recbole_edt.compare.tuning import Trial, Tuning
+from recbole_edt.compare.tuning.search_space import read_search_space
+from recbole_edt.compare.tuning.trials import Trial, Tuning
 from recbole_edt.files import read_json, write_json
 from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import run_recbole_edt

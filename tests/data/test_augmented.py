@@ -4,14 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recbole_edt.artefacts import augmented_file, store
+from recbole_edt.artefacts import store
+from recbole_edt.artefacts.augmenter import augmented_file
 from recbole_edt.artefacts.catalogue import read_catalogue
 from recbole_edt.artefacts.settings import ArtefactSettings
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.split import TRAIN
 from recbole_edt.data.windows import ITEMS, LABELS, WindowLoader
 from recbole_edt.errors import UserError
-from recbole_edt.prepare.split import TRAIN
 from recbole_edt.quick_start import run_recbole_edt
 
 INTER = """user_id:token\titem_id:token\ttimestamp:float

@@ -4,8 +4,7 @@ import pytest
 import torch
 from synthetic import SHORT_USERS, write_inter, write_items
 
-from recbole_edt.errors import UserError
-from recbole_edt.prepare.split import (
+from recbole_edt.data.split import (
     CONTEXT,
     TEST,
     TRAIN,
@@ -14,6 +13,7 @@ from recbole_edt.prepare.split import (
     load_or_make_split,
     save_split,
 )
+from recbole_edt.errors import UserError
 
 
 def users_of(part):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from recbole_edt.artefacts import profile_files, store
+from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import read_catalogue
+from recbole_edt.artefacts.profiles import profile_files
 from recbole_edt.artefacts.settings import ArtefactSettings
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, WindowLoader
 from recbole_edt.errors import UserError

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import torch
 
+from recbole_edt.data.split import TRAIN, VALID
 from recbole_edt.data.windows import ITEMS, LABELS, WindowLoader
-from recbole_edt.prepare.split import TRAIN, VALID
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from synthetic import finish_runs
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import read_json
-from recbole_edt.recommend.finished import load_run
+from recbole_edt.runs.finished import load_run
 
 KEYS = (
     "--epochs=1", "--shared_min_epochs=0", "--hidden_size=8", "--inner_size=8", "--adapter_size=4",

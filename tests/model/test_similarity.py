@@ -7,7 +7,7 @@ import torch
 
 from recbole_edt.model.similarity import last_items, similarity_scores, unit_vectors
 from recbole_edt.quick_start import run_recbole_edt
-from recbole_edt.recommend.finished import load_run
+from recbole_edt.runs.finished import load_run
 
 
 def test_last_items_come_latest_first():

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from small_tables import INTER, ITEMS
 
-from recbole_edt.arguments import ArgumentParser
+from recbole_edt.cli.arguments import ArgumentParser
 from recbole_edt.prepare import command
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from recbole_edt.compat import prepare_recbole
-from recbole_edt.prepare.split import TEST, load_or_make_split
+from recbole_edt.data.split import TEST, load_or_make_split
+from recbole_edt.recbole_bridge.shims import prepare_recbole
 
 USERS, LENGTH = 30, 12
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from synthetic import make_dataset
 
+from recbole_edt.data.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split, save_split
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json
-from recbole_edt.prepare.split import CONTEXT, TEST, TRAIN, VALID, load_or_make_split, save_split
 
 KIND = "leave_one_out"
 

@@ -12,8 +12,8 @@ from synthetic import finish_runs
 
 from recbole_edt.files import read_json, write_json
 from recbole_edt.recommend import page
-from recbole_edt.recommend.finished import load_run
 from recbole_edt.recommend.scoring import best, history, next_scores
+from recbole_edt.runs.finished import load_run
 from recbole_edt.training.checkpoint import load_tensors, save_tensors
 
 QUICK = (

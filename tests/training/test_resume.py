@@ -14,7 +14,7 @@ import pytest
 from synthetic import give_vectors
 
 from recbole_edt import quick_start
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.training.trainer import PhasedTrainer

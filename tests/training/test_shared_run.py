@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from recbole_edt import quick_start
-from recbole_edt.config import EDTConfig
+from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.files import write_json
 from recbole_edt.training.checkpoint import load_tensors, save_tensors

@@ -5,13 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recbole_edt.compat import prepare_recbole
 from recbole_edt.data.dataset import CrossDomainDataset
-
-prepare_recbole()
-
-from recbole.model.abstract_recommender import SequentialRecommender  # noqa: E402
-from recbole.utils import InputType  # noqa: E402
+from recbole_edt.recbole_bridge import InputType, SequentialRecommender
 
 
 class Untrained(SequentialRecommender):

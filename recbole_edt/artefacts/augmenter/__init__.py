@@ -1,0 +1,1 @@
+"""Proposed interactions in other domains."""

@@ -1,0 +1,1 @@
+"""Tables, tests, figures and the page of a comparison."""

@@ -1,0 +1,54 @@
+"""The only code that imports RecBole: the shims it needs today, and the names that the rest uses.
+
+A name is imported when it is first asked for, after the shims, so that importing this package
+costs nothing.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recbole.config import Config
+    from recbole.data.dataset import Dataset, SequentialDataset
+    from recbole.data.interaction import Interaction
+    from recbole.data.utils import create_samplers, get_dataloader
+    from recbole.model.abstract_recommender import SequentialRecommender
+    from recbole.trainer import Trainer
+    from recbole.utils import FeatureSource, FeatureType, InputType, ModelType, init_seed
+
+__all__ = [
+    "Config",
+    "Dataset",
+    "FeatureSource",
+    "FeatureType",
+    "InputType",
+    "Interaction",
+    "ModelType",
+    "SequentialDataset",
+    "SequentialRecommender",
+    "Trainer",
+    "create_samplers",
+    "get_dataloader",
+    "init_seed",
+]
+
+_MODULES = {
+    "recbole.config": ("Config",),
+    "recbole.data.dataset": ("Dataset", "SequentialDataset"),
+    "recbole.data.interaction": ("Interaction",),
+    "recbole.data.utils": ("create_samplers", "get_dataloader"),
+    "recbole.model.abstract_recommender": ("SequentialRecommender",),
+    "recbole.trainer": ("Trainer",),
+    "recbole.utils": ("FeatureSource", "FeatureType", "InputType", "ModelType", "init_seed"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    from recbole_edt.recbole_bridge.shims import prepare_recbole
+
+    prepare_recbole()
+    return getattr(import_module(_MODULE_OF[name]), name)
