@@ -27,7 +27,8 @@ def test_neither_ray_nor_the_quick_start_of_recbole_is_imported():
 
 def test_scikit_learn_is_imported_only_when_a_metric_calls_it():
     code = (
-        "import sys, recbole_edt.quick_start; import recbole_edt.model.registry as m; m.get_model('LLMEDT')\n"
+        "import sys, recbole_edt.quick_start\n"
+        "import recbole_edt.model.registry as m; m.get_model('LLMEDT')\n"
         "print([n for n in ('sklearn', 'scipy.stats', 'recbole.model.sequential_recommender')"
         " if n in sys.modules])\n"
         "import numpy as np, recbole.evaluator.metrics as metrics\n"
