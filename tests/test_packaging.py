@@ -57,7 +57,9 @@ def test_dependencies_have_a_tested_version(constraints):
     extras = PROJECT["project"]["optional-dependencies"]
     groups = PROJECT["dependency-groups"].values()
     lists = [extras[name] for name in ("dev", "test", "gguf", "optuna")]
-    wanted = sum([PROJECT["project"]["dependencies"], *lists, *groups], [])
+    wanted = [
+        line for each in (PROJECT["project"]["dependencies"], *lists, *groups) for line in each
+    ]
     names = {normal(re.match(r"[\w-]+", line)[0]) for line in wanted} - {"recbole-edt"}
     assert names == set(constraints)
 
