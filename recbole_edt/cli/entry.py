@@ -179,7 +179,7 @@ def _artefacts(argv: list[str]) -> None:
 def _run(argv: list[str]) -> None:
     keys, flags = parse_keys(argv, switches=("resume",))
     from recbole_edt import quick_start
-    from recbole_edt.evaluation.report import headline, metric_names, table
+    from recbole_edt.evaluation.report import headline, metric_names, metrics_table
 
     config = _config(keys)
     result = quick_start.run(config, flags["resume"])
@@ -187,9 +187,9 @@ def _run(argv: list[str]) -> None:
     for phase in result["phases"][:-1]:
         if "test" in phase:
             print(f"test after the {phase['name']} phase")
-            print(table(phase["test"], names), end="\n\n")
+            print(metrics_table(phase["test"], names), end="\n\n")
     print(headline(result))
-    print(table(result["test"], names))
+    print(metrics_table(result["test"], names))
     print(f"\nwritten to {result['run_dir']}")
 
 

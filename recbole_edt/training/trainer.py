@@ -15,7 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 from recbole_edt.config.schema import DOMAIN
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import flatten, metric_names, report
+from recbole_edt.evaluation.report import flatten_metrics, metric_names, report_metrics
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import replacing
 from recbole_edt.recbole_bridge import Trainer
@@ -84,7 +84,7 @@ class PhasedTrainer(Trainer):
         if load_best_model or model_file:
             raise UserError("evaluate: the best weights are already loaded when fit() returns")
         ranks = rank_targets(self.model, eval_data, self.config["candidates"])
-        return flatten(report(ranks, eval_data, self.metrics))
+        return flatten_metrics(report_metrics(ranks, eval_data, self.metrics))
 
     # ------------------------------------------------------------------- training
 
