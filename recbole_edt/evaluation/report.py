@@ -148,17 +148,12 @@ def describe_protocol(targets: Targets) -> dict[str, Any]:
 
 
 def headline(result: Mapping[str, Any]) -> str:
-    """Return model, dataset and candidates of a result as one line of text.
-
-    Parameters
-    ----------
-    result : mapping
-        Content of ``metrics.json``: ``model``, ``dataset``, ``protocol``.
-    """
+    """Return whose test figures a result holds, and what targets were ranked among, in words."""
     protocol = result["protocol"]
     scope = {"target_domain": "the target's domain", "all": "all domains"}[protocol["candidates"]]
-    items = f"{protocol['sampled']} sampled items" if protocol["sampled"] else "all items"
-    return f"{result['model']} on {result['dataset']}: test, ranked among {items} of {scope}"
+    against = f"{protocol['sampled']} sampled items" if protocol["sampled"] else "all items"
+    named = f"{result['model']} on {result['dataset']}"
+    return f"{named}: test, ranked among {against} of {scope}"
 
 
 def group_values(targets: Targets) -> dict[str, np.ndarray]:
