@@ -1,14 +1,11 @@
 """One run: data, model, phases, evaluation, and the files that are left behind."""
 
 import logging
-import platform
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +34,16 @@ from recbole_edt.evaluation.report import describe_protocol, report_metrics, wri
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
 from recbole_edt.model.registry import get_model
+from recbole_edt.platforms import peak_rss_mb
 from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.stock import is_stock
+from recbole_edt.requirements import versions
 from recbole_edt.training.checkpoint import refuse_other_data
 from recbole_edt.training.trainer import PhasedTrainer, get_trainer
 
 SCHEMA = 1
-_PACKAGES = ("recbole-edt", "recbole", "torch", "numpy", "pandas", "scipy", "transformers")
 _log = logging.getLogger()
 
 
@@ -303,7 +301,7 @@ def collect_metrics(
         "artefacts": artefacts,
         "cost": {
             "train_seconds": round(build_seconds + sum(p["seconds"] for p in phases), 6),
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "peak_rss_mb": peak_rss_mb(),
             "parameters": sum(p.numel() for p in model.parameters()),
             **llm_cost,
         },
@@ -329,15 +327,6 @@ def describe_artefacts(
         return None, cost
     llm = next((part["llm"] for part in used if part.get("llm")), None)
     return {"hash": found.hash, "llm": llm, "encoder": config["encoder"]}, cost
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def git_commit() -> str | None:

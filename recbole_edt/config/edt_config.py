@@ -153,7 +153,7 @@ class EDTConfig(Config):
         for key in ("data_path", "output_dir"):  # --output_dir=20240601 is read as a number
             if key in external:
                 external[key] = str(external[key])
-        if "/" in external["dataset"] or external["dataset"].startswith("."):
+        if {*"/\\"} & {*external["dataset"]} or external["dataset"].startswith("."):
             raise UserError(f"dataset: found {external['dataset']!r}, expected a plain name")
         model_class = get_model(external["model"])
         argv, sys.argv = sys.argv, sys.argv[:1]  # RecBole parses sys.argv inside Config

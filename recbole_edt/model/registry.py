@@ -1,6 +1,9 @@
 """Finding a model class by name: this package's own first, then RecBole's."""
 
+from importlib import import_module
+
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.recbole_bridge.shims import anomaly_detection_kept
 from recbole_edt.recbole_bridge.stock import (
     OTHER_FAMILIES,
     needs_own_dataset,
@@ -11,23 +14,22 @@ from recbole_edt.recbole_bridge.stock import (
 _UNFIT = {
     "FEARec": "reads padded histories of all rows at once, which are never kept here",
 }
+_OWN = {
+    "LLMEDT": "recbole_edt.model.llmedt",
+    "ABXI": "recbole_edt.model.baselines.abxi",
+    "C2DSR": "recbole_edt.model.baselines.c2dsr",
+    "LLM4CDSR": "recbole_edt.model.baselines.llm4cdsr",
+    "Popularity": "recbole_edt.model.baselines.popularity",
+    "SASRecLLM": "recbole_edt.model.baselines.sasrec",
+    "SASRecSingle": "recbole_edt.model.baselines.sasrec",
+    "Similarity": "recbole_edt.model.baselines.similarity",
+    "TriCDR": "recbole_edt.model.baselines.tricdr",
+}
 
 
-def own_models() -> dict[str, type]:
-    """Return the model classes of this package by name."""
-    from recbole_edt.model.baselines.abxi import ABXI
-    from recbole_edt.model.baselines.c2dsr import C2DSR
-    from recbole_edt.model.baselines.llm4cdsr import LLM4CDSR
-    from recbole_edt.model.baselines.popularity import Popularity
-    from recbole_edt.model.baselines.sasrec import SASRecLLM, SASRecSingle
-    from recbole_edt.model.baselines.similarity import Similarity
-    from recbole_edt.model.baselines.tricdr import TriCDR
-    from recbole_edt.model.llmedt import LLMEDT
-
-    found = (
-        LLMEDT, ABXI, C2DSR, LLM4CDSR, Popularity, SASRecLLM, SASRecSingle, Similarity, TriCDR
-    )  # fmt: skip
-    return {model.__name__: model for model in found}
+def own_models() -> dict[str, str]:
+    """Return the module of each model of this package by class name; none is imported."""
+    return dict(_OWN)
 
 
 def get_model(name: str) -> type:
@@ -40,7 +42,9 @@ def get_model(name: str) -> type:
     """
     own = own_models()
     if name in own:
-        return own[name]
+        with anomaly_detection_kept():  # a model may be derived from one of RecBole's
+            model_class: type = getattr(import_module(own[name]), name)
+        return model_class
     stock = stock_models()
     if name in _UNFIT:
         raise UserError(f"model: {name} {_UNFIT[name]}; expected another model")

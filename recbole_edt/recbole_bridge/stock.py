@@ -2,10 +2,12 @@
 
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.recbole_bridge.shims import prepare_recbole
+from recbole_edt.recbole_bridge.shims import anomaly_detection_kept, prepare_recbole
+from recbole_edt.requirements import check_requirements
 
 FAMILIES = ("general_recommender", "sequential_recommender")
 OTHER_FAMILIES = ("context_aware_recommender", "knowledge_aware_recommender", "exlib_recommender")
@@ -13,13 +15,19 @@ OTHER_FAMILIES = ("context_aware_recommender", "knowledge_aware_recommender", "e
 
 @cache
 def stock_models(families: tuple[str, ...] = FAMILIES) -> dict[str, str]:
-    """Return the module of each RecBole model of some families by class name."""
-    prepare_recbole()
+    """Return the module of each RecBole model of some families by class name; none is imported.
+
+    Raises
+    ------
+    UserError
+        When RecBole is not installed.
+    """
+    check_requirements()
+    root = Path(str(find_spec("recbole").origin)).parent  # type: ignore[union-attr]
     modules = {}
     for family in families:
         # the sources are read, not imported: some need libraries that are not there
-        folder = Path(import_module("recbole.model").__path__[0], family)
-        for path in sorted(folder.glob("*.py")):
+        for path in sorted((root / "model" / family).glob("*.py")):
             source = path.read_text(encoding="utf-8")
             for line in source.splitlines():
                 name = line[6:].split("(")[0].strip() if line.startswith("class ") else ""
@@ -30,7 +38,10 @@ def stock_models(families: tuple[str, ...] = FAMILIES) -> dict[str, str]:
 
 def stock_model(name: str) -> type:
     """Return one of the classes that `stock_models` lists."""
-    return getattr(import_module(stock_models()[name]), name)
+    prepare_recbole()
+    with anomaly_detection_kept():
+        model_class: type = getattr(import_module(stock_models()[name]), name)
+    return model_class
 
 
 def is_stock(model_class: type) -> bool:
