@@ -19,7 +19,7 @@ KEYS_WITHOUT_DEFAULT = frozenset({"encoding", "ft_ratio", "tail_ratio", "mask_ra
 
 
 class _NoWriter:
-    """Stands in for a TensorBoard writer that was not asked for."""
+    """A TensorBoard writer that writes nothing."""
 
     def add_scalar(self, *_: Any) -> None:
         """Do nothing."""
@@ -60,17 +60,17 @@ def prepare_recbole() -> None:
         dok_matrix._update = lambda self, data: self._dict.update(data)
 
     # Every RecBole trainer opens a TensorBoard writer under ./log_tensorboard of the working
-    # directory. Our trainers open one inside the run's own folder instead.
+    # directory. Our trainers open one inside the run's folder instead.
     import recbole.trainer.trainer as stock
 
     stock.get_tensorboard = lambda logger: _NoWriter()
 
     # Importing RecBole's models imports SINE, which turns torch's anomaly detection on for the
     # whole process: every model then trains at about half its speed.
-    wanted = torch.is_anomaly_enabled()
+    before = torch.is_anomaly_enabled()
     import recbole.model.sequential_recommender  # noqa: F401
 
-    torch.autograd.set_detect_anomaly(wanted)
+    torch.autograd.set_detect_anomaly(before)
 
     # Its trainer builds a GradScaler by a name that torch announces to remove, once per epoch.
     warnings.filterwarnings(
