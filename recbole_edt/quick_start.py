@@ -35,8 +35,8 @@ from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
 from recbole_edt.model.registry import get_model
 from recbole_edt.platforms import peak_rss_mb
-from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
+from recbole_edt.prepare.pipeline import ensure_default
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.stock import is_stock
 from recbole_edt.requirements import versions

@@ -23,7 +23,7 @@ KEYS_WITHOUT_DEFAULT = frozenset({"encoding", "ft_ratio", "tail_ratio", "mask_ra
 
 
 class _NoWriter:
-    """Stands in for a TensorBoard writer that was not asked for."""
+    """A TensorBoard writer that writes nothing."""
 
     def add_scalar(self, *_: Any) -> None:
         """Do nothing."""
@@ -61,7 +61,7 @@ def prepare_recbole() -> None:
         dok_matrix._update = lambda self, data: self._dict.update(data)
 
     # Every RecBole trainer opens a TensorBoard writer under ./log_tensorboard of the working
-    # directory. Our trainers open one inside the run's own folder instead.
+    # directory. Our trainers open one inside the run's folder instead.
     _import_evaluator()
     import recbole.trainer.trainer as stock
 

@@ -14,7 +14,7 @@ from recbole_edt.artefacts.store import ArtefactSettings, embedded_dir, find_art
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.split import load_or_make_split
-from recbole_edt.prepare.command import ensure_default
+from recbole_edt.prepare.pipeline import ensure_default
 
 NAME = "ml-100k-genres"
 FILES = {
