@@ -25,7 +25,6 @@ from recbole_edt.artefacts.store import (
     refuse_other_artefacts,
 )
 from recbole_edt.config.edt_config import EDTConfig
-from recbole_edt.config.schema import SHARED
 from recbole_edt.data.batching import TrimmedLoader
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.split import Split
@@ -36,6 +35,7 @@ from recbole_edt.evaluation.ranking import choose_weights, rank_targets
 from recbole_edt.evaluation.report import protocol_of, report, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
+from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
 from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
@@ -246,7 +246,7 @@ def find_dataset(config: EDTConfig) -> None:
 def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, Targets, Targets]:
     """Return the training loader of the model and the targets of validation and test."""
     parts = dataset.build()
-    if getattr(config.model_class, "trains_on_windows", False):
+    if trains_on_windows(config.model_class):
         loader: Any = WindowLoader(
             parts[0], config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"], config["seed"]
         )
@@ -286,12 +286,11 @@ def collect_metrics(
         ranks[targets.name] = rank_targets(model, targets, scope, sampled, expert)
         return report(ranks[targets.name], targets, trainer.metrics)
 
-    phases = [dict(phase) for phase in trainer.phases]
-    if len(phases) > 1:
-        last = model.phase
-        model.set_phase(SHARED)  # its weights were frozen after it
-        phases[0] |= {"valid": evaluate(valid), "test": evaluate(test)}
-        model.set_phase(last)
+    phases = {phase["name"]: dict(phase) for phase in trainer.phases}
+    for name in trainer.capabilities.kept_phases():
+        trainer.capabilities.set_phase(name)
+        phases[name] |= {"valid": evaluate(valid), "test": evaluate(test)}
+    trainer.capabilities.set_phase(trainer.capabilities.phases[-1])
     scores = {"valid": evaluate(valid), "test": evaluate(test)}
     if expert is not None:
         grid, metric = config["expert_weights"], trainer.valid_metric
@@ -312,10 +311,10 @@ def collect_metrics(
         "seed": config["seed"],
         "protocol": protocol_of(test),
         **scores,
-        "phases": phases,
+        "phases": [*phases.values()],
         "artefacts": artefacts,
         "cost": {
-            "train_seconds": round(build_seconds + sum(p["seconds"] for p in phases), 6),
+            "train_seconds": round(build_seconds + sum(p["seconds"] for p in phases.values()), 6),
             "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
             "parameters": sum(p.numel() for p in model.parameters()),
             **llm_cost,
