@@ -23,7 +23,6 @@ from recbole_edt.artefacts.store import (
     refuse_other_artefacts,
 )
 from recbole_edt.config.edt_config import EDTConfig
-from recbole_edt.config.schema import SHARED
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.loaders import training_loader
 from recbole_edt.data.split import Split
@@ -33,6 +32,7 @@ from recbole_edt.evaluation.ranking import choose_weights, rank_targets
 from recbole_edt.evaluation.report import describe_protocol, report_metrics, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
+from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
 from recbole_edt.platforms import peak_rss_mb
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
@@ -245,8 +245,7 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
     """Return the training loader of the model and the targets of validation and test."""
     attach_artefacts(dataset)
     parts = dataset.build()
-    on_windows = getattr(config.model_class, "trains_on_windows", False)
-    loader = training_loader(dataset, parts, on_windows)
+    loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
     return loader, Targets(parts[1], "valid"), Targets(parts[2], "test")
 
 
@@ -271,12 +270,11 @@ def collect_metrics(
         ranks[targets.name] = rank_targets(model, targets, scope, sampled, expert)
         return report_metrics(ranks[targets.name], targets, trainer.metrics)
 
-    phases = [dict(phase) for phase in trainer.phases]
-    if len(phases) > 1:
-        last = model.phase
-        model.set_phase(SHARED)  # its weights were frozen after it
-        phases[0] |= {"valid": evaluate(valid), "test": evaluate(test)}
-        model.set_phase(last)
+    phases = {phase["name"]: dict(phase) for phase in trainer.phases}
+    for name in trainer.capabilities.kept_phases():
+        trainer.capabilities.set_phase(name)
+        phases[name] |= {"valid": evaluate(valid), "test": evaluate(test)}
+    trainer.capabilities.set_phase(trainer.capabilities.phases[-1])
     scores = {"valid": evaluate(valid), "test": evaluate(test)}
     if expert is not None:
         grid, metric = config["expert_weights"], trainer.valid_metric
@@ -297,10 +295,10 @@ def collect_metrics(
         "seed": config["seed"],
         "protocol": describe_protocol(test),
         **scores,
-        "phases": phases,
+        "phases": [*phases.values()],
         "artefacts": artefacts,
         "cost": {
-            "train_seconds": round(build_seconds + sum(p["seconds"] for p in phases), 6),
+            "train_seconds": round(build_seconds + sum(p["seconds"] for p in phases.values()), 6),
             "peak_rss_mb": peak_rss_mb(),
             "parameters": sum(p.numel() for p in model.parameters()),
             **llm_cost,

@@ -18,6 +18,7 @@ from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import flatten_metrics, report_metrics
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import read_json
+from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.quick_start import (
     build_model,
     find_dataset,
@@ -25,6 +26,7 @@ from recbole_edt.quick_start import (
     use_deterministic_algorithms,
 )
 from recbole_edt.recbole_bridge import init_seed
+from recbole_edt.recbole_bridge.model_state import has_other_state
 from recbole_edt.training.checkpoint import load_state, refuse_other_data, unpack_outside
 
 _MODEL = "model/"
@@ -125,7 +127,7 @@ def load_run(folder: Path, overrides: Mapping[str, Any]) -> FinishedRun:
     model = build_model(config, train_data.dataset)
     _load_weights(folder, model)
     model.eval()
-    if getattr(model, "other_parameter_name", None):
+    if has_other_state(model):
         _refuse_lost_state(folder, metrics, model, valid)
     expert = _expert_of(metrics, config, test.part)
     return FinishedRun(folder, metrics, config, test.part, model, expert, catalogue, artefacts)
@@ -163,8 +165,7 @@ def _load_weights(folder: Path, model: Any) -> None:
     if found is None:
         raise UserError(f"run: {folder} has no checkpoint")
     tensors, info = found
-    if info["phase"] in getattr(model, "phases", ()):
-        model.begin_phase(info["phase"])
+    capabilities_of(model).begin_phase(info["phase"])
     weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
     try:
         model.load_state_dict(weights)
