@@ -13,10 +13,6 @@ import torch
 
 from recbole_edt.errors import UserError
 
-# Keys that RecBole's data, training and evaluation code reads although no YAML file of its own
-# lists them; without them a legitimate setting would count as a misspelling.
-KEYS_WITHOUT_DEFAULT = frozenset({"encoding", "ft_ratio", "tail_ratio", "mask_ratio"})
-
 
 class _NoWriter:
     """Stands in for a TensorBoard writer that was not asked for."""
