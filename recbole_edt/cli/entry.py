@@ -119,7 +119,7 @@ def parse_keys(
     UserError
         For anything else, among it ``--key value`` with a space, and for a key given twice.
     """
-    from recbole_edt.config.edt_config import parse_value
+    from recbole_edt.config import parse_value
 
     keys: dict[str, Any] = {}
     flags: dict[str, Any] = dict.fromkeys(switches, False)
@@ -148,7 +148,7 @@ def parse_keys(
 
 
 def _config(keys: dict[str, Any], model: str | None = None) -> Any:
-    from recbole_edt.config.edt_config import EDTConfig
+    from recbole_edt.config import EDTConfig
 
     files = str(keys.pop("config_files", None) or "").split()
     return EDTConfig(model, None, files, keys)

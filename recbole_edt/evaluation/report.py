@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.config import RULES
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import replacing
 
@@ -21,8 +21,6 @@ _METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "mrr": lambda rank, k: np.where(rank <= k, 1 / rank, 0.0),
     "map": lambda rank, k: np.where(rank <= k, 1 / rank, 0.0),
 }
-_WRITTEN = ("Hit", "NDCG", "MRR", "MAP", "Recall", "Precision")  # as RecBole writes them
-_GROUPS = ("dominant_share", "history_length", "target_popularity")
 
 
 def metric_names(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
@@ -33,42 +31,8 @@ def metric_names(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
     UserError
         For a metric that is not defined by the rank of one target.
     """
-    for metric in metrics:
-        _check_metric("metrics", metric)
+    RULES["metrics"].check("metrics", list(metrics))
     return [f"{metric.lower()}@{k}" for metric in metrics for k in topk]
-
-
-def check_metrics(metrics: Any, topk: Any, valid_metric: Any) -> None:
-    """Refuse what cannot be measured before any work is done.
-
-    Parameters
-    ----------
-    metrics, topk, valid_metric : any
-        What the configuration says under these keys.
-
-    Raises
-    ------
-    UserError
-        Names the key, what was found and what was expected.
-    """
-    cuts = topk if isinstance(topk, list) else [topk]
-    if not cuts or any(type(k) is not int or k < 1 for k in cuts):
-        raise UserError(f"topk: found {topk!r}, expected whole numbers above 0")
-    names = metrics if isinstance(metrics, list) else [metrics]
-    if not names:
-        raise UserError(f"metrics: found [], expected some of {list(_WRITTEN)}")
-    for name in names:
-        _check_metric("metrics", name)
-    name, _, k = str(valid_metric).partition("@")
-    if not k.isdigit() or int(k) < 1:
-        raise UserError(f"valid_metric: found {valid_metric!r}, expected a metric such as NDCG@10")
-    _check_metric("valid_metric", name)
-
-
-def _check_metric(key: str, name: Any) -> None:
-    if str(name).lower() not in _METRICS:
-        hint = nearest(str(name), _WRITTEN)
-        raise UserError(f"{key}: {name!r} is unknown; expected some of {list(_WRITTEN)}{hint}")
 
 
 def summarise(ranks: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -188,24 +152,6 @@ def write_ranks(path: Path, ranks: np.ndarray, targets: Targets) -> None:
     )
     with replacing(path) as temporary:
         frame.iloc[np.argsort(targets.rows)].to_csv(temporary, index=False, lineterminator="\n")
-
-
-def check_group_edges(edges: Mapping[str, Any]) -> None:
-    """Refuse group edges that name no group or are no rising list.
-
-    Raises
-    ------
-    UserError
-        Names the group, what was found and what was expected.
-    """
-    for key, some in edges.items():
-        if key not in _GROUPS:
-            raise UserError(
-                f"group_edges: {key!r}; expected {list(_GROUPS)}{nearest(str(key), _GROUPS)}"
-            )
-        numbers = isinstance(some, list) and all(type(edge) in (int, float) for edge in some)
-        if not numbers or any(low >= high for low, high in pairwise([0, *some])):
-            raise UserError(f"group_edges: {key}: found {some!r}, expected a rising list above 0")
 
 
 def _label(low: float, high: float) -> str:

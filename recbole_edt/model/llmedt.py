@@ -36,7 +36,7 @@ class LLMEDT(SharedModel):
     Raises
     ------
     UserError
-        An unknown phase or loss, or sizes that do not fit together.
+        Sizes that do not fit together.
     """
 
     def __init__(self, config: Any, dataset: CrossDomainDataset):

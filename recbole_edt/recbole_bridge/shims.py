@@ -17,10 +17,6 @@ import torch
 
 from recbole_edt.requirements import check_requirements
 
-# Keys that RecBole's data, training and evaluation code reads although no YAML file of its own
-# lists them; without them a legitimate setting would count as a misspelling.
-KEYS_WITHOUT_DEFAULT = frozenset({"encoding", "ft_ratio", "tail_ratio", "mask_ratio"})
-
 
 class _NoWriter:
     """A TensorBoard writer that writes nothing."""

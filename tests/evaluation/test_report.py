@@ -7,7 +7,6 @@ from scorers import random_table
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import (
-    check_group_edges,
     flatten_metrics,
     metric_names,
     metrics_table,
@@ -79,23 +78,6 @@ def test_edges_are_the_configured_ones(make_dataset, targets_of):
     assert {k: list(v) for k, v in result["groups"].items()} == {
         "history_length": ["0-<3", "3-<5.5", ">=5.5"]
     }
-
-
-@pytest.mark.parametrize(
-    ("edges", "said"),
-    [
-        ({"history_lenght": [3]}, "(did you mean 'history_length'?)"),
-        ({"history_length": [5, 3]}, "rising"),
-        ({"history_length": 3}, "rising"),
-        ({"history_length": ["a", "b"]}, "rising"),
-        ({"history_length": [1, "b"]}, "rising"),
-    ],
-)
-def test_bad_edges_are_named(edges, said):
-    with pytest.raises(UserError) as caught:
-        check_group_edges(edges)
-    assert "group_edges" in str(caught.value)
-    assert said in str(caught.value)
 
 
 def test_unknown_metrics_are_named():
