@@ -79,6 +79,17 @@ class Reader:
             group.add_argument(f"--{flag.name}", help=flag.help, **flag.options)
 
 
+def get_reader(name: str) -> Reader:
+    """Return the reader of this name; those of other packages are loaded only for their names.
+
+    Raises
+    ------
+    UserError
+        As `readers`.
+    """
+    return _built_in(name) if name in _BUILT_IN else readers()[name]
+
+
 def readers() -> dict[str, Reader]:
     """Return all readers by name: this package's, then those registered by others.
 
@@ -87,10 +98,7 @@ def readers() -> dict[str, Reader]:
     UserError
         When a registered reader cannot be imported, or is no `Reader`.
     """
-    found = {
-        name: import_module(f"recbole_edt.prepare.{module}").READER
-        for name, module in _BUILT_IN.items()
-    }
+    found = {name: _built_in(name) for name in _BUILT_IN}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             reader = entry.load()
@@ -102,3 +110,8 @@ def readers() -> dict[str, Reader]:
             raise UserError(f"reader {entry.name}: {entry.value} is no recbole_edt Reader")
         found.setdefault(entry.name, reader)
     return found
+
+
+def _built_in(name: str) -> Reader:
+    reader: Reader = import_module(f"recbole_edt.prepare.{_BUILT_IN[name]}").READER
+    return reader
