@@ -1,8 +1,8 @@
 """What a reader of raw data offers, and finding readers, those of other packages included."""
 
 import argparse
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -22,6 +22,28 @@ def no_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """A flag ``--name=VALUE`` of ``recbole-edt prepare``.
+
+    Attributes
+    ----------
+    name : str
+        Without the dashes.
+    default : any
+        Its value when neither the user nor a recipe gives one.
+    help : str
+        Help text.
+    options : mapping
+        Further arguments of argparse's ``add_argument``, such as ``choices``.
+    """
+
+    name: str
+    default: Any
+    help: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Reader:
     """A kind of raw data that ``recbole-edt prepare`` reads.
 
@@ -29,23 +51,43 @@ class Reader:
     ----------
     summary : str
         One line for the help text.
-    defaults : mapping
-        Value of each of its flags when it is not given; a flag of every reader, such as
-        ``dataset`` or ``ties``, may have another default here.
-    add_arguments : callable
-        Adds its flags to an argparse group.
+    flags : sequence of Flag
+        The flags of this reader.
     read : callable
         Returns the raw data for the options, a namespace of all flags; raises `UserError` for
         whatever is wrong with them.
     recipe : callable
         Returns the options of the recipe that the given flags name, ``{}`` without one.
+    common_defaults : mapping
+        Other defaults of flags that every reader has, such as ``dataset`` or ``ties``.
     """
 
     summary: str
-    defaults: Mapping[str, Any]
-    add_arguments: Callable[[Any], None]
+    flags: Sequence[Flag]
     read: Callable[[argparse.Namespace], RawData]
     recipe: Callable[[Mapping[str, Any]], dict[str, Any]] = no_recipe
+    common_defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The default of each flag of this reader, and of common flags where it is another."""
+        return {flag.name: flag.default for flag in self.flags} | dict(self.common_defaults)
+
+    def add_arguments(self, group: Any) -> None:
+        """Add the flags of this reader to a parser or group of argparse."""
+        for flag in self.flags:
+            group.add_argument(f"--{flag.name}", help=flag.help, **flag.options)
+
+
+def get_reader(name: str) -> Reader:
+    """Return the reader of this name; those of other packages are loaded only for their names.
+
+    Raises
+    ------
+    UserError
+        As `readers`.
+    """
+    return _built_in(name) if name in _BUILT_IN else readers()[name]
 
 
 def readers() -> dict[str, Reader]:
@@ -56,10 +98,7 @@ def readers() -> dict[str, Reader]:
     UserError
         When a registered reader cannot be imported, or is no `Reader`.
     """
-    found = {
-        name: import_module(f"recbole_edt.prepare.{module}").READER
-        for name, module in _BUILT_IN.items()
-    }
+    found = {name: _built_in(name) for name in _BUILT_IN}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             reader = entry.load()
@@ -71,3 +110,8 @@ def readers() -> dict[str, Reader]:
             raise UserError(f"reader {entry.name}: {entry.value} is no recbole_edt Reader")
         found.setdefault(entry.name, reader)
     return found
+
+
+def _built_in(name: str) -> Reader:
+    reader: Reader = import_module(f"recbole_edt.prepare.{_BUILT_IN[name]}").READER
+    return reader

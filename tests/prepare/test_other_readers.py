@@ -5,11 +5,7 @@ import pytest
 MODULE = """
 import pandas as pd
 from recbole_edt.prepare.raw import RawData, make_inter
-from recbole_edt.prepare.reader import Reader
-
-
-def add_arguments(group):
-    group.add_argument("--repeat", type=int, help="how often each user comes back")
+from recbole_edt.prepare.reader import Flag, Reader
 
 
 def read(options):
@@ -19,7 +15,8 @@ def read(options):
     return RawData(inter, items, [], {"rows made": len(users)})
 
 
-READER = Reader("Made-up rows.", {"repeat": 4, "ties": "shuffle"}, add_arguments, read)
+REPEAT = Flag("repeat", 4, "how often each user comes back", {"type": int})
+READER = Reader("Made-up rows.", [REPEAT], read, common_defaults={"ties": "shuffle"})
 """
 
 
