@@ -18,7 +18,8 @@ import yaml
 from recbole_edt.config.schema import PHASE_PREFIX, check_phases, check_value
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.report import check_group_edges, check_metrics
-from recbole_edt.model.registry import get_model
+from recbole_edt.model.protocols import declared_keys
+from recbole_edt.model.registry import defaults_file, get_model
 from recbole_edt.paths import properties_dir
 from recbole_edt.recbole_bridge import Config, ModelType
 from recbole_edt.recbole_bridge.shims import KEYS_WITHOUT_DEFAULT
@@ -207,7 +208,7 @@ class EDTConfig(Config):
         root = properties_dir()
         layers = self.internal_config_dict
         layers.update(_load_if_there(root / "overall.yaml"))
-        layers.update(_load_if_there(root / "model" / f"{model}.yaml"))
+        layers.update(_load_if_there(defaults_file(model_class)))
         of_dataset = _load_if_there(root / "dataset" / f"{dataset}.yaml")
         given = {**layers, **of_dataset, **self.external_config_dict}
         own = Path(given["data_path"]) / dataset / f"{dataset}.yaml"
@@ -265,9 +266,9 @@ def _load_recipe(folder: Path, name: Any) -> dict[str, Any]:
 
 def _read_by(model_class: type) -> set[str]:
     """Return the keys that a model's source reads; some have no line in RecBole's YAML files."""
-    keys: set[str] = set()
+    keys = set(declared_keys(model_class))
     for base in model_class.__mro__:
-        if base.__module__.startswith(("recbole.model", "recbole_edt.model")):
+        if not base.__module__.startswith(("torch", "builtins", "abc", "typing")):
             source = inspect.getsource(inspect.getmodule(base))  # type: ignore[arg-type]
             keys.update(re.findall(r"config\[[\"'](\w+)[\"']\]", source))
     return keys

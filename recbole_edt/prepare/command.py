@@ -1,11 +1,10 @@
 """The `prepare` command: raw data of any reader -> a dataset's files, its split and a report."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,19 +15,21 @@ from recbole_edt.cli.arguments import count, truth
 from recbole_edt.data.split import KINDS, load_or_make_split
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, sha256_of
-from recbole_edt.prepare import amazon, csv_reader, movielens
+from recbole_edt.prepare import movielens
 from recbole_edt.prepare.atomic import check_name, write_dataset
 from recbole_edt.prepare.filtering import DUPLICATES, Rules, apply_rules
 from recbole_edt.prepare.ordering import TIES, sort_interactions
 from recbole_edt.prepare.raw import RawData
+from recbole_edt.prepare.registry import (
+    Reader,
+    get_reader,
+    own_readers,
+    reader_names,
+    recipe_options,
+)
 from recbole_edt.prepare.report import render
 from recbole_edt.prepare.statistics import describe
 
-READERS: Mapping[str, ModuleType] = {
-    "movielens": movielens,
-    "csv": csv_reader,
-    "amazon": amazon,
-}
 _SCHEMA = 1
 _DEFAULTS: Mapping[str, Any] = {
     "dataset": None,
@@ -45,17 +46,23 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 
 
-def add_arguments(subparsers: Any) -> None:
+def add_arguments(subparsers: Any, argv: Sequence[str] = ()) -> None:
     """Add the `prepare` sub-command, with one sub-parser per reader.
 
     Parameters
     ----------
     subparsers : argparse action
         What ``add_subparsers()`` of the main parser returned.
+    argv : sequence of str
+        The arguments. Of the readers of other packages, only the one named here is imported.
     """
     prepare = subparsers.add_parser("prepare", help="raw data -> the files of a dataset")
     readers = prepare.add_subparsers(dest="reader", metavar="READER", required=True)
-    for name, reader in READERS.items():
+    for name in reader_names():
+        if name not in (*own_readers(), *argv):
+            readers.add_parser(name, help="a reader of another package")
+            continue
+        reader = get_reader(name)
         summary = (reader.__doc__ or "").partition("\n")[0]
         # flags that are not given stay absent, so that a recipe can fill them in
         parser = readers.add_parser(
@@ -99,16 +106,16 @@ def run(args: argparse.Namespace) -> str:
     UserError
         For anything wrong with the flags or the data. Nothing is written then.
     """
-    reader = READERS[args.reader]
+    reader = get_reader(args.reader)
     given = {key: value for key, value in vars(args).items() if key in _known_keys(reader)}
-    recipe = reader.recipe(given) if hasattr(reader, "recipe") else {}
+    recipe = recipe_options(reader, given)
     options = argparse.Namespace(**{**_DEFAULTS, **reader.DEFAULTS, **recipe, **given})
     if options.dataset is None:
         raise UserError(f"prepare {args.reader}: --dataset=NAME is required")
     check_name(options.dataset)
     rules = _rules(options)
 
-    raw: RawData = reader.read(options)
+    raw = reader.read(options)
     if raw.positions and options.split == "time":
         raise UserError("split: 'time' needs times; the data have positions only")
     _check_domains(raw)
@@ -151,7 +158,7 @@ def ensure_default(data_path: Path) -> str | None:
     return run(argparse.Namespace(reader="movielens", data_path=str(data_path)))
 
 
-def _known_keys(reader: ModuleType) -> set[str]:
+def _known_keys(reader: Reader) -> set[str]:
     return {*_DEFAULTS, *reader.DEFAULTS}
 
 
