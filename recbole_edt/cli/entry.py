@@ -158,7 +158,7 @@ def _prepare(argv: list[str]) -> None:
     from recbole_edt.prepare import command
 
     parser = ArgumentParser(prog="recbole-edt")
-    command.add_arguments(parser.add_subparsers(dest="command"))
+    command.add_arguments(parser.add_subparsers(dest="command"), argv)
     print(command.run(parser.parse_args(["prepare", *argv])))
 
 

@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Sequence
 from copy import copy
 from enum import Enum
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.config.layers import REPLACED, read_given, resolve_given
-from recbole_edt.config.models import OWN, declared_by, model_spec
+from recbole_edt.config.layers import REPLACED, resolve
 from recbole_edt.config.yaml_files import Loader, load_yaml, parse_value
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.model.registry import get_model
 from recbole_edt.recbole_bridge import Config
-from recbole_edt.recbole_bridge.stock import is_stock
 
 __all__ = ["EDTConfig", "load_yaml", "parse_value"]
 
@@ -47,13 +45,8 @@ class EDTConfig(Config):
         config_files: Sequence[str] = (),
         overrides: Mapping[str, Any] | None = None,
     ):
-        given = read_given(model, dataset, config_files, overrides)
-        name = given.keys["model"]
-        # RecBole wants the class; the registry is above this package, and knows all models.
-        model_class = import_module("recbole_edt.model.registry").get_model(name)
-        declared = name in OWN or is_stock(model_class)
-        spec = model_spec(name) if declared else declared_by(model_class)
-        self._resolved = resolve_given(given, spec)
+        self._resolved = resolve(model, dataset, config_files, overrides)
+        model_class = get_model(self._resolved.spec.name)
         try:
             super().__init__(
                 model_class, self._resolved.dataset, config_dict=dict(self._resolved.given)

@@ -140,11 +140,7 @@ def resolve(
         An unknown model, key or value, a key that this package replaces, a malformed file.
     """
     given = read_given(model, dataset, config_files, overrides)
-    return resolve_given(given, model_spec(given.keys["model"]))
-
-
-def resolve_given(given: Given, spec: ModelSpec) -> Resolved:
-    """Merge all layers for one model; see `resolve`."""
+    spec = model_spec(given.keys["model"])
     dataset, keys, root = given.keys["dataset"], dict(given.keys), properties_dir()
     layers = package_defaults(spec, dataset)
     of_dataset = load_if_present(root / "dataset" / f"{dataset}.yaml")
@@ -166,7 +162,7 @@ def resolve_given(given: Given, spec: ModelSpec) -> Resolved:
                 check_value(key, value, known, defaults, spec)
             except UserError as error:
                 raise UserError(f"{source.get(key, '')}{error}") from None
-    if spec.phases:
+    if "phases" in values:
         phases = check_phases(values["phases"], spec.phases, values.get("shared_run"))
         layers["phases"] = phases
         if "phases" in keys:  # --phases=shared is a list of one
@@ -189,11 +185,10 @@ def package_defaults(spec: ModelSpec, dataset: str) -> dict[str, Any]:
     layers: dict[str, Any] = {}
     for path in default_files(spec.name, spec.sequential, dataset):
         layers |= load_yaml(path)
-    root = properties_dir()
-    layers |= load_if_present(root / "overall.yaml")
+    layers |= load_if_present(properties_dir() / "overall.yaml")
     layers |= spec.defaults
     layers |= dict.fromkeys(spec.phase_keys)
-    layers |= load_if_present(root / "model" / f"{spec.name}.yaml")
+    layers |= load_if_present(spec.defaults_file)
     return layers
 
 

@@ -1,7 +1,7 @@
 """The flags of ``recbole-edt prepare``, one sub-command per reader."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from recbole_edt.cli.arguments import count, truth
@@ -9,20 +9,26 @@ from recbole_edt.data.split import KINDS
 from recbole_edt.prepare.filtering import DUPLICATES
 from recbole_edt.prepare.ordering import TIES
 from recbole_edt.prepare.pipeline import DEFAULTS, prepare_dataset
-from recbole_edt.prepare.reader import readers
+from recbole_edt.prepare.reader import BUILT_IN, get_reader, reader_names
 
 
-def add_arguments(subparsers: Any) -> None:
+def add_arguments(subparsers: Any, argv: Sequence[str] = ()) -> None:
     """Add the `prepare` sub-command, with one sub-parser per reader.
 
     Parameters
     ----------
     subparsers : argparse action
         What ``add_subparsers()`` of the main parser returned.
+    argv : sequence of str
+        The arguments. Of the readers of other packages, only the one named here is imported.
     """
     prepare = subparsers.add_parser("prepare", help="raw data -> the files of a dataset")
     names = prepare.add_subparsers(dest="reader", metavar="READER", required=True)
-    for name, reader in readers().items():
+    for name in reader_names():
+        if name not in (*BUILT_IN, *argv):
+            names.add_parser(name, help="of another package")
+            continue
+        reader = get_reader(name)
         # flags that are not given stay absent, so that a recipe can fill them in
         parser = names.add_parser(
             name,

@@ -46,7 +46,7 @@ def prepare_dataset(reader_name: str, given: Mapping[str, Any]) -> str:
     Parameters
     ----------
     reader_name : str
-        Key of `readers`.
+        One of `recbole_edt.prepare.reader.reader_names`.
     given : mapping
         The flags that were given, by name; others are ignored.
 

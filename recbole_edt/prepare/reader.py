@@ -4,16 +4,13 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.plugins import READERS, describe, load_entry, registered
 from recbole_edt.prepare.raw import RawData
 
-ENTRY_POINTS = "recbole_edt.readers"
-"""Group of entry points ``NAME = "module:READER"`` by which another package adds readers."""
-
-_BUILT_IN = {"movielens": "movielens", "csv": "csv_reader", "amazon": "amazon"}
+BUILT_IN = {"movielens": "movielens", "csv": "csv_reader", "amazon": "amazon"}
 
 
 def no_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,39 +76,29 @@ class Reader:
             group.add_argument(f"--{flag.name}", help=flag.help, **flag.options)
 
 
+def reader_names() -> tuple[str, ...]:
+    """Return the names of all readers, this package's first; none is imported."""
+    return (*BUILT_IN, *(registered(READERS).keys() - BUILT_IN.keys()))
+
+
 def get_reader(name: str) -> Reader:
-    """Return the reader of this name; those of other packages are loaded only for their names.
+    """Return the reader of this name: this package's, or else one that another package registers.
 
     Raises
     ------
     UserError
-        As `readers`.
+        When there is none, it cannot be imported, or is no `Reader`.
     """
-    return _built_in(name) if name in _BUILT_IN else readers()[name]
-
-
-def readers() -> dict[str, Reader]:
-    """Return all readers by name: this package's, then those registered by others.
-
-    Raises
-    ------
-    UserError
-        When a registered reader cannot be imported, or is no `Reader`.
-    """
-    found = {name: _built_in(name) for name in _BUILT_IN}
-    for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            reader = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise UserError(
-                f"reader {entry.name}: {entry.value} cannot be loaded ({error})"
-            ) from None
-        if not isinstance(reader, Reader):
-            raise UserError(f"reader {entry.name}: {entry.value} is no recbole_edt Reader")
-        found.setdefault(entry.name, reader)
-    return found
-
-
-def _built_in(name: str) -> Reader:
-    reader: Reader = import_module(f"recbole_edt.prepare.{_BUILT_IN[name]}").READER
+    if name in BUILT_IN:
+        return import_module(f"recbole_edt.prepare.{BUILT_IN[name]}").READER  # type: ignore[no-any-return]
+    entries, names = registered(READERS), reader_names()
+    if name not in entries:
+        hint = nearest(name, names)
+        raise UserError(f"reader: {name!r} is unknown; expected one of {', '.join(names)}{hint}")
+    reader = load_entry(entries[name])
+    if not isinstance(reader, Reader):
+        raise UserError(
+            f"{describe(entries[name])}: found {reader!r}"[:200]
+            + ", expected a recbole_edt.prepare.reader.Reader"
+        )
     return reader

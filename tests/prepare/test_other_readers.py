@@ -44,19 +44,3 @@ def test_it_prepares_a_dataset_with_its_flags_and_defaults(install, prepare, rea
     assert "one order drawn with seed" in report
     assert len(read("small.inter")) == 12
     assert set(read("small.item")["domain"]) == {"a", "b"}
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("nowhere:READER", "reader broken: nowhere:READER cannot be loaded"),
-        ("broken:OTHER", "reader broken: broken:OTHER cannot be loaded"),
-        ("broken:read", "reader broken: broken:read is no recbole_edt Reader"),
-    ],
-)
-def test_a_broken_one_is_named_in_one_line(install, run_cli, value, message):
-    install("broken", value)
-    outcome = run_cli("prepare", "csv", "--help")
-    assert outcome.status == 2
-    assert message in outcome.err
-    assert len(outcome.err.splitlines()) == 1
