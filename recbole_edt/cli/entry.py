@@ -4,8 +4,8 @@ Exit status: 0 done, 2 usage or bad input (one line on the error stream), 1 an e
 130 interrupted, 141 nobody reads the output any more.
 """
 
+import io
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from types import ModuleType
 
 from recbole_edt.cli.keys import CommandParser
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.requirements import check_requirements
 
 COMMANDS = ("prepare", "artefacts", "run", "evaluate", "compare", "tune", "recommend", "doctor")
 """Names of modules; each has ``USAGE``, ``add_arguments(parser)`` and ``run(args)``."""
@@ -29,6 +30,9 @@ _AFTER_INTERRUPT = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a title must not end a command on Windows
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(dispatch(list(sys.argv[1:] if argv is None else argv)))
 
 
@@ -48,11 +52,17 @@ def dispatch(argv: list[str]) -> int:
         return 130
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 141  # 128 + SIGPIPE, a name that Windows lacks
     except UserError as error:
         if debug:
             traceback.print_exc()
         print(f"recbole-edt: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"recbole-edt: {error.name} is not installed; pip install {error.name}, or install "
+              "recbole-edt once more without --no-deps", file=sys.stderr)  # fmt: skip
         return 2
     except Exception as error:
         if debug:
@@ -75,7 +85,10 @@ def _run_command(name: str, argv: list[str]) -> int:
             f"{nearest(name, COMMANDS)}"
         )
     module = _module(name)
-    parser = CommandParser(prog=f"recbole-edt {name}", usage=f"\n{module.USAGE}".rstrip("\n"))
+    if name != "doctor" and not {"-h", "--help"} & {*argv}:  # doctor reports on it first
+        check_requirements()
+    usage = f"\n{module.USAGE}".rstrip("\n")
+    parser = CommandParser(prog=f"recbole-edt {name}", usage=usage, argv=argv)
     module.add_arguments(parser)
     try:
         args = parser.parse_args(argv)

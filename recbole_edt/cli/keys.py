@@ -8,17 +8,23 @@ from recbole_edt.cli.arguments import ArgumentParser
 from recbole_edt.errors import UserError, nearest
 
 if TYPE_CHECKING:
-    from recbole_edt.config.edt_config import EDTConfig
+    from recbole_edt.config import EDTConfig
 
 ANY_KEY = "Every key of a configuration file is a flag --key=value too (docs/configuration.md)."
 
 
 class CommandParser(ArgumentParser):
-    """The parser of one command; `accept_keys` makes it take configuration keys as well."""
+    """The parser of one command; `accept_keys` makes it take configuration keys as well.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    Attributes
+    ----------
+    argv : sequence of str
+        What will be parsed, for commands whose flags depend on it.
+    """
+
+    def __init__(self, *args: Any, argv: Sequence[str] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._accepts_keys = False
+        self.argv, self._accepts_keys = argv, False
 
     def accept_keys(self, help_text: str = ANY_KEY) -> None:
         """Take ``--key=value`` for names that are no flag; values are read as YAML.
@@ -62,7 +68,7 @@ def _split(
     argv: Sequence[str], flags: Mapping[str, argparse.Action]
 ) -> tuple[dict[str, object], dict[str, str], set[str]]:
     """Return the keys with their values, the flags with their texts, the switches that are set."""
-    from recbole_edt.config.edt_config import parse_value
+    from recbole_edt.config import parse_value
 
     keys: dict[str, object] = {}
     given: dict[str, str] = {}
@@ -94,7 +100,7 @@ def _split(
 
 def configuration(keys: Mapping[str, object], model: str | None = None) -> "EDTConfig":
     """Return the configuration of keys as `CommandParser` parses them; ``config_files`` is one."""
-    from recbole_edt.config.edt_config import EDTConfig
+    from recbole_edt.config import EDTConfig
 
     overrides = dict(keys)
     files = str(overrides.pop("config_files", None) or "").split()

@@ -13,20 +13,30 @@ USAGE = """\
 
 
 def add_arguments(parser: CommandParser) -> None:
-    """Add one sub-parser per reader, with its own flags and those of every reader."""
-    from recbole_edt.prepare.command import DEFAULTS, READERS
+    """Add one sub-parser per reader, with its own flags and those of every reader.
+
+    Of the readers of other packages, only those are imported that the command line names.
+    """
+    from recbole_edt.prepare.pipeline import DEFAULTS
+    from recbole_edt.prepare.reader import BUILT_IN, get_reader, reader_names
 
     readers = parser.add_subparsers(
         prog=parser.prog, dest="reader", metavar="READER", required=True
     )
-    for name, reader in READERS.items():
-        summary = (reader.__doc__ or "").partition("\n")[0]
+    for name in reader_names():
+        if name not in (*BUILT_IN, *parser.argv):
+            readers.add_parser(name, help="of another package")
+            continue
+        reader = get_reader(name)
         # flags that are not given stay absent, so that a recipe can fill them in
         subparser = readers.add_parser(
-            name, help=summary, description=summary, argument_default=argparse.SUPPRESS
+            name,
+            help=reader.summary,
+            description=reader.summary,
+            argument_default=argparse.SUPPRESS,
         )
         reader.add_arguments(subparser.add_argument_group(f"flags of {name}"))
-        defaults = {**DEFAULTS, **reader.DEFAULTS}
+        defaults = {**DEFAULTS, **reader.defaults}
         _add_common(subparser.add_argument_group("flags of every reader"), defaults)
 
 
@@ -55,6 +65,6 @@ def _add_common(group: Any, default: Mapping[str, object]) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Prepare the dataset and print the report."""
-    from recbole_edt.prepare import command
+    from recbole_edt.prepare.pipeline import prepare_dataset
 
-    print(command.run(args))
+    print(prepare_dataset(args.reader, vars(args)))

@@ -92,7 +92,7 @@ def _names(args: Namespace) -> list[str]:
 
 
 def _folders(args: Namespace) -> list["RunFolder"]:
-    from recbole_edt.config.edt_config import EDTConfig
+    from recbole_edt.config import EDTConfig
     from recbole_edt.runs import RunFolder, newest_finished
 
     names = _names(args)

@@ -1,6 +1,6 @@
 """What is known of a user: interactions with dates, profiles, augmented interactions."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pandas as pd
 
@@ -39,7 +39,7 @@ def date_of(timestamp: float) -> str:
         return ""
     while timestamp > _LATEST:  # milliseconds, or finer
         timestamp /= 1000
-    return datetime.fromtimestamp(float(timestamp), timezone.utc).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(float(timestamp), UTC).strftime("%Y-%m-%d")
 
 
 def artefact_lines(run: LoadedRun, labels: ItemLabels, user: str, suffix: str) -> list[str]:

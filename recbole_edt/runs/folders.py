@@ -12,6 +12,7 @@ from typing import Any
 import filelock
 import yaml
 
+from recbole_edt.config import load_yaml
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest, write_text
 from recbole_edt.runs.record import RunRecord
@@ -79,8 +80,6 @@ class RunFolder:
 
     def read_settings(self) -> Settings:
         """Return the run's complete configuration; `UserError` when it has none."""
-        from recbole_edt.config.edt_config import load_yaml  # heavy: it imports torch
-
         return load_yaml(self.config_path)
 
     def write_settings(self, settings: Settings) -> None:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import metric_names, protocol_of, report
+from recbole_edt.evaluation.report import describe_protocol, metric_names, report_metrics
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import write_json
 from recbole_edt.runs.figures import Number, Part, Protocol, Report
@@ -68,14 +68,14 @@ def reevaluate(folder: RunFolder, keys: Settings) -> WrittenReevaluation:
 
     def evaluate(expert: ContentExpert | None) -> Report:
         ranks = rank_targets(run.model, targets, candidates, sampled, expert)
-        return Report.model_validate(report(ranks, targets, names))
+        return Report.model_validate(report_metrics(ranks, targets, names))
 
     plain = evaluate(None)
     figures = Reevaluation(
         model=run.record.model,
         dataset=run.record.dataset,
         seed=run.record.seed,
-        protocol=Protocol.model_validate(protocol_of(targets)),
+        protocol=Protocol.model_validate(describe_protocol(targets)),
         test=plain if run.expert is None else evaluate(run.expert),
         expert_weights=run.record.expert_weights,
         without_expert=None if run.expert is None else TestOnly(test=plain),

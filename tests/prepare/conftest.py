@@ -7,7 +7,7 @@ from small_tables import INTER, ITEMS
 
 from recbole_edt.cli import prepare as prepare_command
 from recbole_edt.cli.keys import CommandParser
-from recbole_edt.prepare import command
+from recbole_edt.prepare.pipeline import prepare_dataset
 
 
 @pytest.fixture
@@ -15,9 +15,10 @@ def prepare(tmp_path: Path) -> Callable[..., str]:
     """Run `prepare` with these arguments, its result going to ``tmp_path/dataset``."""
 
     def run(*argv: str) -> str:
-        parser = CommandParser(prog="recbole-edt prepare")
+        parser = CommandParser(prog="recbole-edt prepare", argv=argv)
         prepare_command.add_arguments(parser)
-        return command.run(parser.parse_args([*argv, f"--data_path={tmp_path}/dataset"]))
+        args = parser.parse_args([*argv, f"--data_path={tmp_path}/dataset"])
+        return prepare_dataset(args.reader, vars(args))
 
     return run
 

@@ -1,11 +1,10 @@
-"""The `prepare` command: raw data of any reader -> a dataset's files, its split and a report."""
+"""Raw data of any reader -> filtered, ordered, written and split, with a report."""
 
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,15 @@ from recbole_edt import fields
 from recbole_edt.data.split import load_or_make_split
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, sha256_of
-from recbole_edt.prepare import amazon, csv_reader, movielens
-from recbole_edt.prepare.atomic import check_name, write_dataset
-from recbole_edt.prepare.filtering import Rules, apply_rules
+from recbole_edt.prepare.dataset_files import check_name, write_dataset
+from recbole_edt.prepare.filtering import FilterRules, apply_rules
+from recbole_edt.prepare.movielens import DEFAULT_DATASET
 from recbole_edt.prepare.ordering import sort_interactions
 from recbole_edt.prepare.raw import RawData
-from recbole_edt.prepare.report import render
+from recbole_edt.prepare.reader import get_reader
+from recbole_edt.prepare.report_text import render
 from recbole_edt.prepare.statistics import describe
 
-READERS: Mapping[str, ModuleType] = {
-    "movielens": movielens,
-    "csv": csv_reader,
-    "amazon": amazon,
-}
 _SCHEMA = 1
 DEFAULTS: Mapping[str, Any] = {
     "dataset": None,
@@ -42,32 +37,34 @@ DEFAULTS: Mapping[str, Any] = {
     "seed": 2026,
     "split": "leave_one_out",
 }
-"""Flags of every reader; a reader's own ``DEFAULTS`` win."""
+"""Flags of every reader, and their values when they are not given."""
 
 
-def run(args: argparse.Namespace) -> str:
+def prepare_dataset(reader_name: str, given: Mapping[str, Any]) -> str:
     """Prepare a dataset and return the report.
 
     Parameters
     ----------
-    args : argparse.Namespace
-        `reader` and the flags that were given; names are those of `DEFAULTS` and the reader's.
+    reader_name : str
+        One of `recbole_edt.prepare.reader.reader_names`.
+    given : mapping
+        The flags that were given, by name; others are ignored.
 
     Raises
     ------
     UserError
         For anything wrong with the flags or the data. Nothing is written then.
     """
-    reader = READERS[args.reader]
-    given = {key: value for key, value in vars(args).items() if key in _known_keys(reader)}
-    recipe = reader.recipe(given) if hasattr(reader, "recipe") else {}
-    options = argparse.Namespace(**{**DEFAULTS, **reader.DEFAULTS, **recipe, **given})
+    reader = get_reader(reader_name)
+    defaults = {**DEFAULTS, **reader.defaults}
+    given = {key: value for key, value in given.items() if key in defaults}
+    options = argparse.Namespace(**{**defaults, **reader.recipe(given), **given})
     if options.dataset is None:
-        raise UserError(f"prepare {args.reader}: --dataset=NAME is required")
+        raise UserError(f"prepare {reader_name}: --dataset=NAME is required")
     check_name(options.dataset)
-    rules = _rules(options)
+    rules = FilterRules(**{f.name: getattr(options, f.name) for f in dataclass_fields(FilterRules)})
 
-    raw: RawData = reader.read(options)
+    raw = reader.read(options)
     if raw.positions and options.split == "time":
         raise UserError("split: 'time' needs times; the data have positions only")
     _check_domains(raw)
@@ -79,7 +76,7 @@ def run(args: argparse.Namespace) -> str:
         "schema": _SCHEMA,
         "version": recbole_edt.__version__,
         "dataset": options.dataset,
-        "reader": args.reader,
+        "reader": reader_name,
         "arguments": {key: value for key, value in vars(options).items() if key != "data_path"},
         "inputs": [{"file": path.name, "sha256": sha256_of(path)} for path in data.inputs],
         "notes": data.notes | notes | _note_of_sizes(data),
@@ -103,19 +100,11 @@ def ensure_default(data_path: Path) -> str | None:
     data_path : pathlib.Path
         The folder of all datasets.
     """
-    name = movielens.DEFAULT_DATASET
-    folder = data_path / name
-    if all((folder / f"{name}.{suffix}").is_file() for suffix in ("inter", "item", "yaml")):
+    folder = data_path / DEFAULT_DATASET
+    suffixes = ("inter", "item", "yaml")
+    if all((folder / f"{DEFAULT_DATASET}.{suffix}").is_file() for suffix in suffixes):
         return None
-    return run(argparse.Namespace(reader="movielens", data_path=str(data_path)))
-
-
-def _known_keys(reader: ModuleType) -> set[str]:
-    return {*DEFAULTS, *reader.DEFAULTS}
-
-
-def _rules(options: argparse.Namespace) -> Rules:
-    return Rules(**{field.name: getattr(options, field.name) for field in dataclass_fields(Rules)})
+    return prepare_dataset("movielens", {"data_path": str(data_path)})
 
 
 def _check_domains(raw: RawData) -> None:
