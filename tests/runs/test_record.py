@@ -66,7 +66,7 @@ def test_values_of_every_evaluation():
     assert record.value("hit@5") is None
     assert record.test.flat()["ndcg@5/d2"] == content["test"]["domains"]["d2"]["ndcg@5"]
     scopes = {(s.scope, s.domain or s.group) for s in record.test.scopes()}
-    assert {("overall", ""), ("domain", "d0"), ("history_length", ">=20")} <= scopes
+    assert {("overall", ""), ("domain", "d0"), ("history_length", ">=50")} <= scopes
 
 
 @pytest.mark.parametrize(
