@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.runs.execution import execute
 
 

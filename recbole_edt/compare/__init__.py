@@ -2,8 +2,8 @@
 
 Public:
 
-- `recbole_edt.compare.run_comparison.compare` and `recbole_edt.compare.tuning.tune_model.tune`:
-  the commands, from keys and flags to an exit status; the flags are in `recbole_edt.compare.flags`;
+- `recbole_edt.compare.run_comparison.compare` and `recbole_edt.compare.tune_model.tune`: the
+  commands, from keys and flags to an exit status;
 - `recbole_edt.compare.report.write_report`: the report of a folder that ``compare`` has written;
 - `recbole_edt.compare.results.load_results`: its rows, cells and runs as objects.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt.compare.plan import ComparisonPlan, ComparisonRow
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
 from recbole_edt.runs import choose_folder, finished_run_of

@@ -7,7 +7,7 @@ import yaml
 
 from recbole_edt.compare.inputs import check_cell_keys, find_property_file, parse_trials
 from recbole_edt.compare.plan import ComparisonRow
-from recbole_edt.config.edt_config import load_yaml
+from recbole_edt.config import load_yaml
 from recbole_edt.errors import UserError, nearest
 
 _FILE_ENTRIES = ("rows", "seeds", "keys", "tune")

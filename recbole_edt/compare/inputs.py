@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt.compare.plan import ComparisonRow
-from recbole_edt.config.edt_config import load_yaml
+from recbole_edt.config import load_yaml
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.paths import properties_dir
 

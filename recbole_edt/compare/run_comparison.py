@@ -40,7 +40,8 @@ def compare(keys: Mapping[str, Any], flags: Flags, output: WriteLine, messages: 
     keys : dict
         Configuration keys of all cells, ``dataset`` and ``config_files`` among them.
     flags : dict
-        Texts of `recbole_edt.compare.flags.COMPARE_FLAGS`, as far as given.
+        Texts of the flags ``models``, ``file``, ``runs``, ``seeds``, ``jobs``, ``tune``,
+        ``strategy`` and ``name``, as far as given.
     output, messages : callable
         Take the lines of the result, and those about the way there.
 

@@ -4,16 +4,17 @@ from typing import Any
 
 import torch
 
-from recbole_edt.config.edt_config import EDTConfig
-from recbole_edt.data.batching import TrimmedLoader
+from recbole_edt.artefacts.inputs import attach_artefacts
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.data.windows import WindowLoader
+from recbole_edt.data.loaders import training_loader
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
-from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
-from recbole_edt.recbole_bridge import create_samplers, get_dataloader, init_seed
+from recbole_edt.prepare.pipeline import ensure_default
+from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.stock import is_stock
 
 
@@ -53,23 +54,9 @@ def find_dataset(config: EDTConfig) -> None:
 
 def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, Targets, Targets]:
     """Return the training loader of the model and the targets of validation and test."""
+    attach_artefacts(dataset)
     parts = dataset.build()
-    if getattr(config.model_class, "trains_on_windows", False):
-        loader: Any = WindowLoader(
-            parts[0], config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"], config["seed"]
-        )
-    else:
-        sampler, _, _ = create_samplers(config, dataset, parts)
-        if config["train_neg_sample_args"]["distribution"] == "popularity":
-            # RecBole counts the held-out rows too
-            trained = parts[0].flat[dataset.iid_field][parts[0].training_rows()]
-            sampler._get_candidates_list = trained.tolist
-            sampler._build_alias_table()
-        loader = get_dataloader(config, "train")(
-            config, parts[0], sampler, shuffle=config["shuffle"]
-        )
-        if config["trim_batches"] and dataset.is_sequential:
-            loader = TrimmedLoader(loader)
+    loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
     return loader, Targets(parts[1], "valid"), Targets(parts[2], "test")
 
 

@@ -3,12 +3,11 @@
 import logging
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from recbole_edt.artefacts.store import ArtefactSettings, identity_now, refuse_other_artefacts
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.split import Split
 from recbole_edt.recbole_bridge import init_seed
@@ -17,6 +16,7 @@ from recbole_edt.runs.folders import RunFolder, choose_folder, exclusive_run, lo
 from recbole_edt.runs.logs import logging_to
 from recbole_edt.runs.measuring import measure
 from recbole_edt.runs.record import RunRecord
+from recbole_edt.runs.reuse import reuse_first_phase
 from recbole_edt.training.checkpoint import refuse_other_data
 from recbole_edt.training.trainer import get_trainer
 
@@ -74,7 +74,7 @@ def execute(
         for targets in (valid, test):
             targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
     begun = time.perf_counter()
-    model = build_model(config, train_data._dataset)
+    model = build_model(config, train_data.dataset)
     build_seconds = time.perf_counter() - begun
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     with exclusive_run(settings, wait):  # from here on the run's folder is written to
@@ -84,10 +84,12 @@ def execute(
         folder.path.mkdir(parents=True, exist_ok=True)
         with logging_to(folder.log_path):
             folder.write_settings(settings)
-            trainer = trainer_class(config, model, folder.path, show_progress, shared_from)
-            if is_earlier and not trainer.resume():
-                _log.info("nothing to resume yet: starting from the beginning")
-            trainer.fit(train_data, valid)
+            trainer = trainer_class(config, model, folder.path)
+            if not (is_earlier and trainer.resume()):
+                if is_earlier:
+                    _log.info("nothing to resume yet: starting from the beginning")
+                reuse_first_phase(trainer, shared_from, valid)
+            trainer.fit(train_data, valid, show_progress=show_progress)
             record = measure(config, folder, trainer, dataset, valid, test, build_seconds)
             record.write(folder.metrics_path)
     return CompletedRun(folder, record)
@@ -112,5 +114,5 @@ def refuse_stale(folder: RunFolder, record: RunRecord, config: EDTConfig, split:
     if record.artefacts is None:
         return
     name, settings = config["dataset"], ArtefactSettings.from_config(config)
-    identity: Mapping[str, Any] = identity_now(config.dataset_dir, name, settings, split)
+    identity = identity_now(config.dataset_dir, name, settings, split)
     refuse_other_artefacts(folder.path, record.artefacts.hash, config.dataset_dir, name, identity)

@@ -65,14 +65,14 @@ class Scores(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _nest(cls, content: Any) -> Any:
+    def _nest(cls, content: object) -> object:
         if not isinstance(content, dict) or isinstance(content.get("metrics"), dict):
             return content
-        nested: dict[str, Any] = {"metrics": {k: v for k, v in content.items() if k != "users"}}
-        return nested | {k: v for k, v in content.items() if k == "users"}
+        users = {"users": content["users"]} if "users" in content else {}
+        return {**users, "metrics": {k: v for k, v in content.items() if k != "users"}}
 
     @model_serializer(mode="plain")
-    def _flatten(self) -> dict[str, Any]:
+    def _flatten(self) -> dict[str, float]:
         return {"users": self.users, **self.metrics}
 
 

@@ -12,9 +12,13 @@ from typing import Any
 import filelock
 import yaml
 
+from recbole_edt.config import load_yaml
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest, write_text
 from recbole_edt.runs.record import RunRecord
+
+Settings = Mapping[str, Any]
+"""A complete configuration as plain values, such as ``EDTConfig.to_dict()`` returns."""
 
 _METRICS = "metrics.json"
 
@@ -74,13 +78,11 @@ class RunFolder:
         """Return the record of a finished run; `UserError` when it is missing or malformed."""
         return RunRecord.read(self.metrics_path)
 
-    def read_settings(self) -> dict[str, Any]:
+    def read_settings(self) -> Settings:
         """Return the run's complete configuration; `UserError` when it has none."""
-        from recbole_edt.config.edt_config import load_yaml  # heavy: it imports torch
-
         return load_yaml(self.config_path)
 
-    def write_settings(self, settings: Mapping[str, Any]) -> None:
+    def write_settings(self, settings: Settings) -> None:
         """Write the complete configuration, whole or not at all."""
         write_text(self.config_path, yaml.safe_dump(dict(settings)))
 
@@ -100,7 +102,7 @@ class RunFolder:
                 raise UserError(f"run: {self.path} {what}: it has no {missing}")
 
 
-def first_folder(settings: Mapping[str, Any]) -> RunFolder:
+def first_folder(settings: Settings) -> RunFolder:
     """Return the folder of the first run of a configuration; its id is seed and hash.
 
     Parameters
@@ -113,7 +115,7 @@ def first_folder(settings: Mapping[str, Any]) -> RunFolder:
     return RunFolder(base / f"seed{settings['seed']}-{digest(hashed)[:8]}")
 
 
-def _numbered(settings: Mapping[str, Any]) -> Iterator[RunFolder]:
+def _numbered(settings: Settings) -> Iterator[RunFolder]:
     """Yield the folders of the first, second (``-2``), ... run of a configuration, without end."""
     first, number = first_folder(settings), 1
     yield first
@@ -122,7 +124,7 @@ def _numbered(settings: Mapping[str, Any]) -> Iterator[RunFolder]:
         yield RunFolder(first.path.with_name(f"{first.path.name}-{number}"))
 
 
-def runs_of(settings: Mapping[str, Any]) -> list[RunFolder]:
+def runs_of(settings: Settings) -> list[RunFolder]:
     """Return the folders of all runs of exactly this configuration, the oldest first."""
     found = []
     for folder in _numbered(settings):
@@ -132,12 +134,12 @@ def runs_of(settings: Mapping[str, Any]) -> list[RunFolder]:
     return found
 
 
-def finished_run_of(settings: Mapping[str, Any]) -> RunFolder | None:
+def finished_run_of(settings: Settings) -> RunFolder | None:
     """Return the oldest finished run of exactly this configuration, None without one."""
     return next((folder for folder in runs_of(settings) if folder.is_finished), None)
 
 
-def choose_folder(settings: Mapping[str, Any], resume: bool) -> tuple[RunFolder, bool]:
+def choose_folder(settings: Settings, resume: bool) -> tuple[RunFolder, bool]:
     """Return the folder to run in, and whether it is an earlier run's that is gone on with.
 
     Parameters
@@ -172,14 +174,14 @@ def newest_finished(output_dir: Path, dataset: str, model: str) -> RunFolder:
     return RunFolder(max(written, key=lambda path: (written[path], path)).parent)
 
 
-def lock_path(settings: Mapping[str, Any]) -> Path:
+def lock_path(settings: Settings) -> Path:
     """Return the lock file of a configuration and seed; it is outside the run's folder."""
     folder = first_folder(settings).path
     return folder.parents[1] / ".locks" / f"{settings['model']}-{folder.name}.lock"
 
 
 @contextmanager
-def exclusive_run(settings: Mapping[str, Any], wait: bool) -> Iterator[None]:
+def exclusive_run(settings: Settings, wait: bool) -> Iterator[None]:
     """Exclusive lock per configuration and seed.
 
     Raises

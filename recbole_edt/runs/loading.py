@@ -1,6 +1,5 @@
 """Loading a finished run: dataset, model and weights put together again."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,20 +7,26 @@ import torch
 
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import flatten, report
+from recbole_edt.evaluation.report import flatten_metrics, report_metrics
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge import init_seed
+from recbole_edt.recbole_bridge.model_state import has_other_state
 from recbole_edt.runs.assembly import build_model, find_dataset, prepare_data, seed_everything
-from recbole_edt.runs.folders import RunFolder
+from recbole_edt.runs.folders import RunFolder, Settings
 from recbole_edt.runs.record import RunRecord
-from recbole_edt.training.checkpoint import load_state, refuse_other_data, unpack_outside
+from recbole_edt.training.checkpoint import (
+    load_state,
+    model_weights,
+    refuse_other_data,
+    unpack_outside,
+)
 
-_MODEL = "model/"
 _TOLERANCE = 1e-6
 
 
@@ -59,7 +64,7 @@ class LoadedRun:
     artefacts: store.ArtefactSet | None
 
 
-def load_run(folder: RunFolder, overrides: Mapping[str, Any]) -> LoadedRun:
+def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
     """Load a finished run: its configuration, the dataset, and the model with its weights.
 
     Parameters
@@ -86,10 +91,10 @@ def load_run(folder: RunFolder, overrides: Mapping[str, Any]) -> LoadedRun:
     artefacts = _artefacts_of(folder, record, config, dataset, catalogue)
     train_data, valid, test = prepare_data(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
-    model = build_model(config, train_data._dataset)
+    model = build_model(config, train_data.dataset)
     _load_weights(folder, model)
     model.eval()
-    if getattr(model, "other_parameter_name", None):
+    if has_other_state(model):
         _refuse_lost_state(folder, record, model, valid)
     expert = _expert_of(record, config, test.part)
     return LoadedRun(folder, record, config, test.part, model, expert, catalogue, artefacts)
@@ -127,13 +132,10 @@ def _load_weights(folder: RunFolder, model: Any) -> None:
     state = load_state(folder.checkpoint_dir)
     if state is None:
         raise UserError(f"run: {folder.path} has no checkpoint")
-    tensors, info = state
-    if info["phase"] in getattr(model, "phases", ()):
-        model.begin_phase(info["phase"])
-    weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
+    capabilities_of(model).begin_phase(state.phase)
     try:
-        model.load_state_dict(weights)
-        unpack_outside(model, tensors)
+        model.load_state_dict(model_weights(state.tensors))
+        unpack_outside(model, state.tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
@@ -152,7 +154,8 @@ def _refuse_lost_state(folder: RunFolder, record: RunRecord, model: Any, valid: 
     depth = max(int(name.split("@")[1]) for name in names)
     try:
         ranks = rank_targets(model, valid, protocol.candidates, protocol.sampled, depth=depth)
-        now = flatten(report(ranks, valid, names))  # a value that is not a number is never near
+        now = flatten_metrics(report_metrics(ranks, valid, names))
+        # never for what is not a number
         same = all(abs(now[name] - value) < _TOLERANCE for name, value in before.flat().items())
     except (UserError, TypeError, AttributeError):  # a count that was never made
         same = False

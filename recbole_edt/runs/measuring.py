@@ -1,21 +1,21 @@
 """What is measured at the end of a run: test figures, cost, and the record of all of it."""
 
-import resource
-
 import numpy as np
 
+from recbole_edt.artefacts.inputs import ArtefactInputs
 from recbole_edt.artefacts.store import AUGMENT, PROFILES
-from recbole_edt.config.edt_config import EDTConfig
-from recbole_edt.config.schema import SHARED
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import choose_weights, rank_targets
-from recbole_edt.evaluation.report import protocol_of, report, write_ranks
+from recbole_edt.evaluation.report import describe_protocol, report_metrics, write_ranks
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.platforms import peak_rss_mb
+from recbole_edt.requirements import versions
+from recbole_edt.runs.commit import git_commit
 from recbole_edt.runs.figures import ArtefactsRead, Cost, Phase, Protocol, Report, WithoutExpert
 from recbole_edt.runs.folders import RunFolder
 from recbole_edt.runs.record import RunRecord
-from recbole_edt.runs.versions import git_commit, versions
 from recbole_edt.training.trainer import PhasedTrainer
 
 
@@ -30,7 +30,7 @@ class _Evaluator:
     def __call__(self, targets: Targets, expert: ContentExpert | None = None) -> Report:
         ranks = rank_targets(self.model, targets, self.candidates, self.sampled, expert)
         self.ranks[targets.name] = ranks
-        return Report.model_validate(report(ranks, targets, self.metrics))
+        return Report.model_validate(report_metrics(ranks, targets, self.metrics))
 
 
 def measure(
@@ -62,13 +62,12 @@ def measure(
         Of building the model, where EASE and ItemKNN do all of their work; part of the cost.
     """
     model, evaluate = trainer.model, _Evaluator(config, trainer)
-    phases = [Phase.model_validate(phase) for phase in trainer.phases]
-    if len(phases) > 1:
-        last = model.phase
-        model.set_phase(SHARED)  # its weights were frozen after it
+    phases = {phase["name"]: Phase.model_validate(phase) for phase in trainer.phases}
+    for name in trainer.capabilities.kept_phases():
+        trainer.capabilities.set_phase(name)
         after = {"valid": evaluate(valid), "test": evaluate(test)}
-        phases[0] = phases[0].model_copy(update=after)
-        model.set_phase(last)
+        phases[name] = phases[name].model_copy(update=after)
+    trainer.capabilities.set_phase(trainer.capabilities.phases[-1])
     on_valid, on_test = evaluate(valid), evaluate(test)
     weights = without_expert = None
     if config["content_expert"]:
@@ -84,16 +83,16 @@ def measure(
         model=config["model"],
         dataset=config["dataset"],
         seed=config["seed"],
-        protocol=Protocol.model_validate(protocol_of(test)),
+        protocol=Protocol.model_validate(describe_protocol(test)),
         valid=on_valid,
         test=on_test,
         expert_weights=weights,
         without_expert=without_expert,
-        phases=phases,
+        phases=[*phases.values()],
         artefacts=artefacts,
         cost=Cost(
-            train_seconds=round(build_seconds + sum(phase.seconds for phase in phases), 6),
-            peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            train_seconds=round(build_seconds + sum(phase.seconds for phase in phases.values()), 6),
+            peak_rss_mb=peak_rss_mb(),
             parameters=sum(p.numel() for p in model.parameters()),
             llm_tokens=llm_tokens,
             llm_seconds=llm_seconds,
@@ -107,10 +106,13 @@ def _artefacts_read(
     config: EDTConfig, dataset: CrossDomainDataset
 ) -> tuple[ArtefactsRead | None, int, float]:
     """Return what the model read (None if nothing), and tokens and seconds of the LLM for it."""
-    artefacts = dataset.artefacts() if dataset.artefacts_read else None
+    inputs = dataset.text_inputs
+    if not isinstance(inputs, ArtefactInputs) or not inputs.parts_read:
+        return None, 0, 0
+    artefacts = inputs.find()
     if artefacts is None:
         return None, 0, 0
-    parts = [p for p in (AUGMENT, PROFILES) if p in dataset.artefacts_read]
+    parts = [part for part in (AUGMENT, PROFILES) if part in inputs.parts_read]
     made = [artefacts.manifest[part] for part in parts]
     spent = [part.get("spent", {}) for part in made]
     llm = next((part["llm"] for part in made if part.get("llm")), None)

@@ -7,7 +7,7 @@ the record is written. A change that needs more raises `SCHEMA` and rewrites old
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
@@ -68,7 +68,7 @@ class RunRecord(Part):
         Commit of the checkout, None outside one.
     """
 
-    schema_version: int = Field(SCHEMA, alias="schema")
+    schema_version: int = Field(default=SCHEMA, alias="schema")
     model: str
     dataset: str
     seed: int
@@ -134,7 +134,7 @@ class RunRecord(Part):
         return self.without_expert.valid if self.without_expert else self.valid
 
 
-def _migrate(path: Path, content: Any) -> dict[str, Any]:
+def _migrate(path: Path, content: object) -> dict[str, object]:
     """Return the content of a file of any known schema as today's schema has it."""
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {type(content).__name__}, expected a run's metrics")

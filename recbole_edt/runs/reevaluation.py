@@ -1,16 +1,15 @@
 """Ranking a finished run's test targets once more, by another protocol."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import metric_names, protocol_of, report
+from recbole_edt.evaluation.report import describe_protocol, metric_names, report_metrics
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import write_json
 from recbole_edt.runs.figures import Number, Part, Protocol, Report
-from recbole_edt.runs.folders import RunFolder
+from recbole_edt.runs.folders import RunFolder, Settings
 from recbole_edt.runs.loading import load_run
 
 
@@ -44,7 +43,7 @@ class WrittenReevaluation(NamedTuple):
     path: Path
 
 
-def reevaluate(folder: RunFolder, keys: Mapping[str, Any]) -> WrittenReevaluation:
+def reevaluate(folder: RunFolder, keys: Settings) -> WrittenReevaluation:
     """Rank a finished run's test targets again and write the figures beside the run.
 
     Weights of model and content expert stay as the run chose them on its own validation.
@@ -69,14 +68,14 @@ def reevaluate(folder: RunFolder, keys: Mapping[str, Any]) -> WrittenReevaluatio
 
     def evaluate(expert: ContentExpert | None) -> Report:
         ranks = rank_targets(run.model, targets, candidates, sampled, expert)
-        return Report.model_validate(report(ranks, targets, names))
+        return Report.model_validate(report_metrics(ranks, targets, names))
 
     plain = evaluate(None)
     figures = Reevaluation(
         model=run.record.model,
         dataset=run.record.dataset,
         seed=run.record.seed,
-        protocol=Protocol.model_validate(protocol_of(targets)),
+        protocol=Protocol.model_validate(describe_protocol(targets)),
         test=plain if run.expert is None else evaluate(run.expert),
         expert_weights=run.record.expert_weights,
         without_expert=None if run.expert is None else TestOnly(test=plain),

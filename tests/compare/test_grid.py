@@ -15,7 +15,7 @@ from recbole_edt.compare.grid.outcome import CRASH, DONE, CellOutcome
 from recbole_edt.compare.grid.progress import GridProgress
 from recbole_edt.compare.grid.scheduler import GridScheduler
 from recbole_edt.compare.plan import ComparisonRow
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 
 FAKE = (sys.executable, str(Path(__file__).parent / "fake_cell.py"))
 

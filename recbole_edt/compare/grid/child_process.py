@@ -17,6 +17,7 @@ from recbole_edt.compare.cell_job import CellJob
 from recbole_edt.compare.grid.cell import GRACE
 from recbole_edt.compare.grid.outcome import CRASH, DONE, FAILED, CellOutcome
 from recbole_edt.files import digest
+from recbole_edt.platforms import CREATION_FLAGS, interrupt
 
 # Not -m, which would look for this package in the working directory first.
 _START = (
@@ -63,6 +64,7 @@ class CellProcess:
                 stderr=messages,
                 env=_environment(threads),
                 start_new_session=True,  # Ctrl-C reaches the parent only, which stops the others
+                creationflags=CREATION_FLAGS,
             )
         self.input: IO[bytes] = self.process.stdin  # type: ignore[assignment]
         self.output: IO[bytes] = self.process.stdout  # type: ignore[assignment]
@@ -124,8 +126,8 @@ def _environment(threads: int | None) -> dict[str, str]:
 def stop(processes: Collection[CellProcess]) -> None:
     """Interrupt processes, let them clean up, and kill those that do not end."""
     for cell in processes:
-        with suppress(ProcessLookupError):
-            cell.process.send_signal(signal.SIGINT)
+        with suppress(ProcessLookupError, BrokenPipeError):
+            interrupt(cell.process)
     deadline = time.monotonic() + GRACE
     try:
         for cell in processes:

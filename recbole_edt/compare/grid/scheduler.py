@@ -1,6 +1,5 @@
 """Running many cells, some at a time, each in a process of its own."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from recbole_edt.compare.cell_job import CellJob
 from recbole_edt.compare.grid.child_process import COMMAND, CellProcess, log_path, stop
 from recbole_edt.compare.grid.outcome import DONE, RUNNING, USER, CellOutcome
 from recbole_edt.compare.grid.progress import GridProgress
+from recbole_edt.platforms import usable_cores
 from recbole_edt.training.checkpoint import has_state
 
 _POLL = 0.1  # seconds between two looks at the processes
@@ -21,8 +21,7 @@ def thread_count(processes: int) -> int | None:
     """Return the threads of each of some processes; None leaves a single one to its default."""
     if processes == 1:
         return None  # as a bare run
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // processes)
+    return max(1, usable_cores() // processes)
 
 
 class GridScheduler:

@@ -24,6 +24,7 @@ from recbole_edt.compare.tuning.search_space import SearchSpace, read_search_spa
 from recbole_edt.compare.tuning.trial import Trial
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, replacing, write_json, write_text
+from recbole_edt.model.protocols import has_settings
 from recbole_edt.paths import properties_dir
 
 SCHEMA = 1
@@ -151,7 +152,7 @@ class RowTuning:
             open(temporary, "w", encoding="utf-8", newline="") as handle,
         ):
             flat = [{k: v for k, v in t.items() if k != "params"} | t["params"] for t in trials]
-            writer = csv.DictWriter(handle, list(flat[0]) if flat else [])
+            writer = csv.DictWriter(handle, list(flat[0]) if flat else [], lineterminator="\n")
             writer.writeheader()
             writer.writerows(flat)
         if self.best is not None:
@@ -198,7 +199,7 @@ def find_space(job: CellJob) -> SearchSpace | None:
     """
     if job.row.search is not None:
         return read_search_space(find_property_file("search", job.row.search, ".hyper"))
-    if not getattr(job.config.model_class, "has_settings", True):
+    if not has_settings(job.config.model_class):
         return None
     names = [job.row.model]
     if job.config["MODEL_TYPE"].name == "SEQUENTIAL":
