@@ -30,7 +30,7 @@ def check_sources(flags: Flags) -> None:
 
 def check_flags_of_runs(keys: Mapping[str, Any], flags: Flags) -> None:
     """Refuse flags and keys that ``--runs`` has no use for, with a UserError."""
-    unused = [flag for flag, text in flags.items() if flag not in ("runs", "name")]
+    unused = [flag for flag in flags if flag not in ("runs", "name")]
     unused += [key for key in keys if key != "output_dir"]
     if unused:
         raise UserError(f"--{unused[0]}: of no use with --runs, which runs nothing")
