@@ -13,7 +13,7 @@ from recbole_edt.config.schema import RULES, checked_keys
 from recbole_edt.config.yaml_files import load_yaml, parse_value
 
 if TYPE_CHECKING:
-    from recbole_edt.config import EDTConfig
+    from recbole_edt.config.edt_config import EDTConfig
 
 __all__ = [
     "RULES",
@@ -31,7 +31,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "EDTConfig":
-        from recbole_edt.config import EDTConfig
+        from recbole_edt.config.edt_config import EDTConfig
 
         return EDTConfig
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
