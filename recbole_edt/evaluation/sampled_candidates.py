@@ -1,4 +1,4 @@
-"""Frozen candidate sets: items drawn once for each target, the same for every model."""
+"""Sampled candidates: items drawn once for each target and frozen, the same for every model."""
 
 import hashlib
 from pathlib import Path
