@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import yaml
 
+from recbole_edt.artefacts.inputs import ArtefactInputs, attach_artefacts
 from recbole_edt.artefacts.store import (
     AUGMENT,
     PROFILES,
@@ -22,22 +23,21 @@ from recbole_edt.artefacts.store import (
     refuse_other_artefacts,
 )
 from recbole_edt.config.edt_config import EDTConfig
-from recbole_edt.config.schema import SHARED
-from recbole_edt.data.batching import TrimmedLoader
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.loaders import training_loader
 from recbole_edt.data.split import Split
-from recbole_edt.data.windows import WindowLoader
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import choose_weights, rank_targets
-from recbole_edt.evaluation.report import protocol_of, report, write_ranks
+from recbole_edt.evaluation.report import describe_protocol, report_metrics, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
+from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
 from recbole_edt.platforms import peak_rss_mb
-from recbole_edt.prepare.command import ensure_default
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
-from recbole_edt.recbole_bridge import create_samplers, get_dataloader, init_seed
+from recbole_edt.prepare.pipeline import ensure_default
+from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.stock import is_stock
 from recbole_edt.requirements import versions
 from recbole_edt.training.checkpoint import refuse_other_data
@@ -112,7 +112,7 @@ def run(
         for targets in (valid, test):
             targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
     begun = time.perf_counter()
-    model = build_model(config, train_data._dataset)
+    model = build_model(config, train_data.dataset)
     build_seconds = time.perf_counter() - begun
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     with _only_process(settings, wait):  # from here on the run's folder is written to
@@ -243,23 +243,9 @@ def find_dataset(config: EDTConfig) -> None:
 
 def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, Targets, Targets]:
     """Return the training loader of the model and the targets of validation and test."""
+    attach_artefacts(dataset)
     parts = dataset.build()
-    if getattr(config.model_class, "trains_on_windows", False):
-        loader: Any = WindowLoader(
-            parts[0], config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"], config["seed"]
-        )
-    else:
-        sampler, _, _ = create_samplers(config, dataset, parts)
-        if config["train_neg_sample_args"]["distribution"] == "popularity":
-            # RecBole counts the held-out rows too
-            trained = parts[0].flat[dataset.iid_field][parts[0].training_rows()]
-            sampler._get_candidates_list = trained.tolist
-            sampler._build_alias_table()
-        loader = get_dataloader(config, "train")(
-            config, parts[0], sampler, shuffle=config["shuffle"]
-        )
-        if config["trim_batches"] and dataset.is_sequential:
-            loader = TrimmedLoader(loader)
+    loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
     return loader, Targets(parts[1], "valid"), Targets(parts[2], "test")
 
 
@@ -282,14 +268,13 @@ def collect_metrics(
 
     def evaluate(targets: Targets, expert: ContentExpert | None = None) -> dict[str, Any]:
         ranks[targets.name] = rank_targets(model, targets, scope, sampled, expert)
-        return report(ranks[targets.name], targets, trainer.metrics)
+        return report_metrics(ranks[targets.name], targets, trainer.metrics)
 
-    phases = [dict(phase) for phase in trainer.phases]
-    if len(phases) > 1:
-        last = model.phase
-        model.set_phase(SHARED)  # its weights were frozen after it
-        phases[0] |= {"valid": evaluate(valid), "test": evaluate(test)}
-        model.set_phase(last)
+    phases = {phase["name"]: dict(phase) for phase in trainer.phases}
+    for name in trainer.capabilities.kept_phases():
+        trainer.capabilities.set_phase(name)
+        phases[name] |= {"valid": evaluate(valid), "test": evaluate(test)}
+    trainer.capabilities.set_phase(trainer.capabilities.phases[-1])
     scores = {"valid": evaluate(valid), "test": evaluate(test)}
     if expert is not None:
         grid, metric = config["expert_weights"], trainer.valid_metric
@@ -308,12 +293,12 @@ def collect_metrics(
         "model": config["model"],
         "dataset": config["dataset"],
         "seed": config["seed"],
-        "protocol": protocol_of(test),
+        "protocol": describe_protocol(test),
         **scores,
-        "phases": phases,
+        "phases": [*phases.values()],
         "artefacts": artefacts,
         "cost": {
-            "train_seconds": round(build_seconds + sum(p["seconds"] for p in phases), 6),
+            "train_seconds": round(build_seconds + sum(p["seconds"] for p in phases.values()), 6),
             "peak_rss_mb": peak_rss_mb(),
             "parameters": sum(p.numel() for p in model.parameters()),
             **llm_cost,
@@ -327,8 +312,9 @@ def describe_artefacts(
     config: EDTConfig, dataset: CrossDomainDataset
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Return what the model read (None if nothing) and what the LLM's share of it cost."""
-    read = dataset.artefacts_read
-    found = dataset.artefacts() if read else None
+    inputs = dataset.text_inputs
+    read = inputs.parts_read if isinstance(inputs, ArtefactInputs) else set()
+    found = inputs.find() if isinstance(inputs, ArtefactInputs) and read else None
     used = [found.manifest[part] for part in (AUGMENT, PROFILES) if part in read] if found else []
     spent = [part.get("spent", {}) for part in used]
     cost = {

@@ -27,11 +27,7 @@ def check_requirements() -> None:
         When RecBole is missing or of another version, pandas is 3 or newer, or torch is missing
         or incompletely installed. The message ends with the command that mends it.
     """
-    recbole = _installed("recbole", "recbole")
-    if recbole is None:
-        raise UserError(f"RecBole is not installed; {_INSTALL_RECBOLE}")
-    if recbole != RECBOLE:
-        raise UserError(f"RecBole {recbole} found, expected {RECBOLE}; {_INSTALL_RECBOLE}")
+    check_recbole()
     pandas = _installed("pandas", "pandas")
     if pandas is None:
         raise UserError("pandas is not installed; pip install 'pandas<3'")
@@ -43,6 +39,15 @@ def check_requirements() -> None:
             "data; pip install 'pandas<3'"
         )
     _check_torch()
+
+
+def check_recbole() -> None:
+    """Refuse an environment without RecBole, or with another version than the one supported."""
+    recbole = _installed("recbole", "recbole")
+    if recbole is None:
+        raise UserError(f"RecBole is not installed; {_INSTALL_RECBOLE}")
+    if recbole != RECBOLE:
+        raise UserError(f"RecBole {recbole} found, expected {RECBOLE}; {_INSTALL_RECBOLE}")
 
 
 def _check_torch() -> None:

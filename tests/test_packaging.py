@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from configparser import ConfigParser
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -33,8 +35,10 @@ def constraints():
 def test_every_package_is_in_the_wheel():
     folders = {path.parent for path in (ROOT / "recbole_edt").rglob("__init__.py")}
     names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    mapped = set(PROJECT["tool"]["setuptools"]["package-dir"])
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == names | mapped
+    wheel = ConfigParser()
+    wheel.read(ROOT / "setup.cfg", encoding="utf-8")
+    mapped = {line.split(" = ")[0] for line in wheel["options"]["package_dir"].strip().split("\n")}
+    assert set(wheel["options"]["packages"].split()) == names | mapped
 
 
 def test_the_version_is_written_once():
@@ -57,7 +61,7 @@ def test_dependencies_have_a_tested_version(constraints):
     extras = PROJECT["project"]["optional-dependencies"]
     groups = PROJECT["dependency-groups"].values()
     lists = [extras[name] for name in ("dev", "test", "docs", "gguf", "optuna")]
-    wanted = sum([PROJECT["project"]["dependencies"], *lists, *groups], [])
+    wanted = chain(PROJECT["project"]["dependencies"], *lists, *groups)
     names = {normal(re.match(r"[\w-]+", line)[0]) for line in wanted} - {"recbole-edt"}
     assert names == set(constraints)
 

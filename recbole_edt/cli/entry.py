@@ -119,7 +119,7 @@ def parse_keys(
     UserError
         For anything else, among it ``--key value`` with a space, and for a key given twice.
     """
-    from recbole_edt.config.edt_config import parse_value
+    from recbole_edt.config import parse_value
 
     keys: dict[str, Any] = {}
     flags: dict[str, Any] = dict.fromkeys(switches, False)
@@ -148,7 +148,7 @@ def parse_keys(
 
 
 def _config(keys: dict[str, Any], model: str | None = None) -> Any:
-    from recbole_edt.config.edt_config import EDTConfig
+    from recbole_edt.config import EDTConfig
 
     files = str(keys.pop("config_files", None) or "").split()
     return EDTConfig(model, None, files, keys)
@@ -158,7 +158,7 @@ def _prepare(argv: list[str]) -> None:
     from recbole_edt.prepare import command
 
     parser = ArgumentParser(prog="recbole-edt")
-    command.add_arguments(parser.add_subparsers(dest="command"))
+    command.add_arguments(parser.add_subparsers(dest="command"), argv)
     print(command.run(parser.parse_args(["prepare", *argv])))
 
 
@@ -191,7 +191,7 @@ def _artefacts(argv: list[str]) -> None:
 def _run(argv: list[str]) -> None:
     keys, flags = parse_keys(argv, switches=("resume",))
     from recbole_edt import quick_start
-    from recbole_edt.evaluation.report import headline, metric_names, table
+    from recbole_edt.evaluation.report import headline, metric_names, metrics_table
 
     config = _config(keys)
     result = quick_start.run(config, flags["resume"])
@@ -199,9 +199,9 @@ def _run(argv: list[str]) -> None:
     for phase in result["phases"][:-1]:
         if "test" in phase:
             print(f"test after the {phase['name']} phase")
-            print(table(phase["test"], names), end="\n\n")
+            print(metrics_table(phase["test"], names), end="\n\n")
     print(headline(result))
-    print(table(result["test"], names))
+    print(metrics_table(result["test"], names))
     print(f"\nwritten to {result['run_dir']}")
 
 

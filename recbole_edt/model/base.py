@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.errors import UserError, nearest
 from recbole_edt.model import losses
 from recbole_edt.recbole_bridge import InputType, SequentialRecommender
 
@@ -34,34 +33,23 @@ class CrossDomainModel(SequentialRecommender):
 
     Attributes
     ----------
-    loss_types : tuple of str
-        Values of ``loss_type`` that the model knows.
-    loss_scopes : tuple of str
-        Values of ``loss_scope``; ``target_domain`` alone where each domain has a state of its own.
     num_domains : int
         K.
     item_domain, row_in_domain : torch.Tensor
         Domain of each item id (-1 for the padding item), and its place among the items of its
         domain, int64 [n_items].
-
-    Raises
-    ------
-    UserError
-        For a loss that does not exist.
     """
 
     input_type = InputType.POINTWISE
     trains_on_windows = True
-    loss_types: tuple[str, ...] = ("CE", "SS", "BCE")
-    loss_scopes: tuple[str, ...] = ("target_domain", "all")
     item_domain: Tensor
     row_in_domain: Tensor
 
     def __init__(self, config: Any, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         self.max_length: int = config["MAX_ITEM_LIST_LENGTH"]
-        self.loss_type = one_of(config, "loss_type", self.loss_types)
-        self.loss_scope = one_of(config, "loss_scope", self.loss_scopes)
+        self.loss_type: str = config["loss_type"]
+        self.loss_scope: str = config["loss_scope"]
         self.num_negatives: int = config["num_negatives"]
         self.unseen_negatives: bool = config["unseen_negatives"]
         self.num_domains = len(dataset.domains)
@@ -278,15 +266,6 @@ class Pool(NamedTuple):
     candidates: Tensor
     rows: Tensor
     drawn: Tensor
-
-
-def one_of(config: Any, key: str, choices: Sequence[str]) -> str:
-    """Return the value of a key; `UserError` if it is none of the choices."""
-    value = config[key]
-    if value not in choices:
-        hint = nearest(str(value), choices)
-        raise UserError(f"{key}: {value!r}; expected one of {list(choices)}{hint}")
-    return str(value)
 
 
 def _score(states: Tensor, vectors: Tensor, bias: Tensor | None, rows: Tensor) -> Tensor:

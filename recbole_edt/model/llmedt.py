@@ -36,7 +36,7 @@ class LLMEDT(SharedModel):
     Raises
     ------
     UserError
-        An unknown phase or loss, or sizes that do not fit together.
+        Sizes that do not fit together.
     """
 
     def __init__(self, config: Any, dataset: CrossDomainDataset):
@@ -82,7 +82,15 @@ class LLMEDT(SharedModel):
             return None
         return [f"threads.{k}." for k in range(self.num_domains)]
 
-    def take_shared(self, weights: Mapping[str, Tensor]) -> None:
+    def may_stay_unchanged(self, phase: str) -> bool:
+        """Return whether epoch 0 may be the best: a domain may do without its thread [ours]."""
+        return phase == DOMAIN
+
+    def keeps_phase(self, phase: str) -> bool:
+        """Return whether a phase can be evaluated after later ones: the shared one is frozen."""
+        return phase == SHARED
+
+    def reuse_phase(self, weights: Mapping[str, Tensor]) -> None:
         """Load what the shared phase trains from the weights of another model.
 
         Raises

@@ -17,13 +17,9 @@ import torch
 
 from recbole_edt.requirements import check_requirements
 
-# Keys that RecBole's data, training and evaluation code reads although no YAML file of its own
-# lists them; without them a legitimate setting would count as a misspelling.
-KEYS_WITHOUT_DEFAULT = frozenset({"encoding", "ft_ratio", "tail_ratio", "mask_ratio"})
-
 
 class _NoWriter:
-    """Stands in for a TensorBoard writer that was not asked for."""
+    """A TensorBoard writer that writes nothing."""
 
     def add_scalar(self, *_: Any) -> None:
         """Do nothing."""
@@ -61,7 +57,7 @@ def prepare_recbole() -> None:
         dok_matrix._update = lambda self, data: self._dict.update(data)
 
     # Every RecBole trainer opens a TensorBoard writer under ./log_tensorboard of the working
-    # directory. Our trainers open one inside the run's own folder instead.
+    # directory. Our trainers open one inside the run's folder instead.
     _import_evaluator()
     import recbole.trainer.trainer as stock
 

@@ -15,9 +15,10 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import flatten, report
+from recbole_edt.evaluation.report import flatten_metrics, report_metrics
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import read_json
+from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.quick_start import (
     build_model,
     find_dataset,
@@ -25,6 +26,7 @@ from recbole_edt.quick_start import (
     use_deterministic_algorithms,
 )
 from recbole_edt.recbole_bridge import init_seed
+from recbole_edt.recbole_bridge.model_state import has_other_state
 from recbole_edt.training.checkpoint import load_state, refuse_other_data, unpack_outside
 
 _MODEL = "model/"
@@ -122,10 +124,10 @@ def load_run(folder: Path, overrides: Mapping[str, Any]) -> FinishedRun:
     artefacts = _artefacts_of(folder, metrics, config, dataset, catalogue)
     train_data, valid, test = prepare_data(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
-    model = build_model(config, train_data._dataset)
+    model = build_model(config, train_data.dataset)
     _load_weights(folder, model)
     model.eval()
-    if getattr(model, "other_parameter_name", None):
+    if has_other_state(model):
         _refuse_lost_state(folder, metrics, model, valid)
     expert = _expert_of(metrics, config, test.part)
     return FinishedRun(folder, metrics, config, test.part, model, expert, catalogue, artefacts)
@@ -163,8 +165,7 @@ def _load_weights(folder: Path, model: Any) -> None:
     if found is None:
         raise UserError(f"run: {folder} has no checkpoint")
     tensors, info = found
-    if info["phase"] in getattr(model, "phases", ()):
-        model.begin_phase(info["phase"])
+    capabilities_of(model).begin_phase(info["phase"])
     weights = {k.removeprefix(_MODEL): v for k, v in tensors.items() if k.startswith(_MODEL)}
     try:
         model.load_state_dict(weights)
@@ -190,10 +191,10 @@ def _refuse_lost_state(
     depth = max(int(name.split("@")[1]) for name in names)
     try:
         ranks = rank_targets(model, valid, scope, sampled, depth=depth)
-        found = flatten(report(ranks, valid, names))
+        found = flatten_metrics(report_metrics(ranks, valid, names))
     except (UserError, TypeError, AttributeError):  # a count that was never made
         found = {}
-    told = flatten(before)
+    told = flatten_metrics(before)
     same = found and all(abs(found[name] - told[name]) < _CLOSE for name in found)
     if not same or not np.isfinite([*found.values()]).all():
         raise UserError(

@@ -1,4 +1,4 @@
-"""Taking over the shared phase of a finished run."""
+"""Reuse of the shared phase of a finished run."""
 
 import csv
 from pathlib import Path
@@ -45,10 +45,10 @@ def test_only_the_domain_phase_is_trained_and_starts_where_the_other_did(run):
     assert second["phases"][1]["epochs"] == 2
     log = Path(second["run_dir"], "train.log").read_text()
     assert "shared epoch" not in log
-    assert f"shared phase taken over from {first['run_dir']}" in log
+    assert f"shared phase reused from {first['run_dir']}" in log
 
 
-def test_the_shared_phase_alone_may_be_taken_over_too(run):
+def test_a_run_of_the_shared_phase_only_is_reused_too(run):
     first = run(phases=["shared"])
     second = run(shared_run=first["run_dir"])
     assert second["phases"][0]["test"] == first["test"]
@@ -84,7 +84,7 @@ def test_a_run_of_another_model_is_refused(run):
         run(shared_run=first["run_dir"])
 
 
-def test_a_shared_phase_alone_takes_nothing_over(run):
+def test_a_run_of_the_shared_phase_only_reuses_nothing(run):
     first = run()
     with pytest.raises(UserError, match=r"phases is \['shared'\]; expected a phase after"):
         run(shared_run=first["run_dir"], phases=["shared"])
