@@ -124,8 +124,8 @@ class SASRecEncoder(nn.Module):
         length = tokens.shape[1]
         later = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
         mask = real.unsqueeze(2)
-        place = (real.cumsum(1) - 1).clamp(min=0)
-        z = self.dropout(tokens + self.positions(place)) * mask
+        position = (real.cumsum(1) - 1).clamp(min=0)
+        z = self.dropout(tokens + self.positions(position)) * mask
         for layer in self.layers:
             z = layer(z, later) * mask
         return self.norm(z)
