@@ -53,7 +53,7 @@ def sampled_softmax(
 ) -> Tensor:
     """Softmax cross-entropy against negatives that the batch shares, drawn uniformly.
 
-    The negatives' scores are shifted by the log of how many candidates each stands for, so
+    The negatives' scores are shifted by the log of how many candidates each represents, so
     that the loss estimates the full cross-entropy; a negative that is the label itself is
     left out.
 

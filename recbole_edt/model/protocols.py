@@ -114,7 +114,7 @@ class Capabilities:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """Names of the training phases in order; `SINGLE_PHASE` alone by default."""
+        """Names of the training phases in order; only `SINGLE_PHASE` by default."""
         model = self._model
         return tuple(model.phases) if isinstance(model, TrainsInPhases) else (SINGLE_PHASE,)
 

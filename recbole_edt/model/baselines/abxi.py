@@ -77,7 +77,7 @@ class ABXI(CrossDomainModel):
     - ``loss_type`` CE, SS or BCE puts the loss that all models share in position of this one, as a
       mean over labels, scores divided by the temperature.
 
-    Positions from the end tell a training slot how many items (of its domain) follow; no state
+    Positions from the end reveal to a training slot how many items (of its domain) follow; no state
     depends on which they are.
 
     Parameters
@@ -105,8 +105,8 @@ class ABXI(CrossDomainModel):
         domains = range(self.num_domains)
         threads = range(1 + self.num_domains)  # the mixed one first
 
-        def norms(places: range) -> nn.ModuleList:
-            return nn.ModuleList(nn.LayerNorm(width) for _ in places)
+        def norms(which: range) -> nn.ModuleList:
+            return nn.ModuleList(nn.LayerNorm(width) for _ in which)
 
         self.items = nn.Embedding(self.n_items, width)
         self.positions = nn.Embedding(self.max_length + 1, width)

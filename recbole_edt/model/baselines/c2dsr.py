@@ -39,7 +39,7 @@ class C2DSR(CrossDomainModel):
     - sequences are padded on the right and cut into windows, so that mixed states see no padding
       (inside a domain's sequence the empty slots take attention as in the release);
     - one item table for all domain sequences instead of one each (a domain's rows are read by
-      itself alone, so nothing changes), and one head, split by domain;
+      no other domain, so nothing changes), and one head, split by domain;
     - sequences of users without a label in some domain are kept; they have no infomax term for it;
     - random replacements are drawn anew for each batch; the release draws them once;
     - all slots are trained on; ``loss_slots: 10`` is the release's;

@@ -26,9 +26,9 @@ class LLM4CDSR(CrossDomainModel):
     Recommendation", SIGIR 2025, arXiv 2504.18383; facts from the copy of its code that the authors
     of LLM-EDT carry, none of its text. g(i) = W2 (W1 z_i + b1) + b2 adapts the frozen vector z_i
     of size m; e(i) is z_i reduced to d by a PCA of i's domain, frozen too. h encodes the mixed
-    sequence of sqrt(m) g, h^k that of domain k alone, of sqrt(d) e, each with an encoder of its
-    own. An item i of domain k
-    scores <h, g(i)> + <h^k, e(i)>, h^k being the state after domain k's last item.
+    sequence of sqrt(m) g, h^k that of domain k only, of sqrt(d) e, each with a separate
+    encoder. An item i of domain k scores <h, g(i)> + <h^k, e(i)>, h^k being the state after the
+    domain's last item.
 
     Loss: sum_k L_k + alpha R + beta U. L_k is the mean over the labels of domain k of the binary
     cross-entropy with one negative of domain k. R aligns g of one random training item in each of
@@ -214,7 +214,7 @@ class LLM4CDSR(CrossDomainModel):
 
 
 def reduce_by_domain(vectors: np.ndarray, item_domain: np.ndarray, width: int) -> np.ndarray:
-    """Reduce item vectors by a PCA of each domain on its own.
+    """Reduce item vectors by a PCA per domain.
 
     Parameters
     ----------

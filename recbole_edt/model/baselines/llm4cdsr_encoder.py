@@ -10,7 +10,7 @@ _EPS, _INNER_EPS = 1e-8, 1e-12
 
 
 class Bottleneck(nn.Module):
-    """LN(z + W2 GELU(W1 z + b1) + b2) of half the width, as found in the release [code]."""
+    """LN(z + W2 GELU(W1 z + b1) + b2) of half the width, as in the release [code]."""
 
     def __init__(self, width: int, dropout: float):
         super().__init__()
@@ -32,7 +32,7 @@ _FEED_FORWARD: dict[str, type[Bottleneck] | type[Pointwise]] = {
 
 
 class LLM4CDSREncoder(nn.Module):
-    """Encoder of right-padded sequences with position vectors of its own.
+    """Encoder of right-padded sequences, with its position vectors.
 
     Parameters
     ----------

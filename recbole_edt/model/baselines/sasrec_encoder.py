@@ -23,7 +23,7 @@ class Pointwise(nn.Module):
 
 
 class SASRecLayer(nn.Module):
-    """One layer: attention whose queries alone are normalised, then a feed-forward part.
+    """One layer: attention of which only the queries are normalised, then a feed-forward part.
 
     q = LN(z); z = q + MHA(q, z, z); z = LN(z); z = feed-forward(z) [code]. Keys and values are not
     normalised, and both residuals start from the normalised values.
@@ -72,7 +72,7 @@ class SASRecLayer(nn.Module):
 
 
 class SASRecEncoder(nn.Module):
-    """Causal encoder with position vectors of its own.
+    """Causal encoder with its position vectors.
 
     Slots that are not `real` hold zero vectors in front of every layer. As in the originals they
     are not masked out of the attention: a zero vector to the left takes its share [code].

@@ -14,7 +14,7 @@ class Similarity(Untrained):
     """Score items by the similarity of their LLM vectors to the user's last ones [ours].
 
     score_i = max_j (cos(z_i, z_j) - lag j) + popularity log(1 + n_i) over the last items j =
-    0, 1, ...; ``mean`` and ``last`` compare with the mean of the last items or the last alone.
+    0, 1, ...; ``mean`` and ``last`` compare with the mean of the last items or the last one only.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from recbole_edt.recbole_bridge import InputType, Interaction, SequentialRecomme
 
 
 class Untrained(SequentialRecommender):
-    """A model that scores by counts or vectors alone; one pass over the data stands for an epoch.
+    """A model that scores by counts or vectors only; one pass over the data counts as an epoch.
 
     Parameters
     ----------
