@@ -1,14 +1,11 @@
 """One run: data, model, phases, evaluation, and the files that are left behind."""
 
 import logging
-import platform
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,7 @@ import numpy as np
 import torch
 import yaml
 
+from recbole_edt.artefacts.inputs import ArtefactInputs, attach_artefacts
 from recbole_edt.artefacts.store import (
     AUGMENT,
     PROFILES,
@@ -25,27 +23,27 @@ from recbole_edt.artefacts.store import (
     refuse_other_artefacts,
 )
 from recbole_edt.config.edt_config import EDTConfig
-from recbole_edt.data.batching import TrimmedLoader
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.loaders import training_loader
 from recbole_edt.data.split import Split
-from recbole_edt.data.windows import WindowLoader
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import choose_weights, rank_targets
-from recbole_edt.evaluation.report import protocol_of, report, write_ranks
+from recbole_edt.evaluation.report import describe_protocol, report_metrics, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import digest, read_json, write_json, write_text
 from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
-from recbole_edt.prepare.command import ensure_default
+from recbole_edt.platforms import peak_rss_mb
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
-from recbole_edt.recbole_bridge import create_samplers, get_dataloader, init_seed
+from recbole_edt.prepare.pipeline import ensure_default
+from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.stock import is_stock
+from recbole_edt.requirements import versions
 from recbole_edt.training.checkpoint import refuse_other_data
 from recbole_edt.training.trainer import PhasedTrainer, get_trainer
 
 SCHEMA = 1
-_PACKAGES = ("recbole-edt", "recbole", "torch", "numpy", "pandas", "scipy", "transformers")
 _log = logging.getLogger()
 
 
@@ -114,7 +112,7 @@ def run(
         for targets in (valid, test):
             targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
     begun = time.perf_counter()
-    model = build_model(config, train_data._dataset)
+    model = build_model(config, train_data.dataset)
     build_seconds = time.perf_counter() - begun
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     with _only_process(settings, wait):  # from here on the run's folder is written to
@@ -245,23 +243,9 @@ def find_dataset(config: EDTConfig) -> None:
 
 def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, Targets, Targets]:
     """Return the training loader of the model and the targets of validation and test."""
+    attach_artefacts(dataset)
     parts = dataset.build()
-    if trains_on_windows(config.model_class):
-        loader: Any = WindowLoader(
-            parts[0], config["MAX_ITEM_LIST_LENGTH"], config["train_batch_size"], config["seed"]
-        )
-    else:
-        sampler, _, _ = create_samplers(config, dataset, parts)
-        if config["train_neg_sample_args"]["distribution"] == "popularity":
-            # RecBole counts the held-out rows too
-            trained = parts[0].flat[dataset.iid_field][parts[0].training_rows()]
-            sampler._get_candidates_list = trained.tolist
-            sampler._build_alias_table()
-        loader = get_dataloader(config, "train")(
-            config, parts[0], sampler, shuffle=config["shuffle"]
-        )
-        if config["trim_batches"] and dataset.is_sequential:
-            loader = TrimmedLoader(loader)
+    loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
     return loader, Targets(parts[1], "valid"), Targets(parts[2], "test")
 
 
@@ -284,7 +268,7 @@ def collect_metrics(
 
     def evaluate(targets: Targets, expert: ContentExpert | None = None) -> dict[str, Any]:
         ranks[targets.name] = rank_targets(model, targets, scope, sampled, expert)
-        return report(ranks[targets.name], targets, trainer.metrics)
+        return report_metrics(ranks[targets.name], targets, trainer.metrics)
 
     phases = {phase["name"]: dict(phase) for phase in trainer.phases}
     for name in trainer.capabilities.kept_phases():
@@ -309,13 +293,13 @@ def collect_metrics(
         "model": config["model"],
         "dataset": config["dataset"],
         "seed": config["seed"],
-        "protocol": protocol_of(test),
+        "protocol": describe_protocol(test),
         **scores,
         "phases": [*phases.values()],
         "artefacts": artefacts,
         "cost": {
             "train_seconds": round(build_seconds + sum(p["seconds"] for p in phases.values()), 6),
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "peak_rss_mb": peak_rss_mb(),
             "parameters": sum(p.numel() for p in model.parameters()),
             **llm_cost,
         },
@@ -328,8 +312,9 @@ def describe_artefacts(
     config: EDTConfig, dataset: CrossDomainDataset
 ) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """Return what the model read (None if nothing) and what the LLM's share of it cost."""
-    read = dataset.artefacts_read
-    found = dataset.artefacts() if read else None
+    inputs = dataset.text_inputs
+    read = inputs.parts_read if isinstance(inputs, ArtefactInputs) else set()
+    found = inputs.find() if isinstance(inputs, ArtefactInputs) and read else None
     used = [found.manifest[part] for part in (AUGMENT, PROFILES) if part in read] if found else []
     spent = [part.get("spent", {}) for part in used]
     cost = {
@@ -340,15 +325,6 @@ def describe_artefacts(
         return None, cost
     llm = next((part["llm"] for part in used if part.get("llm")), None)
     return {"hash": found.hash, "llm": llm, "encoder": config["encoder"]}, cost
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
 
 
 def git_commit() -> str | None:

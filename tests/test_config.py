@@ -3,7 +3,7 @@ import sys
 import pytest
 import yaml
 
-from recbole_edt.config.edt_config import EDTConfig, load_yaml, parse_value
+from recbole_edt.config import EDTConfig, load_yaml, parse_value
 from recbole_edt.errors import UserError
 from recbole_edt.quick_start import choose_run_dir
 

@@ -9,7 +9,7 @@ from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json
 from recbole_edt.model.registry import get_model
-from recbole_edt.prepare.registry import get_reader, reader_names
+from recbole_edt.prepare.reader import get_reader, reader_names
 from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.training import checkpoint
 
@@ -97,7 +97,7 @@ def test_our_own_names_keep_their_meaning(caplog):
     assert get_model("SASRecLLM").__module__ == "recbole_edt.model.baselines.sasrec"
     get_model("SASRec")
     assert "SASRecLLM is a model of recbole_edt" in caplog.text
-    assert get_reader("csv").__name__ == "recbole_edt.prepare.csv_reader"
+    assert get_reader("csv").read.__module__ == "recbole_edt.prepare.csv_reader"
     assert reader_names()[:3] == ("movielens", "csv", "amazon")
 
 
@@ -119,7 +119,7 @@ def test_a_broken_model_is_one_line(name, message):
     ("name", "message"),
     [
         ("missing", r"missing = outside\.missing of outside-recommenders cannot be imported"),
-        ("empty", r"expected DEFAULTS, add_arguments\(parser\) and read\(options\) -> RawData"),
+        ("empty", r"found <module .*, expected a recbole_edt\.prepare\.reader\.Reader"),
         ("line", r"reader: 'line' is unknown; .*\(did you mean 'lines'\?\)"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from recbole_edt import fields
 from recbole_edt.artefacts.catalogue import Catalogue
+from recbole_edt.config import checked_keys
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
@@ -84,15 +85,9 @@ class ArtefactSettings:
         UserError
             When a key is missing or its value is of the wrong kind.
         """
-        values = _take(config, (*VECTOR_KEYS, "encoder_batch_size", "DOMAIN_FIELD"))
-        for key in ("encoder", "text_template", "DOMAIN_FIELD"):
-            if not isinstance(values[key], str) or not values[key]:
-                raise UserError(f"{key}: {values[key]!r} is not a text")
+        values = checked_keys(config, (*VECTOR_KEYS, "encoder_batch_size", "DOMAIN_FIELD"))
         if values["encoder_revision"] is not None:
             values["encoder_revision"] = str(values["encoder_revision"])
-        for key in ("encoder_batch_size", "encoder_max_length"):
-            if type(values[key]) is not int or values[key] < 1:
-                raise UserError(f"{key}: {values[key]!r} is not a whole number of 1 or more")
         return cls(
             domain_field=values.pop("DOMAIN_FIELD"),
             augment=_take(config, AUGMENT_KEYS),

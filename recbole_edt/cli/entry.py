@@ -4,8 +4,8 @@ Exit status: 0 done, 2 usage or bad input (one line on the error stream), 1 an e
 130 interrupted, 141 nobody reads the output any more.
 """
 
+import io
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,6 +13,7 @@ from typing import Any
 
 from recbole_edt.cli.arguments import ArgumentParser
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.requirements import check_requirements
 
 USAGE = """usage: recbole-edt COMMAND ...
 
@@ -49,6 +50,9 @@ _GOES_ON = {"run": "; --resume goes on", "artefacts": _SAME, "compare": _SAME, "
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a title must not end a command on Windows
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(dispatch(list(sys.argv[1:] if argv is None else argv)))
 
 
@@ -68,6 +72,8 @@ def dispatch(argv: list[str]) -> int:
         if argv[0] != "prepare" and {"-h", "--help"} & {*argv}:
             print(USAGE)
             return 0
+        if argv[0] != "doctor":  # which reports on the environment first
+            check_requirements()
         status = _COMMANDS[argv[0]](argv[1:]) or 0
         sys.stdout.flush()
         return status
@@ -76,11 +82,17 @@ def dispatch(argv: list[str]) -> int:
         return 130
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 141  # 128 + SIGPIPE, a name that Windows lacks
     except UserError as error:
         if debug:
             traceback.print_exc()
         print(f"recbole-edt: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"recbole-edt: {error.name} is not installed; pip install {error.name}, or install "
+              "recbole-edt once more without --no-deps", file=sys.stderr)  # fmt: skip
         return 2
     except Exception as error:
         if debug:
@@ -107,7 +119,7 @@ def parse_keys(
     UserError
         For anything else, among it ``--key value`` with a space, and for a key given twice.
     """
-    from recbole_edt.config.edt_config import parse_value
+    from recbole_edt.config import parse_value
 
     keys: dict[str, Any] = {}
     flags: dict[str, Any] = dict.fromkeys(switches, False)
@@ -136,7 +148,7 @@ def parse_keys(
 
 
 def _config(keys: dict[str, Any], model: str | None = None) -> Any:
-    from recbole_edt.config.edt_config import EDTConfig
+    from recbole_edt.config import EDTConfig
 
     files = str(keys.pop("config_files", None) or "").split()
     return EDTConfig(model, None, files, keys)
@@ -179,7 +191,7 @@ def _artefacts(argv: list[str]) -> None:
 def _run(argv: list[str]) -> None:
     keys, flags = parse_keys(argv, switches=("resume",))
     from recbole_edt import quick_start
-    from recbole_edt.evaluation.report import headline, metric_names, table
+    from recbole_edt.evaluation.report import headline, metric_names, metrics_table
 
     config = _config(keys)
     result = quick_start.run(config, flags["resume"])
@@ -187,9 +199,9 @@ def _run(argv: list[str]) -> None:
     for phase in result["phases"][:-1]:
         if "test" in phase:
             print(f"test after the {phase['name']} phase")
-            print(table(phase["test"], names), end="\n\n")
+            print(metrics_table(phase["test"], names), end="\n\n")
     print(headline(result))
-    print(table(result["test"], names))
+    print(metrics_table(result["test"], names))
     print(f"\nwritten to {result['run_dir']}")
 
 
@@ -231,6 +243,7 @@ def _doctor(argv: list[str]) -> None:
     from recbole_edt.cli.doctor import examine
 
     print(examine())
+    check_requirements()
 
 
 _COMMANDS: dict[str, Callable[[list[str]], int | None]] = {

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt.compare.plan import Plan, Row
-from recbole_edt.config.edt_config import load_yaml
+from recbole_edt.config import load_yaml
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, read_json
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from recbole_edt.config.edt_config import EDTConfig, load_yaml
+from recbole_edt.config import EDTConfig, load_yaml
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest
 from recbole_edt.paths import properties_dir

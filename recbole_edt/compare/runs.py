@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recbole_edt.config.edt_config import load_yaml
+from recbole_edt.config import load_yaml
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.report import metric_values
 

@@ -1,1 +1,37 @@
-"""Configuration: keys, layers, checks."""
+"""Configuration: a typed rule of every key, the layers of YAML files, and checks.
+
+Importing this package, resolving and checking need no torch; `EDTConfig`, RecBole's configuration
+object, is made when it is first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from recbole_edt.config.layers import Resolved, resolve
+from recbole_edt.config.models import ModelSpec, model_spec
+from recbole_edt.config.rules import KeyRule
+from recbole_edt.config.schema import RULES, checked_keys
+from recbole_edt.config.yaml_files import load_yaml, parse_value
+
+if TYPE_CHECKING:
+    from recbole_edt.config.edt_config import EDTConfig
+
+__all__ = [
+    "RULES",
+    "EDTConfig",
+    "KeyRule",
+    "ModelSpec",
+    "Resolved",
+    "checked_keys",
+    "load_yaml",
+    "model_spec",
+    "parse_value",
+    "resolve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "EDTConfig":
+        from recbole_edt.config.edt_config import EDTConfig
+
+        return EDTConfig
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,13 @@ from typing import Any
 
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import headline, metric_names, protocol_of, report, table
+from recbole_edt.evaluation.report import (
+    describe_protocol,
+    headline,
+    metric_names,
+    metrics_table,
+    report_metrics,
+)
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import write_json
 from recbole_edt.runs.finished import load_run
@@ -46,20 +52,20 @@ def evaluate(flags: Mapping[str, Any], keys: Mapping[str, Any]) -> str:
     names = metric_names(config["metrics"], config["topk"])
     targets = Targets(run.part, "test")
     scope, sampled = config["candidates"], config["sampled_candidates"]
-    plain = report(rank_targets(run.model, targets, scope, sampled), targets, names)
+    plain = report_metrics(rank_targets(run.model, targets, scope, sampled), targets, names)
     scores: dict[str, Any] = {"test": plain}
     if run.expert is not None:
         ranks = rank_targets(run.model, targets, scope, sampled, run.expert)
         scores = {
-            "test": report(ranks, targets, names),
+            "test": report_metrics(ranks, targets, names),
             "expert_weights": run.metrics["expert_weights"],
             "without_expert": {"test": plain},
         }
     out = run.folder / f"evaluate-{scope}-{sampled or 'full'}.json"
     head = {key: run.metrics[key] for key in ("model", "dataset", "seed")}
-    result = head | {"protocol": protocol_of(targets), **scores}
+    result = head | {"protocol": describe_protocol(targets), **scores}
     write_json(out, result)
     lines = [headline(result)]
     if run.expert is not None:
-        lines += [table(plain, names), "\nwith the content expert"]
-    return "\n".join([*lines, table(scores["test"], names), f"\nwritten to {out}"])
+        lines += [metrics_table(plain, names), "\nwith the content expert"]
+    return "\n".join([*lines, metrics_table(scores["test"], names), f"\nwritten to {out}"])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.config import RULES
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import replacing
 
@@ -21,8 +21,6 @@ _METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "mrr": lambda rank, k: np.where(rank <= k, 1 / rank, 0.0),
     "map": lambda rank, k: np.where(rank <= k, 1 / rank, 0.0),
 }
-_WRITTEN = ("Hit", "NDCG", "MRR", "MAP", "Recall", "Precision")  # as RecBole writes them
-_GROUPS = ("dominant_share", "history_length", "target_popularity")
 
 
 def metric_names(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
@@ -33,42 +31,8 @@ def metric_names(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
     UserError
         For a metric that is not defined by the rank of one target.
     """
-    for metric in metrics:
-        _check_metric("metrics", metric)
+    RULES["metrics"].check("metrics", list(metrics))
     return [f"{metric.lower()}@{k}" for metric in metrics for k in topk]
-
-
-def check_metrics(metrics: Any, topk: Any, valid_metric: Any) -> None:
-    """Refuse what cannot be measured before any work is done.
-
-    Parameters
-    ----------
-    metrics, topk, valid_metric : any
-        What the configuration says under these keys.
-
-    Raises
-    ------
-    UserError
-        Names the key, what was found and what was expected.
-    """
-    cuts = topk if isinstance(topk, list) else [topk]
-    if not cuts or any(type(k) is not int or k < 1 for k in cuts):
-        raise UserError(f"topk: found {topk!r}, expected whole numbers above 0")
-    names = metrics if isinstance(metrics, list) else [metrics]
-    if not names:
-        raise UserError(f"metrics: found [], expected some of {list(_WRITTEN)}")
-    for name in names:
-        _check_metric("metrics", name)
-    name, _, k = str(valid_metric).partition("@")
-    if not k.isdigit() or int(k) < 1:
-        raise UserError(f"valid_metric: found {valid_metric!r}, expected a metric such as NDCG@10")
-    _check_metric("valid_metric", name)
-
-
-def _check_metric(key: str, name: Any) -> None:
-    if str(name).lower() not in _METRICS:
-        hint = nearest(str(name), _WRITTEN)
-        raise UserError(f"{key}: {name!r} is unknown; expected some of {list(_WRITTEN)}{hint}")
 
 
 def summarise(ranks: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -85,13 +49,13 @@ def metric_values(ranks: np.ndarray, name: str) -> np.ndarray:
     return _METRICS[metric](ranks, int(k))
 
 
-def report(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[str, Any]:
-    """Return ``overall``, ``domains`` and ``groups`` as `metrics.json` holds them.
+def report_metrics(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[str, Any]:
+    """Return the metrics ``overall``, by ``domains`` and by ``groups``, as `metrics.json` has them.
 
     Parameters
     ----------
     ranks : numpy.ndarray
-        Rank of each target, [n].
+        Rank of each target, 1 for the best, int [n].
     targets : Targets
         The targets, in the same order.
     names : sequence of str
@@ -112,16 +76,16 @@ def report(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[st
     return result
 
 
-def flatten(result: dict[str, Any]) -> dict[str, float]:
-    """Return a report's metrics as ``ndcg@10`` and ``ndcg@10/DOMAIN``, for choosing and logging."""
+def flatten_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the result of `report_metrics` as ``ndcg@10`` and ``ndcg@10/DOMAIN``."""
     flat = {name: value for name, value in result["overall"].items() if name != "users"}
     for domain, metrics in result["domains"].items():
         flat.update({f"{n}/{domain}": v for n, v in metrics.items() if n != "users"})
     return flat
 
 
-def table(result: dict[str, Any], names: Sequence[str]) -> str:
-    """Return a report's overall and per-domain metrics as an aligned text table."""
+def metrics_table(result: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return overall and per-domain metrics of `report_metrics` as an aligned text table."""
     rows = [("all", result["overall"]), *result["domains"].items()]
     width = max(len(name) for name, _ in rows)
     lines = [" " * width + "    users" + "".join(f"{name:>10}" for name in names)]
@@ -131,8 +95,8 @@ def table(result: dict[str, Any], names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def protocol_of(targets: Targets) -> dict[str, Any]:
-    """Return by which split and among which candidates some targets are ranked."""
+def describe_protocol(targets: Targets) -> dict[str, Any]:
+    """Return the split and the candidates of some targets, as ``metrics.json`` has them."""
     part, config = targets.part, targets.part.config
     scope, sampled = config["candidates"], config["sampled_candidates"]
     protocol = {
@@ -157,7 +121,11 @@ def headline(result: Mapping[str, Any]) -> str:
 
 
 def group_values(targets: Targets) -> dict[str, np.ndarray]:
-    """Return what groups are made of, each [n]: share and length of the history, popularity."""
+    """Return the values that targets are grouped by, each [n].
+
+    ``dominant_share`` is the share of the user's most frequent domain in the history,
+    ``history_length`` its length, and ``target_popularity`` the target item's training count.
+    """
     counts = targets.part.history_counts(targets.users, targets.rows)
     lengths = counts.sum(1)
     return {
@@ -168,7 +136,7 @@ def group_values(targets: Targets) -> dict[str, np.ndarray]:
 
 
 def write_ranks(path: Path, ranks: np.ndarray, targets: Targets) -> None:
-    """Write one line per target, in the order of the data: all that later tests need.
+    """Write one line per target, in the order of the data, for tests of significance.
 
     Columns: user_id, item_id, domain, rank (1 is best), and the values of `group_values`.
     """
@@ -184,24 +152,6 @@ def write_ranks(path: Path, ranks: np.ndarray, targets: Targets) -> None:
     )
     with replacing(path) as temporary:
         frame.iloc[np.argsort(targets.rows)].to_csv(temporary, index=False, lineterminator="\n")
-
-
-def check_group_edges(edges: Mapping[str, Any]) -> None:
-    """Refuse group edges that name no group or are no rising list.
-
-    Raises
-    ------
-    UserError
-        Names the group, what was found and what was expected.
-    """
-    for key, some in edges.items():
-        if key not in _GROUPS:
-            raise UserError(
-                f"group_edges: {key!r}; expected {list(_GROUPS)}{nearest(str(key), _GROUPS)}"
-            )
-        numbers = isinstance(some, list) and all(type(edge) in (int, float) for edge in some)
-        if not numbers or any(low >= high for low, high in pairwise([0, *some])):
-            raise UserError(f"group_edges: {key}: found {some!r}, expected a rising list above 0")
 
 
 def _label(low: float, high: float) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from recbole_edt.config import checked_keys
 from recbole_edt.errors import UserError
 from recbole_edt.llm.cached import Prices
 from recbole_edt.llm.client import LanguageModel
@@ -13,7 +14,7 @@ _SERVER = ("http://", "https://")
 
 @dataclass(frozen=True)
 class LLMSettings:
-    """The configuration keys that start with ``llm``; ``properties/overall.yaml`` explains them.
+    """The configuration keys that start with ``llm``; docs/keys.md explains them.
 
     Attributes
     ----------
@@ -52,23 +53,7 @@ class LLMSettings:
         UserError
             For a value of the wrong type or out of range; the message names the key.
         """
-        for name in ("llm", "llm_model", "llm_revision"):
-            value = config[name]
-            if not (isinstance(value, str) and value.strip()) and (name == "llm" or value):
-                raise UserError(f"{name}: {value!r}; expected a name")
-        least = {"llm_retries": 0, "llm_price_in": 0, "llm_price_out": 0}
-        whole = {"llm_batch_size", "llm_max_prompt_tokens", "llm_concurrency", "llm_retries"}
-        for name in (field.name for field in fields(cls)):
-            if name in ("llm", "llm_model", "llm_revision"):
-                continue
-            value, low = config[name], least.get(name)
-            numeric = isinstance(value, int if name in whole else (int, float))
-            if isinstance(value, bool) or not numeric or value < (low if low is not None else 0):
-                kind = "a whole number" if name in whole else "a number"
-                raise UserError(f"{name}: {value!r}; expected {kind} above or at {low or 0}")
-            if low is None and value <= 0:
-                raise UserError(f"{name}: {value!r}; expected more than 0")
-        return cls(**{field.name: config[field.name] for field in fields(cls)})
+        return cls(**checked_keys(config, [field.name for field in fields(cls)]))
 
     @property
     def is_server(self) -> bool:

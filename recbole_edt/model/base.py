@@ -1,13 +1,12 @@
 """Base of this package's sequential models: domains, scoring per domain, next-item losses."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.errors import UserError, nearest
 from recbole_edt.model.candidate_sets import ItemTable, ItemVectors, NextItemLoss, index_of
 from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.recbole_bridge import InputType, Interaction, SequentialRecommender
@@ -32,10 +31,6 @@ class CrossDomainModel(SequentialRecommender):
 
     Attributes
     ----------
-    loss_types : tuple of str
-        Values of ``loss_type`` that the model knows.
-    loss_scopes : tuple of str
-        Values of ``loss_scope``; only ``target_domain`` where each domain has states of its own.
     num_domains : int
         K.
     item_domain, row_in_domain : torch.Tensor
@@ -43,25 +38,18 @@ class CrossDomainModel(SequentialRecommender):
         domain, int64 [n_items].
     next_item : NextItemLoss
         The losses that all models share.
-
-    Raises
-    ------
-    UserError
-        For a loss that does not exist.
     """
 
     input_type = InputType.POINTWISE
     trains_on_windows = True
-    loss_types: tuple[str, ...] = ("CE", "SS", "BCE")
-    loss_scopes: tuple[str, ...] = ("target_domain", "all")
     item_domain: Tensor
     row_in_domain: Tensor
 
     def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         self.max_length: int = config["MAX_ITEM_LIST_LENGTH"]
-        self.loss_type = one_of(config, "loss_type", self.loss_types)
-        self.loss_scope = one_of(config, "loss_scope", self.loss_scopes)
+        self.loss_type: str = config["loss_type"]
+        self.loss_scope: str = config["loss_scope"]
         self.num_negatives: int = config["num_negatives"]
         self.num_domains = len(dataset.domains)
         row_in_domain = torch.zeros_like(dataset.item_domain)
@@ -157,12 +145,3 @@ class CrossDomainModel(SequentialRecommender):
         """
         sets = self.next_item.candidate_sets(labels, self.loss_scope)
         return self.next_item(states, sets, self.next_item.project(table, sets))
-
-
-def one_of(config: KeyedConfig, key: str, choices: Collection[str]) -> str:
-    """Return the value of a key; `UserError` if it is none of the choices."""
-    value = config[key]
-    if value not in choices:
-        hint = nearest(str(value), choices)
-        raise UserError(f"{key}: {value!r}; expected one of {list(choices)}{hint}")
-    return str(value)

@@ -38,7 +38,7 @@ class LLMEDT(SharedModel):
     Raises
     ------
     UserError
-        An unknown phase or loss, or sizes that do not fit together.
+        Sizes that do not fit together.
     """
 
     def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):

@@ -5,7 +5,7 @@ RecBole's rows, with one best epoch. `capabilities_of` gives trainer, evaluation
 one interface to all of them, so that nobody else asks a model what it can do.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -33,13 +33,6 @@ class Searchable(Protocol):
     """A model class that says whether a hyper-parameter search has anything to try."""
 
     has_settings: bool
-
-
-@runtime_checkable
-class DeclaresKeys(Protocol):
-    """A model class that declares configuration keys beside those in its YAML file."""
-
-    config_keys: Collection[str]
 
 
 @runtime_checkable
@@ -170,8 +163,3 @@ def trains_on_windows(model_class: type) -> bool:
 def has_settings(model_class: type) -> bool:
     """Return whether a search has anything to try; True by default."""
     return not isinstance(model_class, Searchable) or bool(model_class.has_settings)
-
-
-def declared_keys(model_class: type) -> Collection[str]:
-    """Return the names of the configuration keys that a model class declares; none by default."""
-    return model_class.config_keys if isinstance(model_class, DeclaresKeys) else ()

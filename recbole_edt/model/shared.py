@@ -32,7 +32,7 @@ class SharedModel(CrossDomainModel):
     Raises
     ------
     UserError
-        An unknown loss, or sizes that do not fit together.
+        Sizes that do not fit together.
     """
 
     def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
@@ -90,6 +90,4 @@ def _input_scale(value: Any, vectors: Tensor | None) -> float:
         if vectors is None:
             raise UserError("input_scale: sqrt_vector_size needs item_projection: pca or mlp")
         return math.sqrt(vectors.shape[1])
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise UserError(f"input_scale: found {value!r}, expected a number > 0 or sqrt_vector_size")
     return float(value)

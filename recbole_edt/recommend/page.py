@@ -1,7 +1,7 @@
 """One user on a page: what runs recommend, beside history, profiles and augmented items."""
 
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
@@ -115,7 +115,7 @@ def _date(seconds: float) -> str:
         return ""
     while seconds > _LATEST:  # milliseconds, or finer
         seconds /= 1000
-    return datetime.fromtimestamp(float(seconds), timezone.utc).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(float(seconds), UTC).strftime("%Y-%m-%d")
 
 
 def _artefact_lines(run: FinishedRun, names: _Names, user: str, label: str) -> list[str]:

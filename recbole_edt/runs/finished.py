@@ -15,7 +15,7 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import flatten, report
+from recbole_edt.evaluation.report import flatten_metrics, report_metrics
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import read_json
 from recbole_edt.model.protocols import capabilities_of
@@ -124,7 +124,7 @@ def load_run(folder: Path, overrides: Mapping[str, Any]) -> FinishedRun:
     artefacts = _artefacts_of(folder, metrics, config, dataset, catalogue)
     train_data, valid, test = prepare_data(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
-    model = build_model(config, train_data._dataset)
+    model = build_model(config, train_data.dataset)
     _load_weights(folder, model)
     model.eval()
     if has_other_state(model):
@@ -191,10 +191,10 @@ def _refuse_lost_state(
     depth = max(int(name.split("@")[1]) for name in names)
     try:
         ranks = rank_targets(model, valid, scope, sampled, depth=depth)
-        found = flatten(report(ranks, valid, names))
+        found = flatten_metrics(report_metrics(ranks, valid, names))
     except (UserError, TypeError, AttributeError):  # a count that was never made
         found = {}
-    told = flatten(before)
+    told = flatten_metrics(before)
     same = found and all(abs(found[name] - told[name]) < _CLOSE for name in found)
     if not same or not np.isfinite([*found.values()]).all():
         raise UserError(

@@ -6,7 +6,7 @@ from typing import Any
 
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import flatten, metric_names, report
+from recbole_edt.evaluation.report import flatten_metrics, metric_names, report_metrics
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge.model_state import load_weights
@@ -76,7 +76,7 @@ class PhasedTrainer(EpochTrainer):
         if load_best_model or model_file:
             raise UserError("evaluate: the best weights are already loaded when fit() returns")
         ranks = rank_targets(self.model, eval_data, self.config["candidates"])
-        return flatten(report(ranks, eval_data, self.metrics))
+        return flatten_metrics(report_metrics(ranks, eval_data, self.metrics))
 
     def fit(
         self,

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from recbole_edt.artefacts.task import Training
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.config import checked_keys
+from recbole_edt.errors import UserError
 from recbole_edt.llm.client import Prompt
 from recbole_edt.llm.prompts import PROFILE, clean_title, fill
 
@@ -16,20 +17,17 @@ TOO_FEW, NO_TITLE = "too_few_items", "no_title"
 """Reasons to ask nothing about a user and domain; those of a bad reply stand in `llm.parsing`."""
 
 LLM, TITLES = "llm", "titles"
-MODES = (LLM, TITLES)
 """What a profile is: a model's summary of the titles, or the titles themselves."""
-
-_WHOLE = ("profile_min_items", "profile_history", "profile_max_tokens")
 
 
 @dataclass(frozen=True)
 class ProfileSettings:
-    """The configuration keys that start with ``profile_``; `properties/overall.yaml` explains them.
+    """The configuration keys that start with ``profile_``; docs/keys.md explains them.
 
     Attributes
     ----------
     profile_mode : str
-        One of `MODES`.
+        `LLM` or `TITLES`.
     profile_min_items : int
         Training items in a domain below which there is no profile.
     profile_history : int
@@ -55,19 +53,7 @@ class ProfileSettings:
         UserError
             For a value of the wrong type or out of range; the message names the key.
         """
-        values = {one.name: config[one.name] for one in fields(cls)}
-        mode, hide = values["profile_mode"], values["profile_hide_titles"]
-        if mode not in MODES:
-            raise UserError(
-                f"profile_mode: {mode!r} is unknown; expected one of {', '.join(MODES)}"
-                f"{nearest(str(mode), MODES)}"
-            )
-        for key in _WHOLE:
-            if type(values[key]) is not int or values[key] < 1:
-                raise UserError(f"{key}: {values[key]!r} is not a whole number of 1 or more")
-        if not isinstance(hide, bool):
-            raise UserError(f"profile_hide_titles: {hide!r} is neither True nor False")
-        return cls(**values)
+        return cls(**checked_keys(config, [one.name for one in fields(cls)]))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ output; all that libraries print goes to the error stream.
 
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -69,9 +68,11 @@ def _run(keys: dict[str, Any], expected: str, shared_from: str | None) -> str:
 
 def _stop_with_parent() -> None:
     """Interrupt this process when standard input ends."""
+    from recbole_edt.platforms import interrupt_this_process
+
     while os.read(0, 1024):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
+    interrupt_this_process()
     time.sleep(GRACE)
     os._exit(130)
 

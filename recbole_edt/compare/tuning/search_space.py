@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_edt.config.edt_config import parse_value
+from recbole_edt.config import parse_value
 from recbole_edt.errors import UserError, nearest
 
 _KINDS = {"choice": 1, "uniform": 2, "loguniform": 2, "quniform": 3}  # and how many values

@@ -204,7 +204,7 @@ class Tuning:
             open(temporary, "w", encoding="utf-8", newline="") as handle,
         ):
             flat = [{k: v for k, v in t.items() if k != "params"} | t["params"] for t in trials]
-            writer = csv.DictWriter(handle, list(flat[0]) if flat else [])
+            writer = csv.DictWriter(handle, list(flat[0]) if flat else [], lineterminator="\n")
             writer.writeheader()
             writer.writerows(flat)
         if self.best is not None:

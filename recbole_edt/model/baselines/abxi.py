@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.model.backbone import check_heads
-from recbole_edt.model.base import PUBLISHED, CrossDomainModel, one_of
+from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.abxi_layers import LowRank, RowAttention, SwiGLU
 from recbole_edt.model.baselines.sampled_scores import draw_sets, scores_of_own_sets
 from recbole_edt.model.domain_rows import DomainRows, last_seen
@@ -90,10 +90,8 @@ class ABXI(CrossDomainModel):
     Raises
     ------
     UserError
-        For an unknown loss or projection, or sizes that do not fit together.
+        For sizes that do not fit together.
     """
-
-    loss_types = (PUBLISHED, *CrossDomainModel.loss_types)
 
     def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
@@ -125,7 +123,7 @@ class ABXI(CrossDomainModel):
         self.dropout = nn.Dropout(config["dropout_prob"])
         self._initialise(config["initializer_range"])
         self.text: ItemEncoder | None = None
-        if one_of(config, "item_projection", ("none", "pca")) == "pca":
+        if config["item_projection"] == "pca":
             vectors = torch.from_numpy(dataset.item_vectors())
             counts = torch.from_numpy(dataset.item_counts())
             self.text = ItemEncoder(vectors, counts, width, "pca", False, "none", _PROJECTED_STD)

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
-from recbole_edt.errors import UserError
 from recbole_edt.model import losses
 from recbole_edt.model.backbone import check_heads
 from recbole_edt.model.base import PUBLISHED, CrossDomainModel
@@ -59,10 +58,8 @@ class C2DSR(CrossDomainModel):
     Raises
     ------
     UserError
-        For an unknown loss or sizes that do not fit together.
+        For sizes that do not fit together.
     """
-
-    loss_types = (PUBLISHED, *CrossDomainModel.loss_types)
 
     def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
@@ -70,10 +67,6 @@ class C2DSR(CrossDomainModel):
         check_heads(width, config["n_heads"])
         self.loss_slots: int | None = config["loss_slots"]
         self.next_item_weight: float = config["next_item_weight"]
-        if not isinstance(self.loss_slots, int | None):
-            raise UserError(f"loss_slots: found {self.loss_slots}, expected a whole number or None")
-        if not 0 <= self.next_item_weight <= 1:
-            raise UserError(f"next_item_weight: found {self.next_item_weight}, expected 0 to 1")
         self.scale = math.sqrt(width)
         self.mixed_items = nn.Embedding(self.n_items, width, padding_idx=0)
         self.own_items = nn.Embedding(self.n_items, width, padding_idx=0)

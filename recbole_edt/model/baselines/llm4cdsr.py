@@ -67,8 +67,6 @@ class LLM4CDSR(CrossDomainModel):
         For an unknown loss, sizes that do not fit together, or vectors that are not there.
     """
 
-    loss_types = (PUBLISHED, *CrossDomainModel.loss_types)
-    loss_scopes = ("target_domain",)
     vectors: Tensor
     own_vectors: Tensor
 

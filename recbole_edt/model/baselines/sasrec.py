@@ -48,8 +48,6 @@ class SASRecSingle(CrossDomainModel):
         The training part.
     """
 
-    loss_scopes = ("target_domain",)
-
     def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         self.width: int = config["hidden_size"]

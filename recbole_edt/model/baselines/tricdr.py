@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
-from recbole_edt.errors import UserError
 from recbole_edt.model import losses
 from recbole_edt.model.backbone import check_heads
 from recbole_edt.model.base import PUBLISHED, CrossDomainModel
@@ -100,8 +99,6 @@ class TriCDR(CrossDomainModel):
         For an unknown loss or sizes that do not fit together.
     """
 
-    loss_types = (PUBLISHED, *CrossDomainModel.loss_types)
-
     def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width = config["hidden_size"]
@@ -109,7 +106,8 @@ class TriCDR(CrossDomainModel):
         self.scale, self.logit_scale = math.sqrt(width), config["logit_scale"]
         self.contrastive_weight = config["contrastive_weight"]
         self.temperature = config["contrastive_temperature"]
-        self.rates = _rates(config["contrastive_rates"])
+        rates = config["contrastive_rates"]
+        self.rates = [rate / sum(rates) for rate in rates]  # sum 1
         self.triplet_weight = config["triplet_weight"]
         self.triplet_margin = config["triplet_margin"]
         encoders = [
@@ -298,15 +296,3 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     similarity = (both @ both.T / temperature).masked_fill(itself, -torch.inf)
     partner = torch.arange(len(both), device=both.device).roll(len(first))
     return F.cross_entropy(similarity, partner)
-
-
-def _rates(value: Any) -> list[float]:
-    """Return the three rates (mixed-source, mixed-target, source-target) with sum 1."""
-    good = isinstance(value, (list, tuple)) and len(value) == len(_PAIRS)
-    good = good and all(isinstance(v, (int, float)) and v >= 0 for v in value) and sum(value) > 0
-    if not good:
-        raise UserError(
-            f"contrastive_rates: found {value!r}, expected three numbers >= 0 (mixed-source, "
-            "mixed-target, source-target) that are not all 0"
-        )
-    return [v / sum(value) for v in value]

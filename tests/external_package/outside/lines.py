@@ -8,12 +8,7 @@ import pandas as pd
 from recbole_edt import fields
 from recbole_edt.errors import UserError
 from recbole_edt.prepare.raw import RawData, make_inter
-
-DEFAULTS = {"file": None, "min_user_inter": 2}
-
-
-def add_arguments(parser):
-    parser.add_argument("--file", metavar="FILE", help="one interaction a line")
+from recbole_edt.prepare.reader import Flag, Reader
 
 
 def read(options):
@@ -29,3 +24,11 @@ def read(options):
     table = pd.DataFrame({fields.ITEM: items, fields.DOMAIN: domains, fields.TITLE: items})
     table = table.drop_duplicates(fields.ITEM, ignore_index=True)
     return RawData(inter, table, [path], {"lines": len(users)})
+
+
+READER = Reader(
+    summary="lines 'user item domain'",
+    flags=[Flag("file", None, "one interaction a line", {"metavar": "FILE"})],
+    read=read,
+    common_defaults={"min_user_inter": 2},
+)

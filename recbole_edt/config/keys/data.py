@@ -1,0 +1,50 @@
+"""Keys of files, of the run and of what is read from a dataset."""
+
+from typing import Annotated, Any
+
+from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, Name
+from recbole_edt.config.rules import Label, Text
+
+GpuIds = Annotated[Any, Label("a number or text")]
+
+
+class Run(KeyGroup):
+    """Where things are, and the run."""
+
+    data_path: Text
+    """Folder that holds one folder per dataset."""
+    output_dir: Text
+    """A run is written to `<output_dir>/<dataset>/<model>/<run id>/`."""
+    seed: CountFromZero
+    """Seeds weights, order, dropout and negatives."""
+    reproducibility: bool
+    """Let torch use deterministic algorithms only."""
+    use_gpu: bool
+    """RecBole's switch; without a GPU the CPU is used anyway."""
+    gpu_id: GpuIds
+    """GPUs that the process sees, such as 0; text without a number in it means none."""
+    show_progress: bool
+    """Progress bars on a terminal; elsewhere artefacts report every minute how far they are."""
+    log_tensorboard: bool
+    """Write TensorBoard events into the run's folder."""
+    log_wandb: bool
+    """Log to Weights & Biases (needs the package wandb)."""
+    wandb_project: Text
+    """Project at Weights & Biases."""
+
+
+class Data(KeyGroup):
+    """What is read."""
+
+    USER_ID_FIELD: Text
+    """Column of users."""
+    ITEM_ID_FIELD: Text
+    """Column of items."""
+    TIME_FIELD: Text
+    """Column of times."""
+    DOMAIN_FIELD: Name
+    """Column of `NAME.item` with an item's domain."""
+    load_col: dict | None
+    """Columns that are loaded, by file; titles stay outside RecBole."""
+    MAX_ITEM_LIST_LENGTH: Count
+    """Longest history T that is read."""

@@ -1,0 +1,109 @@
+"""Keys of the comparison: split, candidates, metrics, groups and the content expert."""
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal
+
+from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, NotNegative
+from recbole_edt.config.rules import Label, checked_by, refuse
+from recbole_edt.errors import nearest
+
+METRICS = ("Hit", "NDCG", "MRR", "MAP", "Recall", "Precision")
+"""As RecBole writes them; each is a function of the rank of one target."""
+GROUPS = ("dominant_share", "history_length", "target_popularity")
+"""Properties of a user or target that metrics are reported by."""
+
+
+def _metric(name: Any) -> None:
+    if str(name).lower() not in {metric.lower() for metric in METRICS}:
+        hint = nearest(str(name), METRICS)
+        refuse(f"{name!r} is unknown; expected some of {list(METRICS)}{hint}")
+
+
+def _metrics(value: Any) -> None:
+    names = value if isinstance(value, list) else [value]
+    if not names:
+        refuse(f"found [], expected some of {list(METRICS)}")
+    for name in names:
+        _metric(name)
+
+
+def _cut_offs(value: Any) -> None:
+    cuts = value if isinstance(value, list) else [value]
+    if not cuts or any(type(k) is not int or k < 1 for k in cuts):
+        refuse(f"found {value!r}, expected whole numbers above 0")
+
+
+def _valid_metric(value: Any) -> None:
+    if type(value) not in (str, int, float):
+        refuse(f"found {value!r}, expected text")
+    name, _, k = str(value).partition("@")
+    if not k.isdigit() or int(k) < 1:
+        refuse(f"found {value!r}, expected a metric such as NDCG@10")
+    _metric(name)
+
+
+def _group_edges(value: Any) -> None:
+    if not isinstance(value, dict | None):
+        refuse(f"found {value!r}, expected a mapping")
+    for name, edges in (value or {}).items():
+        if name not in GROUPS:
+            refuse(f"{name!r}; expected {list(GROUPS)}{nearest(str(name), GROUPS)}")
+        numbers = isinstance(edges, list) and all(type(edge) in (int, float) for edge in edges)
+        if not numbers or any(low >= high for low, high in pairwise([0, *edges])):
+            refuse(f"{name}: found {edges!r}, expected a rising list above 0")
+
+
+def _weights(value: Any) -> None:
+    good = isinstance(value, list) and value
+    if not good or not all(type(one) in (int, float) and one >= 0 for one in value):
+        refuse(f"found {value!r}, expected a list of numbers >= 0")
+
+
+Metrics = Annotated[Any, checked_by(_metrics), Label(f"a list of {', '.join(METRICS)}")]
+CutOffs = Annotated[Any, checked_by(_cut_offs), Label("a list of whole numbers above 0")]
+ValidMetric = Annotated[Any, checked_by(_valid_metric), Label("a metric such as NDCG@10")]
+GroupEdges = Annotated[Any, checked_by(_group_edges), Label("a mapping of rising lists above 0")]
+Weights = Annotated[Any, checked_by(_weights), Label("a list of numbers >= 0")]
+
+
+class Evaluation(KeyGroup):
+    """How models are compared."""
+
+    split: Literal["leave_one_out", "time"]
+    """leave_one_out: the last two interactions of a user are held out; time: two cut-offs common to
+    all users."""
+    candidates: Literal["target_domain", "all"]
+    """target_domain: rank within the domain of the target, history masked; all: as RecBole
+    ranks."""
+    sampled_candidates: Count | None
+    """Report metrics over the target and this many sampled items instead of all; epochs are still
+    chosen on all."""
+    metrics: Metrics
+    """What is reported."""
+    topk: CutOffs
+    """Cut-offs of the metrics."""
+    valid_metric: ValidMetric
+    """Chooses epochs, on validation."""
+    eval_batch_size: Count
+    """Histories scored at a time."""
+    metric_decimal_place: CountFromZero
+    """Decimals of the score that chooses epochs."""
+    group_edges: GroupEdges
+    """Lower edges of the groups in metrics.json, beside 0: dominant_share is the share of the
+    user's most frequent domain in the history, history_length the interactions before the target
+    (held-out ones aside), target_popularity the target's interactions in training (0 are new
+    items)."""
+
+
+class ContentExpert(KeyGroup):
+    """The content expert (see method.md)."""
+
+    content_expert: bool
+    """Add the similarity of LLM vectors to the trained model's scores, any model's; metrics.json
+    holds both."""
+    expert_items: Count
+    """Last items of the history that the expert compares with."""
+    expert_lag: NotNegative
+    """What each step back costs in similarity."""
+    expert_weights: Weights
+    """Weights of the expert; the best per domain is chosen on validation."""

@@ -1,0 +1,103 @@
+"""Keys of the training loop: of each phase, and of the whole."""
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Gt, Lt
+
+from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, NotNegative, Positive
+from recbole_edt.config.rules import Anything, Label, Text, checked_by, refuse
+from recbole_edt.errors import nearest
+
+_CLIPPING = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # torch's
+_SAMPLING = ("distribution", "sample_num", "alpha", "dynamic", "candidate_num")  # RecBole's
+
+
+def _entries(value: Any, known: tuple[str, ...]) -> None:
+    if not isinstance(value, dict):
+        refuse(f"found {value!r}, expected a mapping such as {{{known[0]}: ...}}")
+    for name in value:
+        if name not in known:
+            refuse(f"{name!r}; expected some of {list(known)}{nearest(str(name), known)}")
+
+
+def _clipping(value: Any) -> None:
+    _entries(value, _CLIPPING)
+    if "max_norm" not in value:
+        refuse(f"found {value!r}, expected 'max_norm' among its entries")
+
+
+def _sampling(value: Any) -> None:
+    _entries(value, _SAMPLING)
+
+
+Clipping = Annotated[Any, checked_by(_clipping), Label("a mapping such as {max_norm: 1.0}")]
+Sampling = Annotated[Any, checked_by(_sampling), Label("a mapping such as {distribution: uniform}")]
+
+
+class PhaseTraining(KeyGroup):
+    """Training, of each phase."""
+
+    per_phase = True
+
+    learning_rate: Positive
+    """Learning rate; with a warm-up, the one after it."""
+    weight_decay: NotNegative
+    """Weight decay; of adamw, decoupled and times the learning rate."""
+    epochs: CountFromZero
+    """Limit of each phase."""
+    min_epochs: CountFromZero
+    """No early stopping before this epoch of a phase."""
+    stopping_step: CountFromZero
+    """A phase ends after more validations than this without gain."""
+    average_epochs: NotNegative
+    """Validate and keep a running mean of the weights, with this time constant in epochs, in place
+    of the weights after the last step; 0: no mean. Any model's."""
+    clip_grad_norm: Clipping | None
+    """Arguments of torch's `clip_grad_norm_`."""
+    lr_scheduler: Literal["none", "plateau"]
+    """none, or plateau: multiply the rate by lr_factor after more than lr_patience validations
+    without gain."""
+    lr_patience: CountFromZero
+    """Patience of the plateau schedule, counted after the warm-up."""
+    lr_factor: Annotated[float, Gt(0), Lt(1)]
+    """Factor of the plateau schedule."""
+    warmup_epochs: CountFromZero
+    """Epochs over which the rate grows linearly from next to nothing."""
+
+
+class Training(KeyGroup):
+    """Training."""
+
+    train_batch_size: Count
+    """Examples per step: windows of user histories, of stock models rows."""
+    trim_batches: bool
+    """Batch histories of like length and pad to the longest only. Several times as fast; for
+    sequential models whose scores do not depend on padding, such as SASRec and GRU4Rec. Models of
+    this package that train on windows always do."""
+    learner: Literal["adam", "adamw", "sgd", "adagrad", "rmsprop", "sparse_adam"]
+    """Optimiser, by RecBole's name."""
+    eval_step: Count
+    """Epochs from one validation to the next."""
+    train_neg_sample_args: Sampling | None
+    """How RecBole draws negatives; models of this package draw their own (num_negatives)."""
+    shuffle: bool
+    """Shuffle training rows before each epoch."""
+    enable_amp: bool
+    """Mixed precision, of stock models."""
+    enable_scaler: bool
+    """Scale gradients in mixed precision, of stock models."""
+    loss_decimal_place: int
+    """Decimals of the loss in the log."""
+
+
+class Phases(KeyGroup):
+    """Phases, of models that train in several."""
+
+    recipe: Text
+    """full: what this project found best; paper: the published recipe. Any file of
+    properties/recipe/."""
+    phases: Anything
+    """Which phases are trained, from the first on; `[shared]` stops after the shared one."""
+    shared_run: Text | None
+    """Folder of a finished run (LLMEDT, or SASRecLLM, which is a shared phase) whose first phase is
+    reused instead of trained: same seed, split and settings of that phase."""

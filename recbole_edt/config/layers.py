@@ -1,0 +1,275 @@
+"""The layers of a run's configuration, merged and checked; needs neither RecBole nor torch loaded.
+
+Later layers win: RecBole's defaults, ``properties/overall.yaml``, ``properties/model/M.yaml``,
+``properties/recipe/R.yaml`` (models that have recipes), ``properties/dataset/D.yaml``,
+``<data_path>/D/D.yaml``, the caller's files, the caller's keys.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recbole_edt.config.models import ModelSpec, model_spec
+from recbole_edt.config.rules import KeyRule, rule_of_default
+from recbole_edt.config.schema import RULES, general_key
+from recbole_edt.config.yaml_files import load_if_present, load_yaml
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.paths import properties_dir
+from recbole_edt.recbole_bridge.stock import KEYS_WITHOUT_DEFAULT, default_files
+
+REPLACED = {
+    "eval_args": "split, candidates and sampled_candidates",
+    "checkpoint_dir": "output_dir",
+    "benchmark_filename": "split",
+    **dict.fromkeys(
+        (
+            "rm_dup_inter",
+            "val_interval",
+            "user_inter_num_interval",
+            "item_inter_num_interval",
+            "filter_inter_by_user_or_item",
+        ),
+        "the filters of 'recbole-edt prepare'",
+    ),
+    **dict.fromkeys(
+        ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path"),
+        "nothing: no pickle is written or read",
+    ),
+}
+"""RecBole's keys that are refused here, and what to use instead."""
+
+_NAMES = ("model", "dataset")
+_UNCHECKED = {*_NAMES, "MODEL_TYPE", *REPLACED}
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The keys of one run, checked.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        The model.
+    dataset : str
+        Name of the dataset.
+    defaults : mapping
+        All keys below the caller's files and keys.
+    given : mapping
+        The caller's.
+    """
+
+    spec: ModelSpec
+    dataset: str
+    defaults: Mapping[str, Any]
+    given: Mapping[str, Any]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All keys."""
+        return {**self.defaults, **self.given}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the caller's files and keys give, not checked yet but for the names.
+
+    Attributes
+    ----------
+    keys : mapping
+        Keys with their values, ``model`` and ``dataset`` among them.
+    source : mapping
+        ``FILE: `` of each key that a file gives.
+    """
+
+    keys: Mapping[str, Any]
+    source: Mapping[str, str]
+
+
+def read_given(
+    model: str | None,
+    dataset: str | None,
+    config_files: Sequence[str],
+    overrides: Mapping[str, Any] | None,
+) -> Given:
+    """Merge the caller's files and keys; see `resolve`."""
+    keys: dict[str, Any] = {}
+    source: dict[str, str] = {}
+    for file in config_files:
+        content = load_yaml(file)
+        keys |= content
+        source |= dict.fromkeys(content, f"{file}: ")
+    keys |= overrides or {}
+    for key in overrides or {}:
+        source.pop(key, None)
+    for key, name in zip(_NAMES, (model, dataset), strict=True):
+        if name is not None:
+            keys[key] = name
+        if keys.get(key) is None:
+            raise UserError(f"{key}: missing; expected --{key}=NAME")
+        if not isinstance(keys[key], str):
+            raise UserError(f"{key}: found {keys[key]!r}, expected a name")
+    for key in ("data_path", "output_dir"):  # --output_dir=20240601 is read as a number
+        if key in keys:
+            keys[key] = str(keys[key])
+    if {*"/\\"} & {*keys["dataset"]} or keys["dataset"].startswith("."):
+        raise UserError(f"dataset: found {keys['dataset']!r}, expected a plain name")
+    return Given(keys, source)
+
+
+def resolve(
+    model: str | None = None,
+    dataset: str | None = None,
+    config_files: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> Resolved:
+    """Merge all layers of a run and check every key.
+
+    Parameters
+    ----------
+    model, dataset : str, optional
+        Names; otherwise taken from the files or keys.
+    config_files : sequence of str
+        YAML files of the caller, the last one wins.
+    overrides : mapping
+        Keys of the caller (the command line's ``--key=value``), above all files.
+
+    Raises
+    ------
+    UserError
+        An unknown model, key or value, a key that this package replaces, a malformed file.
+    """
+    given = read_given(model, dataset, config_files, overrides)
+    spec = model_spec(given.keys["model"])
+    dataset, keys, root = given.keys["dataset"], dict(given.keys), properties_dir()
+    layers = package_defaults(spec, dataset)
+    of_dataset = load_if_present(root / "dataset" / f"{dataset}.yaml")
+    data_path = {**layers, **of_dataset, **keys}["data_path"]
+    own_file = Path(data_path) / dataset / f"{dataset}.yaml"
+    of_own = load_if_present(own_file)
+    source = {key: f"{own_file}: " for key in of_own if key not in keys} | {**given.source}
+    of_dataset |= of_own
+    caller = {**of_dataset, **keys}
+    if "recipe" in layers:
+        layers |= recipe_layer({**layers, **caller}["recipe"], spec, caller)
+    defaults = dict(layers)
+    layers |= of_dataset
+    known = {*defaults, *KEYS_WITHOUT_DEFAULT, *spec.keys}
+    values = {**layers, **keys}
+    for key, value in values.items():
+        if key not in _UNCHECKED:
+            try:
+                check_value(key, value, known, defaults, spec)
+            except UserError as error:
+                raise UserError(f"{source.get(key, '')}{error}") from None
+    if "phases" in values:
+        phases = check_phases(values["phases"], spec.phases, values.get("shared_run"))
+        layers["phases"] = phases
+        if "phases" in keys:  # --phases=shared is a list of one
+            keys["phases"] = phases
+    for key, successor in REPLACED.items():
+        if key in caller:
+            raise UserError(f"{key}: not used here; its place is taken by {successor}")
+    if (
+        spec.sequential
+        and values.get("loss_type") == "CE"
+        and "train_neg_sample_args" not in caller
+    ):
+        # RecBole stops here and asks for exactly this: cross-entropy takes no negatives
+        layers["train_neg_sample_args"] = None
+    return Resolved(spec, dataset, layers, keys)
+
+
+def package_defaults(spec: ModelSpec, dataset: str) -> dict[str, Any]:
+    """Return RecBole's defaults and this package's for a model, without recipe and dataset."""
+    layers: dict[str, Any] = {}
+    for path in default_files(spec.name, spec.sequential, dataset):
+        layers |= load_yaml(path)
+    layers |= load_if_present(properties_dir() / "overall.yaml")
+    layers |= spec.defaults
+    layers |= dict.fromkeys(spec.phase_keys)
+    layers |= load_if_present(spec.defaults_file)
+    return layers
+
+
+def recipe_layer(name: Any, spec: ModelSpec, caller: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys of a recipe.
+
+    A general key of the caller's wins over those of single phases: ``--epochs=3`` is meant for a
+    phase that the recipe gives 200 as well.
+    """
+    folder = properties_dir() / "recipe"
+    recipes = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in recipes:
+        hint = nearest(str(name), recipes)
+        raise UserError(f"recipe: {name!r} is unknown; expected one of {recipes}{hint}")
+    recipe = load_yaml(folder / f"{name}.yaml")
+    for key in recipe:
+        general = general_key(key, spec.phases)
+        if general != key and general in caller:
+            recipe[key] = None
+    return recipe
+
+
+def check_value(
+    key: str,
+    value: Any,
+    known: Collection[str],
+    defaults: Mapping[str, Any],
+    spec: ModelSpec,
+) -> None:
+    """Refuse an unknown key, or a value that breaks the key's rule.
+
+    Parameters
+    ----------
+    key, value : str, any
+        What a file or flag gives.
+    known : collection of str
+        All keys that the model, its data or its training read.
+    defaults : mapping
+        Their defaults, as far as they have one.
+    spec : ModelSpec
+        The model.
+
+    Raises
+    ------
+    UserError
+        Names the key, what was found and what was expected.
+    """
+    if key not in known:
+        raise UserError(f"{key}: no such key{nearest(key, known)}")
+    rule_of(key, defaults, spec).check(key, value)
+    spec.check_choice(key, value)
+
+
+def rule_of(key: str, defaults: Mapping[str, Any], spec: ModelSpec) -> KeyRule:
+    """Return the rule of a key for one model.
+
+    A model of RecBole may use a name for something else than this package: then its default, which
+    breaks the rule, decides what other values may be.
+    """
+    general = general_key(key, spec.phases)
+    if general != key:
+        return RULES[general].or_none()
+    rule = spec.keys.get(key) or RULES.get(key)
+    if rule is None or (key in defaults and not rule.accepts(defaults[key])):
+        return rule_of_default(defaults.get(key))
+    return rule
+
+
+def check_phases(chosen: Any, declared: Sequence[str], shared_run: Any) -> list[str]:
+    """Return the phases that are trained as a list; they start with the first declared one.
+
+    Raises
+    ------
+    UserError
+        Names the key, what was found and what was expected.
+    """
+    found = list(chosen) if isinstance(chosen, (list, tuple)) else [chosen]
+    possible = [list(declared[:n]) for n in range(1, len(declared) + 1)]
+    if found not in possible:
+        expected = " or ".join(map(str, possible))
+        raise UserError(f"phases: found {found}, expected {expected}")
+    if shared_run and len(found) == 1:
+        raise UserError(f"shared_run: phases is {found}; expected a phase after the shared one")
+    return found

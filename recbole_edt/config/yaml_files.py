@@ -1,0 +1,70 @@
+"""YAML files and the values of flags, read safely and as RecBole reads numbers."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from recbole_edt.errors import UserError
+
+
+class Loader(yaml.SafeLoader):
+    """Safe YAML that reads 1e-3 as a number, as RecBole's loader does."""
+
+
+Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(?:\d[\d_]*)(?:\.\d*)?[eE][-+]?\d+$|^[-+]?\d+\.\d*$|^[-+]?\.\d+$"),
+    list("-+0123456789."),
+)
+# A revision such as 2024-05-13 stays text; SafeLoader would make a date of it.
+Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in Loader.yaml_implicit_resolvers.items()
+}
+
+
+def parse_value(text: str) -> Any:
+    """Read the value of a ``--key=value`` flag as YAML.
+
+    ``None`` means null, as in RecBole. Braces without a colon are text, such as ``{title}``, which
+    YAML would take for a mapping.
+    """
+    if text.startswith("{") and ":" not in text:
+        return text
+    try:
+        return None if text == "None" else yaml.load(text, Loader)
+    except yaml.YAMLError:
+        return text
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises
+    ------
+    UserError
+        When the file is missing, is not YAML or does not hold a mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        content = yaml.load(text, Loader)
+    except (FileNotFoundError, IsADirectoryError):
+        raise UserError(f"{path}: no such configuration file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split()).replace('in "<unicode string>", ', "")
+        raise UserError(f"{path}: not valid YAML ({reason})") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: found {type(content).__name__}, expected lines 'key: value'")
+    for key in content:
+        if not isinstance(key, str):
+            raise UserError(f"{path}: found the key {key!r}, expected a name")
+    return content
+
+
+def load_if_present(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file, an empty one when there is no such file."""
+    return load_yaml(path) if path.is_file() else {}
