@@ -17,8 +17,8 @@ __all__ = ["EDTConfig", "load_yaml", "parse_value"]
 # Written by RecBole or by us while a run is set up; no part of what the user configures.
 _DERIVED = {
     "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank",
-    "valid_metric_bigger", "valid_neg_sample_args", "test_neg_sample_args", "run_dir",
-    "checkpoint_dir", "config_files",
+    "valid_metric_bigger", "valid_neg_sample_args", "test_neg_sample_args", "checkpoint_dir",
+    "config_files",
 }  # fmt: skip
 
 

@@ -1,47 +1,49 @@
-"""The flags of ``recbole-edt prepare``, one sub-command per reader."""
+"""``recbole-edt prepare``: raw data of any reader to the files of a dataset."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from recbole_edt.cli.arguments import count, truth
-from recbole_edt.data.split import KINDS
-from recbole_edt.prepare.filtering import DUPLICATES
-from recbole_edt.prepare.ordering import TIES
-from recbole_edt.prepare.pipeline import DEFAULTS, prepare_dataset
-from recbole_edt.prepare.reader import BUILT_IN, get_reader, reader_names
+from recbole_edt.cli.keys import CommandParser
+
+USAGE = """\
+  prepare READER --dataset=NAME ...           raw data -> the files of a dataset
+"""
 
 
-def add_arguments(subparsers: Any, argv: Sequence[str] = ()) -> None:
-    """Add the `prepare` sub-command, with one sub-parser per reader.
+def add_arguments(parser: CommandParser) -> None:
+    """Add one sub-parser per reader, with its own flags and those of every reader.
 
-    Parameters
-    ----------
-    subparsers : argparse action
-        What ``add_subparsers()`` of the main parser returned.
-    argv : sequence of str
-        The arguments. Of the readers of other packages, only the one named here is imported.
+    Of the readers of other packages, only those are imported that the command line names.
     """
-    prepare = subparsers.add_parser("prepare", help="raw data -> the files of a dataset")
-    names = prepare.add_subparsers(dest="reader", metavar="READER", required=True)
+    from recbole_edt.prepare.pipeline import DEFAULTS
+    from recbole_edt.prepare.reader import BUILT_IN, get_reader, reader_names
+
+    readers = parser.add_subparsers(
+        prog=parser.prog, dest="reader", metavar="READER", required=True
+    )
     for name in reader_names():
-        if name not in (*BUILT_IN, *argv):
-            names.add_parser(name, help="of another package")
+        if name not in (*BUILT_IN, *parser.argv):
+            readers.add_parser(name, help="of another package")
             continue
         reader = get_reader(name)
         # flags that are not given stay absent, so that a recipe can fill them in
-        parser = names.add_parser(
+        subparser = readers.add_parser(
             name,
             help=reader.summary,
             description=reader.summary,
             argument_default=argparse.SUPPRESS,
         )
-        reader.add_arguments(parser.add_argument_group(f"flags of {name}"))
-        _add_common(parser.add_argument_group("flags of every reader"), reader.defaults)
+        reader.add_arguments(subparser.add_argument_group(f"flags of {name}"))
+        defaults = {**DEFAULTS, **reader.defaults}
+        _add_common(subparser.add_argument_group("flags of every reader"), defaults)
 
 
-def _add_common(group: Any, reader_defaults: Mapping[str, Any]) -> None:
-    default = {**DEFAULTS, **reader_defaults}
+def _add_common(group: Any, default: Mapping[str, object]) -> None:
+    from recbole_edt.data.split import KINDS
+    from recbole_edt.prepare.filtering import DUPLICATES
+    from recbole_edt.prepare.ordering import TIES
 
     def add(flag: str, text: str, **kwargs: Any) -> None:
         missing = "required without --recipe" if "recipe" in default else "required"
@@ -61,6 +63,8 @@ def _add_common(group: Any, reader_defaults: Mapping[str, Any]) -> None:
     add("split", "the split to make at the end", choices=KINDS)
 
 
-def run(args: argparse.Namespace) -> str:
-    """Prepare the dataset that the parsed flags describe and return the report."""
-    return prepare_dataset(args.reader, vars(args))
+def run(args: argparse.Namespace) -> None:
+    """Prepare the dataset and print the report."""
+    from recbole_edt.prepare.pipeline import prepare_dataset
+
+    print(prepare_dataset(args.reader, vars(args)))
