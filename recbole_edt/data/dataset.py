@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from recbole_edt import fields
-from recbole_edt.artefacts.augmenter.augmented_file import ANCHOR
 from recbole_edt.artefacts.catalogue import items_hash
 from recbole_edt.artefacts.settings import SETTING_KEYS
 from recbole_edt.artefacts.store import (
+    ANCHOR,
     AUGMENT,
     EMBEDDINGS,
     PROFILES,

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from recbole_edt import fields
-from recbole_edt.artefacts.augmenter.augmented_file import ANCHOR, SCORE
-from recbole_edt.artefacts.store import AUGMENT, PROFILES
+from recbole_edt.artefacts.store import ANCHOR, AUGMENT, PROFILES, SCORE
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.recommend.scoring import best, history, next_scores, rank_of
 from recbole_edt.runs.finished import FinishedRun
