@@ -17,13 +17,6 @@ from recbole_edt.artefacts.store import (
 )
 
 __all__ = [
-    "AUGMENT",
-    "EMBEDDINGS",
-    "PARTS",
-    "PROFILES",
-    "ArtefactSet",
-    "ArtefactSettings",
-    "Catalogue",
-    "find_artefacts",
-    "read_catalogue",
-]
+    "AUGMENT", "EMBEDDINGS", "PARTS", "PROFILES", "ArtefactSet", "ArtefactSettings", "Catalogue",
+    "find_artefacts", "read_catalogue",
+]  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recbole_edt.llm.client import ModelClient
-from recbole_edt.llm.requests import AnswerT, Requests
+from recbole_edt.llm.requests import GenerateRequests, Requests
 
 _SAMPLE = 16
 
@@ -61,7 +61,7 @@ class Estimate:
 
 def estimate(
     client: ModelClient,
-    requests: Requests[AnswerT],
+    requests: Requests,
     stored: int,
     prices: Prices,
     tokens_per_second: float,
@@ -86,6 +86,7 @@ def estimate(
     """
     sizes = client.count_tokens(requests.prompts)
     calls, read = len(sizes), int(sizes.sum())
+    writes = isinstance(requests, GenerateRequests)
     if not calls:
         return Estimate(0, stored, 0, 0, 0.0, 0.0, "all is stored")
     if client.free_to_try:
@@ -100,9 +101,9 @@ def estimate(
         basis = f"counted tokens, a timed sample of {len(sample)}"
     else:
         output = requests.most_tokens()
-        seconds = (output if requests.writes else read + output) / tokens_per_second
+        seconds = (output if writes else read + output) / tokens_per_second
         basis = f"characters / 4, replies of full length, {tokens_per_second:g} tokens/s"
-    cost = prices.of(read, output, requests.writes)
+    cost = prices.of(read, output, writes)
     return Estimate(calls, stored, read, output, seconds, cost, basis)
 
 

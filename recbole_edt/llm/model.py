@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 from recbole_edt.files import digest
 from recbole_edt.llm.client import ModelClient
@@ -15,8 +15,6 @@ from recbole_edt.llm.store import Record, ReplyStore, Usage
 
 Progress = Callable[[int], object]
 """Called with the number of questions that were just answered, stored ones included."""
-
-_A = TypeVar("_A", Reply, Scores)
 
 
 def open_language_model(settings: LLMSettings, folder: Path) -> "LanguageModel":
@@ -89,7 +87,8 @@ class LanguageModel:
         UserError
             When the model cannot answer at all, or an answer cannot be written to the disk.
         """
-        return self.answer(GenerateRequests(prompts, settings), progress)
+        replies = self.answer(GenerateRequests(prompts, settings), progress)
+        return cast(list[Reply], replies)
 
     def score(
         self,
@@ -104,9 +103,10 @@ class LanguageModel:
         UserError
             As `generate`, and when the model cannot score.
         """
-        return self.answer(ScoreRequests(prompts, continuations), progress)
+        scores = self.answer(ScoreRequests(prompts, continuations), progress)
+        return cast(list[Scores], scores)
 
-    def answer(self, requests: Requests[_A], progress: Progress | None = None) -> list[_A]:
+    def answer(self, requests: Requests, progress: Progress | None = None) -> list[Answer]:
         """Return one answer per question, from the store where it has one."""
         keys = requests.keys(self._model)
         waiting = self._not_stored(keys)
@@ -130,20 +130,20 @@ class LanguageModel:
 
         if waiting:
             requests.part(waiting).put_to(self._client, keep)
-        return [cast(_A, failed.get(key) or self._store.get(key)) for key in keys]
+        return [failed.get(key) or self._store.answer(key) for key in keys]
 
-    def estimate(self, requests: Requests[_A]) -> Estimate:
+    def estimate(self, requests: Requests) -> Estimate:
         """Forecast what `answer` would take; nothing is stored, and no server is asked."""
         waiting = self._not_stored(requests.keys(self._model))
         stored = len(requests.prompts) - len(waiting)
         todo = requests.part(waiting)
         return estimate(self._client, todo, stored, self._prices, self._tokens_per_second)
 
-    def count_not_stored(self, requests: Requests[_A]) -> int:
+    def count_not_stored(self, requests: Requests) -> int:
         """Return how many questions have no stored answer yet, repeated ones counted once."""
         return len(self._not_stored(requests.keys(self._model)))
 
-    def spent_on(self, requests: Requests[_A]) -> Usage:
+    def spent_on(self, requests: Requests) -> Usage:
         """Return what these questions took, each counted once, in all runs and processes."""
         return self._store.spent_on(requests.keys(self._model))
 

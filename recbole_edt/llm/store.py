@@ -113,9 +113,9 @@ class ReplyStore:
     def __contains__(self, key: str) -> bool:
         return key in self._answers
 
-    def get(self, key: str) -> Answer | None:
-        """Return the answer to a question, None when it is not known."""
-        return self._answers.get(key)
+    def answer(self, key: str) -> Answer:
+        """Return the answer to a question that the store holds."""
+        return self._answers[key]
 
     def spent_on(self, keys: Iterable[str]) -> Usage:
         """Return what these questions took, each counted once, in all runs and processes."""

@@ -158,7 +158,7 @@ def test_both_orders_of_reading_take_the_same_duplicate(tmp_path):
             (folder / f"{number}.jsonl").write_bytes(line)
         merged = ReplyStore(tmp_path / name)
         assert (len(merged), merged.usage.calls) == (1, 2)
-        taken.append(merged.get("k"))
+        taken.append(merged.answer("k"))
     assert taken[0] == taken[1]
 
 

@@ -15,18 +15,7 @@ from recbole_edt.artefacts.augmenter.selection import SelectedItems, read_answer
 from recbole_edt.artefacts.augmenter.settings import LLM_MODES, AugmentSettings
 
 __all__ = [
-    "LLM_MODES",
-    "AugmentSettings",
-    "CandidateSets",
-    "Cooccurrence",
-    "Deficits",
-    "SelectedItems",
-    "SelectionInputs",
-    "answer_questions",
-    "find_anchors",
-    "make_augmented",
-    "make_questions",
-    "read_answers",
-    "select_by_rule",
-    "shown_titles",
-]
+    "LLM_MODES", "AugmentSettings", "CandidateSets", "Cooccurrence", "Deficits", "SelectedItems",
+    "SelectionInputs", "answer_questions", "find_anchors", "make_augmented", "make_questions",
+    "read_answers", "select_by_rule", "shown_titles",
+]  # fmt: skip

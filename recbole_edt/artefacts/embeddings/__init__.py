@@ -16,15 +16,7 @@ from recbole_edt.artefacts.embeddings.title_vectors import (
 )
 
 __all__ = [
-    "EncodingPlan",
-    "TextEncoder",
-    "TitleEncoder",
-    "encode_texts",
-    "estimate_seconds",
-    "find_encoder",
-    "finished_batches",
-    "make_embeddings",
-    "plan_encoding",
-    "title_encoder",
+    "EncodingPlan", "TextEncoder", "TitleEncoder", "encode_texts", "estimate_seconds",
+    "find_encoder", "finished_batches", "make_embeddings", "plan_encoding", "title_encoder",
     "unit_vectors",
-]
+]  # fmt: skip
