@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from recbole_edt.compare.report.page import html_report
-from recbole_edt.compare.report.significance import Significance, tests_frame
-from recbole_edt.compare.report.tables import all_tables, facts
-from recbole_edt.compare.report.writers import as_latex, as_markdown, as_text
-from recbole_edt.compare.results import load, long_form
+from recbole_edt.compare.report.formats import as_latex, as_markdown, as_text
+from recbole_edt.compare.report.frames import results_frame, tests_frame
+from recbole_edt.compare.report.significance import Significance
+from recbole_edt.compare.report.tables import all_tables, common_settings
+from recbole_edt.compare.results import load_results
 from recbole_edt.files import replacing, write_text
 
-_MANY = 4  # rows from which the terminal leaves the tests per domain to the files
+_MANY_ROWS = 4  # with more, the terminal leaves the tests per domain to the files
 
 
 def write_report(folder: Path, columns: int | None = None) -> str:
     """Write the results of a comparison and return its tables as text.
 
     Reads ``compare.json`` and the runs it names; writes ``results.csv``, ``tests.csv``,
-    ``results.md``, ``results.tex`` and ``report.html`` (see docs/report.md).
+    ``results.md``, ``results.tex``, ``report.html`` and ``figures/`` (see docs/report.md).
 
     Parameters
     ----------
@@ -33,24 +33,30 @@ def write_report(folder: Path, columns: int | None = None) -> str:
     UserError
         When files are missing or damaged, or when two runs do not belong in one table.
     """
+    from recbole_edt.compare.report.figures import draw_figures  # heavy: it imports matplotlib
+    from recbole_edt.compare.report.figures.files import save_figures
+    from recbole_edt.compare.report.page import html_page
+
     folder = Path(folder)
     columns = columns or max(shutil.get_terminal_size((120, 24)).columns, 60)
-    comparison = load(folder)
+    comparison = load_results(folder)
     significance = Significance(comparison)
     tables = all_tables(significance)
-    common = facts(comparison)
-    _write_csv(folder / "results.csv", long_form(comparison))
+    settings = common_settings(comparison)
+    _write_csv(folder / "results.csv", results_frame(comparison))
     _write_csv(folder / "tests.csv", tests_frame(significance))
     head = [f"# {comparison.dataset}: side by side", ""]
-    head += [f"- {name}: `{value}`" for name, value in common]
+    head += [f"- {name}: `{value}`" for name, value in settings]
     head += ["", "Best in bold, second best underlined.", *comparison.notes, ""]
     write_text(folder / "results.md", "\n".join([*head, *map(as_markdown, tables)]))
-    comments = [f"% {name}: {value}" for name, value in common]
+    comments = [f"% {name}: {value}" for name, value in settings]
     comments.append("% needs \\usepackage{booktabs}; other scripts need XeLaTeX or LuaLaTeX")
     write_text(folder / "results.tex", "\n".join([*comments, "", *map(as_latex, tables)]))
-    write_text(folder / "report.html", html_report(significance))
-    lines = [", ".join(f"{name} {value}" for name, value in common), ""]
-    shown = all_tables(significance, scopes=[None]) if len(comparison.rows) > _MANY else tables
+    figures = draw_figures(significance)
+    save_figures(figures, folder / "figures")
+    write_text(folder / "report.html", html_page(significance, figures))
+    lines = [", ".join(f"{name} {value}" for name, value in settings), ""]
+    shown = all_tables(significance, scopes=[None]) if len(comparison.rows) > _MANY_ROWS else tables
     lines += [as_text(table, columns) + "\n" for table in shown]
     if shown is not tables:
         lines.append("Tests per domain: results.md and report.html; all pairs: tests.csv.")

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from recbole_edt.compare.report import stats
+from recbole_edt.compare.report import bootstrap
 
 
 def compare(first, second, seed=1, draws=2000):
     """Return the effect of first over second with one target per user."""
     counts = np.ones(len(first))
-    both = stats.bootstrap_means(np.stack([first, second], axis=1), counts, seed, draws)
-    return stats.effect(first, second, counts, both[:, 0], both[:, 1])
+    both = bootstrap.bootstrap_means(np.stack([first, second], axis=1), counts, seed, draws)
+    return bootstrap.effect(first, second, counts, both[:, 0], both[:, 1])
 
 
 @pytest.fixture
@@ -65,57 +65,57 @@ def test_a_users_targets_are_drawn_together():
     once = compare(per_user, np.zeros(300))
     counts = np.full(300, 4)
     sums = np.stack([per_user * 4, np.zeros(300)], axis=1)  # four equal targets each
-    draws = stats.bootstrap_means(sums, counts, 1, 2000)
-    four = stats.effect(sums[:, 0], sums[:, 1], counts, draws[:, 0], draws[:, 1])
+    draws = bootstrap.bootstrap_means(sums, counts, 1, 2000)
+    four = bootstrap.effect(sums[:, 0], sums[:, 1], counts, draws[:, 0], draws[:, 1])
     assert four == once  # copies of a target make nothing more certain
 
 
 def test_users_count_by_their_targets():
     sums, counts = np.array([[1.0], [0.0]]), np.array([1, 3])
-    draws = stats.bootstrap_means(sums, counts, 0, 500)
+    draws = bootstrap.bootstrap_means(sums, counts, 0, 500)
     assert set(np.round(draws[:, 0], 6)) == {0.0, 0.25, 1.0}
 
 
-def test_draws_do_not_depend_on_the_chunks(monkeypatch):
-    sums = np.random.default_rng(0).normal(size=(50, 2))
-    whole = stats.bootstrap_means(sums, np.ones(50), 9, 100)
-    monkeypatch.setattr(stats, "_AT_ONCE", 50 * 7)
-    assert np.allclose(stats.bootstrap_means(sums, np.ones(50), 9, 100), whole)
-    assert not np.allclose(stats.bootstrap_means(sums, np.ones(50), 10, 100), whole)
+def test_draws_do_not_depend_on_the_memory_that_is_used():
+    sums, users = np.random.default_rng(0).normal(size=(50, 2)), np.ones(50)
+    whole = bootstrap.bootstrap_means(sums, users, 9, 100)
+    in_parts = bootstrap.bootstrap_means(sums, users, 9, 100, cells_in_memory=50 * 7)
+    assert np.allclose(in_parts, whole)
+    assert not np.allclose(bootstrap.bootstrap_means(sums, users, 10, 100), whole)
 
 
 def test_p_is_never_zero_and_counts_a_tie_on_both_sides():
-    assert stats.two_sided_p(np.ones(99)) == pytest.approx(2 / 100)
-    assert stats.two_sided_p(-np.ones(99)) == pytest.approx(2 / 100)
-    assert stats.two_sided_p(np.r_[np.ones(97), 0, -1]) == pytest.approx(2 * 3 / 100)
+    assert bootstrap.two_sided_p(np.ones(99)) == pytest.approx(2 / 100)
+    assert bootstrap.two_sided_p(-np.ones(99)) == pytest.approx(2 / 100)
+    assert bootstrap.two_sided_p(np.r_[np.ones(97), 0, -1]) == pytest.approx(2 * 3 / 100)
 
 
 def test_what_rounding_adds_is_no_difference(users):
     first, counts = users[0], np.ones(400)
-    draws = stats.bootstrap_means(np.stack([first, first], axis=1), counts, 1, 500)
-    noisy = stats.effect(first, first, counts, draws[:, 0] + 1e-14, draws[:, 1])
+    draws = bootstrap.bootstrap_means(np.stack([first, first], axis=1), counts, 1, 500)
+    noisy = bootstrap.effect(first, first, counts, draws[:, 0] + 1e-14, draws[:, 1])
     assert (noisy.low, noisy.high, noisy.p) == (0, 0, 1)
-    real = stats.effect(first, first, counts, draws[:, 0] + 1e-9, draws[:, 1])
+    real = bootstrap.effect(first, first, counts, draws[:, 0] + 1e-9, draws[:, 1])
     assert real.p < 0.01
 
 
 def test_difference_weighs_targets_and_effect_size_weighs_users():
     first, counts = np.array([2.0, 0.0, 1.0]), np.array([4, 1, 1])
     draws = np.zeros(10)
-    found = stats.effect(first, np.zeros(3), counts, draws, draws)
+    found = bootstrap.effect(first, np.zeros(3), counts, draws, draws)
     assert found.difference == pytest.approx(3 / 6)
     assert found.d_z == pytest.approx(np.mean([0.5, 0, 1]) / np.std([0.5, 0, 1], ddof=1))
 
 
 def test_few_users_are_not_tested():
-    few = compare(np.full(stats.MIN_USERS - 1, 1.0), np.zeros(stats.MIN_USERS - 1))
+    few = compare(np.full(bootstrap.MIN_USERS - 1, 1.0), np.zeros(bootstrap.MIN_USERS - 1))
     assert few.p is None
     assert few.d_z is None  # no spread: the quotient has no value
-    assert compare(np.full(stats.MIN_USERS, 1.0), np.zeros(stats.MIN_USERS)).p < 0.01
+    assert compare(np.full(bootstrap.MIN_USERS, 1.0), np.zeros(bootstrap.MIN_USERS)).p < 0.01
 
 
 def test_holm_by_hand():
     # sorted .01 .02 .03 .04: times 4, 3, 2, 1, never falling
-    assert stats.holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
-    assert stats.holm([0.5, None, 0.9]) == [1.0, None, 1.0]
-    assert stats.holm([]) == []
+    assert bootstrap.holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert bootstrap.holm([0.5, None, 0.9]) == [1.0, None, 1.0]
+    assert bootstrap.holm([]) == []

@@ -1,8 +1,9 @@
 """Paired bootstrap over users, with interval, effect size and Holm's correction [ours].
 
 Users are the unit that is drawn: a user's targets stay together, and every row of a table sees
-the same draws. RecBole's own significance test has its alternative the wrong way round; here a
-clear win, a clear loss and no difference are told apart in the tests.
+the same draws (`scipy.stats.bootstrap` can do neither). RecBole's own significance test has its
+alternative the wrong way round; the tests of this module cover a clear win, a clear loss and no
+difference.
 """
 
 from collections.abc import Sequence
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 DRAWS = 10_000
-MIN_USERS = 20  # a bootstrap over fewer is sure of itself for no reason
-_AT_ONCE = 1 << 22  # users times draws held in memory
+MIN_USERS = 20  # a bootstrap over fewer gives intervals that are too narrow
+_CELLS_IN_MEMORY = 1 << 22  # users times draws that are counted together
 _LEVEL = 0.95
 _ROUNDING = 1e-12  # equal columns of a matrix product may differ by as little
 
@@ -28,7 +29,7 @@ class Effect:
     p : float or None
         Two-sided; None below `MIN_USERS` users.
     d_z : float or None
-        Cohen's d of the users' own differences; None where these do not vary but are not 0.
+        Cohen's d of the users' differences; None where these do not vary but are not 0.
     users : int
         Users compared.
     """
@@ -42,7 +43,11 @@ class Effect:
 
 
 def bootstrap_means(
-    sums: np.ndarray, counts: np.ndarray, seed: int, draws: int = DRAWS
+    sums: np.ndarray,
+    counts: np.ndarray,
+    seed: int,
+    draws: int = DRAWS,
+    cells_in_memory: int = _CELLS_IN_MEMORY,
 ) -> np.ndarray:
     """Return the means of several columns in resamples of the users, float64 [draws, columns].
 
@@ -57,10 +62,19 @@ def bootstrap_means(
         Of the draws, which all columns share.
     draws : int
         Resamples.
+    cells_in_memory : int
+        Users times draws that are counted together; the result does not depend on it.
+
+    Examples
+    --------
+    Two users with 1 and 3 targets; a metric that is 1 for the first user's target only:
+
+    >>> bootstrap_means(np.array([[1.0], [0.0]]), np.array([1, 3]), seed=0, draws=3).tolist()
+    [[0.0], [0.25], [1.0]]
     """
     users = len(sums)
     rng = np.random.default_rng(seed)
-    step = max(_AT_ONCE // users, 1)
+    step = max(cells_in_memory // users, 1)
     parts = []
     for start in range(0, draws, step):
         size = min(step, draws - start)
@@ -106,9 +120,9 @@ def effect(
     first_draws, second_draws : numpy.ndarray
         [draws], their columns of one call of `bootstrap_means`.
     """
-    own = (first - second) / counts
-    spread = own.std(ddof=1) if len(own) > 1 else 0.0
-    mean = own.mean()
+    by_user = (first - second) / counts
+    spread = by_user.std(ddof=1) if len(by_user) > 1 else 0.0
+    mean = by_user.mean()
     if spread > 1e-12 * max(abs(mean), 1e-300):
         d_z: float | None = float(mean / spread)
     else:
@@ -120,9 +134,9 @@ def effect(
         difference=float((first.sum() - second.sum()) / counts.sum()),
         low=low,
         high=high,
-        p=two_sided_p(draws) if len(own) >= MIN_USERS else None,
+        p=two_sided_p(draws) if len(by_user) >= MIN_USERS else None,
         d_z=d_z,
-        users=len(own),
+        users=len(by_user),
     )
 
 
