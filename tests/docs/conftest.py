@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).parent.parent / "llm"))
-from bad_server import BadServer, chat  # noqa: E402
+from bad_server import BadServer, chat
 
 
 @pytest.fixture
 def server():
-    """A server without log-likelihoods that answers every chat with two numbers."""
+    """Start a server without log-likelihoods that answers every chat with two numbers."""
 
     def answer(request):
         if "messages" in request:
