@@ -26,8 +26,6 @@ class ModelSpec:
         have its own value of the keys in `PER_PHASE`.
     sequential : bool
         Whether it is a sequential recommender to RecBole (a general one otherwise).
-    stock : bool
-        Whether it is RecBole's own.
     choices : mapping
         Narrower choices of some keys than the rule's.
     """
@@ -36,7 +34,6 @@ class ModelSpec:
     keys: Mapping[str, KeyRule] = field(default_factory=dict)
     phases: tuple[str, ...] = ()
     sequential: bool = True
-    stock: bool = False
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -153,7 +150,7 @@ def _stock_spec(name: str) -> ModelSpec:
     sequential = "sequential_recommender" in stock_models()[name]
     free = rule_of_default(None)
     keys = {key: RULES.get(key, free) for key in keys_without_default(name)}
-    return ModelSpec(name, keys, sequential=sequential, stock=True)
+    return ModelSpec(name, keys, sequential=sequential)
 
 
 def declared_by(model_class: type) -> ModelSpec:

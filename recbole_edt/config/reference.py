@@ -16,13 +16,13 @@ from recbole_edt.config.schema import GROUPS, PER_PHASE
 
 _INTRO = """# Configuration keys
 
-Made by `python -m recbole_edt.config.reference` from the rules in `recbole_edt/config/keys/` and the
-defaults in `properties/`; edit those. How layers and flags work is in
+Made by `python -m recbole_edt.config.reference` from the rules in `recbole_edt/config/keys/` and
+the defaults in `properties/`; edit those. How layers and flags work is in
 [configuration.md](configuration.md).
 
 A default without names is every model's, RecBole's own models included; with names it is theirs.
-*(empty)* is null. Keys of RecBole that are not listed keep RecBole's meaning; a value must be of the
-type of its default. `[paper]`, `[code]` and `[ours]` in the YAML files say where a value is from.
+*(empty)* is null. Keys of RecBole that are not listed keep RecBole's meaning; a value must be of
+the type of its default. `[paper]`, `[code]` and `[ours]` in the YAML files say where a value is from.
 """
 _STOCK = "stock models"
 _RECIPES = ("full", "paper")
@@ -46,9 +46,7 @@ def page() -> str:
 
 def _columns() -> dict[str, Mapping[str, Any]]:
     """Return the defaults of each model, and of each recipe of a model that has recipes."""
-    columns: dict[str, Mapping[str, Any]] = {
-        _STOCK: package_defaults(ModelSpec("", stock=True), "")
-    }
+    columns: dict[str, Mapping[str, Any]] = {_STOCK: package_defaults(ModelSpec(""), "")}
     for name, spec in OWN.items():
         defaults = package_defaults(spec, "")
         if "recipe" not in spec.keys:
@@ -106,8 +104,8 @@ def _shown(value: Any) -> str:
 def _of_phases(columns: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [
         "Each phase of a model with several has these keys with its name in front, such as",
-        "`shared_epochs` and `domain_epochs` of LLMEDT; where one is not empty, it is used in place",
-        "of the general key.\n",
+        "`shared_epochs` and `domain_epochs` of LLMEDT; where one is not empty, it is used in",
+        "place of the general key.\n",
     ]
     for name, spec in OWN.items():
         for key in (f"{phase}_{key}" for phase in spec.phases for key in PER_PHASE):
@@ -124,9 +122,8 @@ def _of_phases(columns: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _refused() -> str:
     lines = ["## RecBole's keys that are refused here\n", "| key | use instead |", "|---|---|"]
-    return (
-        "\n".join(lines + [f"| `{key}` | {instead} |" for key, instead in REPLACED.items()]) + "\n"
-    )
+    lines += [f"| `{key}` | {instead} |" for key, instead in REPLACED.items()]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
