@@ -53,11 +53,10 @@ class EDTConfig(Config):
         model_class = import_module("recbole_edt.model.registry").get_model(name)
         declared = name in OWN or is_stock(model_class)
         spec = model_spec(name) if declared else declared_by(model_class)
-        self._resolved = resolve_given(given, spec)
+        resolved = resolve_given(given, spec)
+        self._defaults, self._values = resolved.defaults, resolved.values
         try:
-            super().__init__(
-                model_class, self._resolved.dataset, config_dict=dict(self._resolved.given)
-            )
+            super().__init__(model_class, resolved.dataset, config_dict=dict(resolved.given))
         except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
             raise UserError(f"configuration: {error}") from None
         if "MODEL_INPUT_TYPE" not in self.final_config_dict:
@@ -102,7 +101,7 @@ class EDTConfig(Config):
 
     def external_or_internal(self, key: str) -> Any:
         """Return a key as the user set it, before RecBole rewrites it."""
-        return self._resolved.values.get(key)
+        return self._values.get(key)
 
     def _build_yaml_loader(self) -> type:
         return Loader
@@ -114,4 +113,4 @@ class EDTConfig(Config):
         return {}  # RecBole would read the arguments of whatever program runs
 
     def _load_internal_config_dict(self, model: str, model_class: Any, dataset: str) -> None:
-        self.internal_config_dict = {**self._resolved.defaults, "MODEL_TYPE": model_class.type}
+        self.internal_config_dict = {**self._defaults, "MODEL_TYPE": model_class.type}

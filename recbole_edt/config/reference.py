@@ -22,7 +22,8 @@ the defaults in `properties/`; edit those. How layers and flags work is in
 
 A default without names is every model's, RecBole's own models included; with names it is theirs.
 *(empty)* is null. Keys of RecBole that are not listed keep RecBole's meaning; a value must be of
-the type of its default. `[paper]`, `[code]` and `[ours]` in the YAML files say where a value is from.
+the type of its default. `[paper]`, `[code]` and `[ours]` in the YAML files mark where a value is
+from.
 """
 _STOCK = "stock models"
 _RECIPES = ("full", "paper")
