@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from synthetic import hash_tree
 
-from recbole_edt import quick_start
+from recbole_edt.runs import execution
 
 QUICK = (
     "--epochs=1", "--shared_min_epochs=0", "--hidden_size=8", "--inner_size=8", "--adapter_size=4",
@@ -192,7 +192,7 @@ def test_errors_of_ours_have_their_own_status(dataset, run, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("two\nlines")
 
-    monkeypatch.setattr("recbole_edt.quick_start.run", broken)
+    monkeypatch.setattr("recbole_edt.runs.execution.execute", broken)
     outcome = run("--model=SASRec")
     assert outcome.status == 1
     assert outcome.err.count("\n") == 1
@@ -203,7 +203,7 @@ def test_an_interrupted_command_says_so(dataset, run, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recbole_edt.quick_start.run", interrupted)
+    monkeypatch.setattr("recbole_edt.runs.execution.execute", interrupted)
     outcome = run("--model=SASRec")
     assert (outcome.status, outcome.err) == (130, "recbole-edt: interrupted; --resume goes on\n")
 
@@ -305,13 +305,13 @@ def test_metrics_file_has_the_documented_shape(dataset, run, model):
 
 def test_training_costs_what_building_the_model_does(dataset, run, monkeypatch):
     """RecBole's EASE inverts its matrix there, and has an empty epoch afterwards."""
-    original = quick_start.build_model
+    original = execution.build_model
 
     def build(*args):
         time.sleep(1)
         return original(*args)
 
-    monkeypatch.setattr(quick_start, "build_model", build)
+    monkeypatch.setattr(execution, "build_model", build)
     metrics = metrics_of(run("--model=EASE"))
     assert metrics["cost"]["train_seconds"] - metrics["phases"][0]["seconds"] >= 1
 

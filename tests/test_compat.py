@@ -1,20 +1,11 @@
-"""What makes RecBole run: refused and mended library versions, and what is never imported."""
+"""What makes RecBole run: mended library versions, and what is never imported."""
 
 import subprocess
 import sys
 
-import pandas as pd
-import pytest
 from scipy.sparse import dok_matrix
 
-from recbole_edt.errors import UserError
 from recbole_edt.recbole_bridge.shims import prepare_recbole
-
-
-def test_pandas_three_is_refused(monkeypatch):
-    monkeypatch.setattr(pd, "__version__", "3.0.1")
-    with pytest.raises(UserError, match=r"pandas 3\.0\.1 found, expected pandas<3"):
-        prepare_recbole()
 
 
 def test_sparse_updates_that_graph_models_need():
@@ -32,6 +23,42 @@ def test_neither_ray_nor_the_quick_start_of_recbole_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_scikit_learn_is_imported_only_when_a_metric_calls_it():
+    code = (
+        "import sys, recbole_edt.quick_start\n"
+        "import recbole_edt.model.registry as m; m.get_model('LLMEDT')\n"
+        "print([n for n in ('sklearn', 'scipy.stats', 'recbole.model.sequential_recommender')"
+        " if n in sys.modules])\n"
+        "import numpy as np, recbole.evaluator.metrics as metrics\n"
+        "print(metrics.mean_absolute_error([1, 2], [2, 4]), 'sklearn' in sys.modules)\n"
+        "from sklearn.metrics import ndcg_score\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["[]", "1.5 True"], done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+def test_models_of_recbole_leave_anomaly_detection_off():
+    """SINE's module turns it on, and comes with any sequential model."""
+    code = (
+        "import sys, torch, recbole_edt.model.registry as m; m.get_model('SASRec');"
+        "print('recbole.model.sequential_recommender.sine' in sys.modules,"
+        " torch.is_anomaly_enabled())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True False"
+
+
+def test_doctor_imports_neither_recbole_nor_data_libraries(tmp_path):
+    code = (
+        "import sys, recbole_edt.cli as c; status = c.dispatch(['doctor']); print(status,"
+        " [n for n in ('recbole', 'pandas', 'scipy', 'sklearn', 'transformers')"
+        " if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 []"
 
 
 def test_an_error_message_needs_no_heavy_import():

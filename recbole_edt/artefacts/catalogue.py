@@ -2,7 +2,6 @@
 
 import hashlib
 import string
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,14 +74,6 @@ def read_catalogue(dataset_dir: Path, name: str, template: str) -> Catalogue:
     for item, text in zip(columns[fields.ITEM], texts, strict=True):
         hasher.update(f"{item}\t{text}\n".encode())
     return Catalogue(path, columns, texts, hasher.hexdigest())
-
-
-def items_hash(ids: Iterable[str], domains: Iterable[str]) -> str:
-    """Return a hash of which items there are and of which domain each is, in whatever order."""
-    hasher = hashlib.sha256()
-    for item, domain in sorted(zip(ids, domains, strict=True)):
-        hasher.update(f"{item}\t{domain}\n".encode())
-    return hasher.hexdigest()
 
 
 def _read_columns(path: Path) -> dict[str, list[str]]:

@@ -294,7 +294,7 @@ def require_set(
 
 def refuse_other_artefacts(
     run_dir: str | Path,
-    metrics: Mapping[str, Any],
+    wanted: str,
     dataset_dir: Path,
     name: str,
     identity: Mapping[str, Any],
@@ -305,8 +305,8 @@ def refuse_other_artefacts(
     ----------
     run_dir : str or pathlib.Path
         The run's folder.
-    metrics : mapping
-        The content of its ``metrics.json``.
+    wanted : str
+        Hash of the set that it read.
     dataset_dir, name, identity
         As for `require_set`.
 
@@ -315,9 +315,7 @@ def refuse_other_artefacts(
     UserError
         Names both sets, and what differs as far as the run's is still there.
     """
-    if metrics["artefacts"] is None:
-        return
-    wanted, now = metrics["artefacts"]["hash"], set_hash(identity)
+    now = set_hash(identity)
     if wanted == now:
         return
     if (dataset_dir / "artefacts" / wanted / _MANIFEST).is_file():  # not, where vectors were lent

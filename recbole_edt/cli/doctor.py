@@ -1,50 +1,85 @@
-"""What a bug report needs: versions, hardware, and which optional pieces can be used."""
+"""What a bug report needs: versions, hardware, and which optional pieces can be used.
+
+It starts in about the time of ``import torch``: RecBole, pandas and transformers are looked up and
+not imported.
+"""
 
 import os
 import platform
 import shutil
+from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
 
-import torch
+import yaml
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.cli.keys import CommandParser
 from recbole_edt.errors import UserError
-from recbole_edt.model.registry import own_models
-from recbole_edt.quick_start import versions
-from recbole_edt.recbole_bridge.stock import stock_models
+from recbole_edt.paths import properties_dir
+from recbole_edt.requirements import check_requirements, versions
+
+USAGE = """\
+  doctor                                      versions, hardware, what is usable
+"""
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Add nothing: the command takes no flags."""
+
+
+def run(args: Namespace) -> None:
+    """Print the report; refuse an environment that cannot work, after reporting on it."""
+    print(examine())
+    check_requirements()
 
 
 def examine() -> str:
-    """Return a report on this machine, one finding per line."""
+    """Return a report on this machine, one finding per line, also where nothing else works."""
+    try:
+        check_requirements()
+        problem = None
+    except UserError as error:
+        problem = str(error)
     lines = ["versions"]
     lines += [f"  {name} {number}" for name, number in versions().items()]
     lines += ["hardware", f"  {platform.platform()}"]
-    lines.append(f"  {os.cpu_count()} CPU cores, {torch.get_num_threads()} used by torch")
-    if torch.cuda.is_available():
-        lines += [f"  {torch.cuda.get_device_name(i)}" for i in range(torch.cuda.device_count())]
-    else:
-        lines.append("  no GPU")
+    lines += [f"  {line}" for line in ([] if problem else _devices())]
     free = shutil.disk_usage(Path.cwd()).free >> 30
     lines.append(f"  {free} GiB free in {Path.cwd()}")
     lines.append("usable")
-    lines += [f"  {mark} {text}" for mark, text in _pieces()]
+    pieces = [("no ", problem)] if problem else _pieces()
+    lines += [f"  {mark} {text}" for mark, text in pieces]
     return "\n".join(lines)
 
 
+def _devices() -> list[str]:
+    import torch
+
+    lines = [f"{os.cpu_count()} CPU cores, {torch.get_num_threads()} used by torch"]
+    if torch.cuda.is_available():
+        lines += [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    else:
+        lines.append("no GPU")
+    return lines
+
+
 def _pieces() -> list[tuple[str, str]]:
+    from recbole_edt.model.registry import own_models
+    from recbole_edt.recbole_bridge.stock import stock_models
+
     stock = len(stock_models())
-    found = [("yes", f"models: {', '.join(own_models())} and {stock} of RecBole's")]
-    found.append(_encoder())
+    pieces = [("yes", f"models: {', '.join(own_models())} and {stock} of RecBole's")]
+    pieces.append(_encoder())
     for module, use in (("tensorboard", "log_tensorboard"), ("wandb", "log_wandb")):
-        found.append(("yes" if find_spec(module) else "no ", f"{module}, for --{use}=True"))
-    return found
+        pieces.append(("yes" if find_spec(module) else "no ", f"{module}, for --{use}=True"))
+    return pieces
 
 
 def _encoder() -> tuple[str, str]:
     from recbole_edt.artefacts.embeddings.encoder import locate
 
-    name = EDTConfig("LLMEDT", "none")["encoder"]
+    defaults = (properties_dir() / "overall.yaml").read_text(encoding="utf-8")
+    name = yaml.safe_load(defaults)["encoder"]
     try:
         locate(name, None)
     except UserError as error:

@@ -21,8 +21,7 @@ from recbole_edt.compare.tuning.trials import Tuning, find_space, run_tunings
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.split import Split, load_or_make_split
 from recbole_edt.errors import UserError
-from recbole_edt.files import read_json
-from recbole_edt.quick_start import find_dataset, refuse_stale
+from recbole_edt.runs import RunFolder, find_dataset, refuse_stale
 
 COMPARE_FLAGS = ("models", "file", "runs", "seeds", "jobs", "tune", "strategy", "name")
 TUNE_FLAGS = ("params_file", "trials", "strategy", "jobs")
@@ -171,8 +170,8 @@ def _run_cells(
         state.set_cell(job.row.label, job.seed, status, outcome, run_dir)
         if outcome is not None and outcome.run_dir is not None:
             if outcome.seconds is None:  # finished before; today's dataset may be another
-                metrics = read_json(outcome.run_dir / "metrics.json")
-                refuse_stale(outcome.run_dir, metrics, job.config, split)
+                earlier = RunFolder(outcome.run_dir)
+                refuse_stale(earlier, earlier.read_record(), job.config, split)
             check.add(outcome.run_dir)
 
     view = View(len(jobs), at_a_time)

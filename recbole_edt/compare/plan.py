@@ -15,7 +15,7 @@ from recbole_edt.config import EDTConfig, load_yaml
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest
 from recbole_edt.paths import properties_dir
-from recbole_edt.quick_start import choose_run_dir
+from recbole_edt.runs import choose_folder, finished_run_of
 from recbole_edt.training.shared_run import shared_settings
 
 _OF_A_FILE = ("rows", "seeds", "keys", "tune")
@@ -125,29 +125,16 @@ class Job:
         return self.config.to_dict()
 
     @property
-    def run_dirs(self) -> list[Path]:
-        """The folders of all runs of exactly this configuration, the oldest first."""
-        newest, found = choose_run_dir(self.settings, resume=True)
-        if not found:
-            return []
-        stem = "-".join(newest.name.split("-")[:2])  # without the -2 of a second run
-        folders, number = [newest.with_name(stem)], 2
-        while folders[-1] != newest:
-            folders.append(newest.with_name(f"{stem}-{number}"))
-            number += 1
-        return folders
-
-    @property
     def run_dir(self) -> Path:
         """Where it is, or will be: the first finished run, else the one to go on with."""
         finished = self.finished
-        return choose_run_dir(self.settings, resume=True)[0] if finished is None else finished
+        return choose_folder(self.settings, resume=True)[0].path if finished is None else finished
 
     @property
     def finished(self) -> Path | None:
         """The folder of the first finished run of this configuration, None without one."""
-        done = (path for path in self.run_dirs if (path / "metrics.json").is_file())
-        return next(done, None)
+        folder = finished_run_of(self.settings)
+        return None if folder is None else folder.path
 
     @cached_property
     def shared_phase(self) -> str | None:

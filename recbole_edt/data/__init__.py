@@ -1,1 +1,1 @@
-"""Datasets: RecBole's contracts, gathered lazily, any number of domains."""
+"""Datasets: splits, sequences and batches of any number of domains, seen by RecBole as its own."""

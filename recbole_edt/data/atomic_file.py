@@ -11,7 +11,7 @@ from recbole_edt.files import is_number
 from recbole_edt.recbole_bridge import FeatureType
 
 _TYPES = [kind.value for kind in FeatureType]
-_BLOCK = 1 << 24  # bytes looked at together
+_BLOCK = 1 << 24  # bytes checked at a time
 _TAB, _LINE_END, _QUOTE = b'\t\n"'
 
 
@@ -33,10 +33,10 @@ def check_header(path: Path, needed: Sequence[str]) -> None:
     for field in header.split("\t"):
         if field.partition(":")[2] not in _TYPES:
             raise UserError(f"{path}: column {field!r}: expected NAME:TYPE, TYPE one of {_TYPES}")
-    found = [name for name, _ in _columns(header)]
+    names = [name for name, _ in _columns(header)]
     for name in needed:
-        if name not in found:
-            raise UserError(f"{path}: no column {name!r} among {found}{nearest(name, found)}")
+        if name not in names:
+            raise UserError(f"{path}: no column {name!r} among {names}{nearest(name, names)}")
     if not first:
         raise UserError(f"{path}: line 2 is empty; expected rows after the header")
 
@@ -49,7 +49,7 @@ def check_rows(path: Path, is_read: Callable[[str], bool]) -> None:
     path : pathlib.Path
         A file whose header `check_header` accepts.
     is_read : callable
-        Tells of a column's name whether it is read. No cell of such a column may begin with a
+        Whether a column, by its name, is read. No cell of such a column may begin with a
         quotation mark, which would be lost. In others it may, when the quote ends in the cell.
 
     Raises
@@ -88,7 +88,7 @@ def _check_cells(
 
 
 def why_unreadable(path: Path, error: ValueError) -> str:
-    """Find the cell that is no number, because pandas' message `error` does not name its line."""
+    """Return a message that names the cell that is no number; pandas' `error` names no line."""
     with open(path, encoding="utf-8") as handle:
         columns = _columns(handle.readline())
         for number, line in enumerate(handle, 2):

@@ -23,7 +23,14 @@ def batches_of_like_length(
     size : int
         Rows per batch.
     generator : torch.Generator
-        Draws which rows meet and the order of the batches.
+        Draws which rows share a batch and the order of the batches.
+
+    Examples
+    --------
+    >>> seeded = torch.Generator().manual_seed(0)
+    >>> batches = batches_of_like_length(np.array([9, 1, 8, 2]), 2, seeded)
+    >>> sorted(sorted(rows.tolist()) for rows in batches)
+    [[0, 2], [1, 3]]
     """
     order = torch.randperm(len(lengths), generator=generator).numpy()
     chunk_of = np.arange(len(order)) // (size * _BATCHES_PER_CHUNK)
@@ -43,22 +50,30 @@ class TrimmedLoader:
     ----------
     loader : recbole TrainDataLoader
         Gives batches of rows, negatives and transformations included.
+
+    Attributes
+    ----------
+    dataset : CrossDomainDataset
+        The training part.
+    lengths : numpy.ndarray
+        History length of each row, int [len(dataset)].
     """
 
     def __init__(self, loader: Any):
-        self._loader, self._dataset = loader, loader._dataset
+        self._loader, self.dataset = loader, loader.dataset
         self.generator = torch.Generator().manual_seed(loader.config["seed"])
-        starts = self._dataset.user_starts[self._dataset.inter_feat[self._dataset.uid_field]]
-        self.lengths = np.minimum(self._dataset.rows - starts, self._dataset.max_item_list_len)
+        part = self.dataset
+        starts = part.user_starts[part.inter_feat[part.uid_field]]
+        self.lengths = np.minimum(part.rows - starts, part.max_item_list_len)
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self._loader.step)
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield the loader's batches in an order of their own."""
+        """Yield the loader's batches in a seeded random order."""
         for rows in batches_of_like_length(self.lengths, self._loader.step, self.generator):
             yield self._loader.collate_fn(rows)
 
     def get_model(self, model: Any) -> None:
-        """Hand over the model, which dynamic negative sampling asks."""
+        """Give the loader the model, whose scores dynamic negative sampling reads."""
         self._loader.get_model(model)

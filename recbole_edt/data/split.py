@@ -58,6 +58,14 @@ def leave_one_out(users: np.ndarray, times: np.ndarray) -> np.ndarray:
     -------
     numpy.ndarray
         uint8 codes, shape [rows].
+
+    Examples
+    --------
+    Users 0 and 1, with rows at times 3, 1, 2 and 5, 4; 0 is training, 1 validation, 2 test:
+
+    >>> users, times = np.array([0, 0, 0, 1, 1]), np.array([3.0, 1, 2, 5, 4])
+    >>> leave_one_out(users, times).tolist()
+    [2, 0, 1, 2, 0]
     """
     order = np.lexsort((times, users))
     sorted_users = users[order]
@@ -80,6 +88,13 @@ def by_time(users: np.ndarray, times: np.ndarray) -> np.ndarray:
     than any target, which leave-one-out does not give (Ji et al., arXiv 2010.11060).
 
     Parameters and return value are those of `leave_one_out`.
+
+    Examples
+    --------
+    Ten rows of one user, one a day; 0 is training, 1 validation, 2 test:
+
+    >>> by_time(np.zeros(10, dtype=int), np.arange(10.0)).tolist()
+    [0, 0, 0, 0, 0, 0, 0, 0, 1, 2]
     """
     first, second = np.quantile(times, np.cumsum(_TIME_RATIOS)[:2], method="higher")
     window = (times >= first).astype(np.int8) + (times >= second)
@@ -150,7 +165,7 @@ def _make(inter_path: Path, inter_hash: str, codes_path: Path, kind: str) -> Spl
 
 
 def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Split:
-    """Store a split of one's own in place of the one that `kind` would make.
+    """Store a split made elsewhere instead of the one that `kind` would make.
 
     Draws of sampled candidates that belong to an earlier split are removed.
 

@@ -29,10 +29,23 @@ class WindowLoader:
         Windows per batch.
     seed : int
         Seeds the order of windows and batches.
+
+    Attributes
+    ----------
+    dataset : CrossDomainDataset
+        The training part.
+    starts, lengths : numpy.ndarray
+        Index of each window's first input in the training sequences, and its number of labels.
+
+    Examples
+    --------
+    With T = 2 the sequence a b c d e f gives the windows (inputs -> labels), from its end::
+
+        d e -> e f      b c -> c d      a -> b
     """
 
     def __init__(self, dataset: CrossDomainDataset, max_length: int, batch_size: int, seed: int):
-        self._dataset = dataset
+        self.dataset = dataset
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
         users, items, is_target = dataset.training_sequences()
@@ -64,7 +77,7 @@ class WindowLoader:
         mask, at = torch.from_numpy(inside), torch.from_numpy(index)
         return Interaction(
             {
-                self._dataset.uid_field: self.users[self.starts[windows]],
+                self.dataset.uid_field: self.users[self.starts[windows]],
                 ITEMS: self.items[at] * mask,
                 LABELS: self.labels[at + mask.long()] * mask,
             }

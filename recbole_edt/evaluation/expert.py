@@ -1,11 +1,10 @@
 """The content expert: similarity of LLM vectors, added to the scores of any trained model."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.similarity import similarity_scores, unit_vectors
 
@@ -28,7 +27,7 @@ class ContentExpert:
         Weight of each domain, float32 [K]; zero until chosen.
     """
 
-    def __init__(self, part: Any):
+    def __init__(self, part: CrossDomainDataset):
         config = part.config
         self.count, self.lag = config["expert_items"], config["expert_lag"]
         self.unit = unit_vectors(part.item_vectors()).to(config["device"])
@@ -42,4 +41,4 @@ class ContentExpert:
 
     def weighted(self, scores: Tensor) -> Tensor:
         """Return scores [B, item_num] times the weight of each item's domain."""
-        return scores * self.weights[self.item_domain]  # the padding item's column is of no use
+        return scores * self.weights[self.item_domain]  # the padding item's column is never read

@@ -14,6 +14,8 @@ from recbole_edt.evaluation.targets import Targets
 from recbole_edt.recbole_bridge import Interaction
 
 _MOST_SCORES = 1 << 27  # 512 MiB in float32
+_Pairs = tuple[Tensor, Tensor]
+"""Row in the batch and item id of each interaction of the batch's histories."""
 
 
 @torch.no_grad()
@@ -78,7 +80,7 @@ def choose_weights(
 ) -> list[float]:
     """Set the expert's weights to the best of a grid, per domain, on validation.
 
-    Of equally good weights the first is taken.
+    Of equally good weights the first one is chosen.
 
     Parameters
     ----------
@@ -111,7 +113,7 @@ def choose_weights(
 
 
 class _Ranker:
-    """Turns the scores of a batch into ranks; see `rank_targets`."""
+    """Ranks of a batch from its scores; see `rank_targets`."""
 
     def __init__(self, targets: Targets, scope: str, sampled: int | None, depth: int | None = None):
         config = targets.part.config
@@ -128,8 +130,8 @@ class _Ranker:
         if self.drawn is not None:
             others = scores.gather(1, self.drawn[at].to(scores.device))
             return 1 + (others >= scores.gather(1, target[:, None])).sum(1).cpu().numpy()
-        place, item = targets.history(at)
-        seen = (place.to(scores.device), item.to(scores.device))
+        index, item = targets.history(at)
+        seen = (index.to(scores.device), item.to(scores.device))
         if self.scope == "all":
             return _as_recbole(scores, target, seen, targets.part.is_sequential, self.depth)
         same_domain = self.item_domain == self.item_domain[target][:, None]
@@ -147,8 +149,18 @@ def _score_batches(model: Any, targets: Targets) -> Iterator[tuple[np.ndarray, T
         yield at, scores
 
 
-def _against_target(scores: Tensor, target: Tensor, allowed: Tensor, seen: Any) -> np.ndarray:
-    """Rank by counting the allowed, unseen items that score at least as much as the target."""
+def _against_target(scores: Tensor, target: Tensor, allowed: Tensor, seen: _Pairs) -> np.ndarray:
+    """Rank by counting the allowed, unseen items that score at least as much as the target.
+
+    Examples
+    --------
+    The target (item 2) has 0.5; item 1 ties, item 3 is above it but was seen:
+
+    >>> scores, allowed = torch.tensor([[0.0, 0.5, 0.5, 0.9]]), torch.ones(1, 4, dtype=torch.bool)
+    >>> seen = torch.tensor([0]), torch.tensor([3])
+    >>> _against_target(scores, torch.tensor([2]), allowed, seen).tolist()
+    [2]
+    """
     row = torch.arange(len(target), device=scores.device)
     better = (scores >= scores[row, target][:, None]) & allowed
     better[seen] = False
@@ -157,12 +169,12 @@ def _against_target(scores: Tensor, target: Tensor, allowed: Tensor, seen: Any) 
 
 
 def _as_recbole(
-    scores: Tensor, target: Tensor, seen: Any, is_sequential: bool, depth: int
+    scores: Tensor, target: Tensor, seen: _Pairs, is_sequential: bool, depth: int
 ) -> np.ndarray:
     if not is_sequential:
-        own = scores.gather(1, target[:, None])
+        of_target = scores.gather(1, target[:, None])
         scores[seen] = -torch.inf
-        scores.scatter_(1, target[:, None], own)
+        scores.scatter_(1, target[:, None], of_target)
     scores[:, 0] = -torch.inf
     top = scores.topk(min(depth, scores.shape[1]), dim=1).indices == target[:, None]
     rank = torch.where(top.any(1), top.int().argmax(1) + 1, scores.shape[1])
@@ -170,7 +182,17 @@ def _as_recbole(
 
 
 def score_targets(model: Any, targets: Targets, at: np.ndarray) -> Tensor:
-    """Score all items for some targets, [len(at), item_num]; the model sees no target."""
+    """Score all items for some targets, float32 [len(at), item_num].
+
+    Parameters
+    ----------
+    model : RecBole model
+        As in `rank_targets`; it is given the users and their histories.
+    targets : Targets
+        Of the evaluated part.
+    at : numpy.ndarray
+        Which of them, int [B].
+    """
     part = targets.part
     batch = Interaction({part.uid_field: torch.from_numpy(targets.users[at])})
     if part.is_sequential:
@@ -188,8 +210,8 @@ def _score_by_pairs(model: Any, targets: Targets, batch: Interaction) -> Tensor:
     part = targets.part
     items = part.get_item_feature().to(part.config["device"])
     scores = []
-    for one in range(len(batch)):
-        pairs = batch[one : one + 1].repeat_interleave(part.item_num)
+    for row in range(len(batch)):
+        pairs = batch[row : row + 1].repeat_interleave(part.item_num)
         pairs.update(items)
         scores.append(model.predict(pairs).reshape(-1))
     return torch.stack(scores)

@@ -49,13 +49,13 @@ def metric_values(ranks: np.ndarray, name: str) -> np.ndarray:
     return _METRICS[metric](ranks, int(k))
 
 
-def report(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[str, Any]:
-    """Return ``overall``, ``domains`` and ``groups`` as `metrics.json` holds them.
+def report_metrics(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[str, Any]:
+    """Return the metrics ``overall``, by ``domains`` and by ``groups``, as `metrics.json` has them.
 
     Parameters
     ----------
     ranks : numpy.ndarray
-        Rank of each target, [n].
+        Rank of each target, 1 for the best, int [n].
     targets : Targets
         The targets, in the same order.
     names : sequence of str
@@ -76,27 +76,16 @@ def report(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[st
     return result
 
 
-def flatten(result: dict[str, Any]) -> dict[str, float]:
-    """Return a report's metrics as ``ndcg@10`` and ``ndcg@10/DOMAIN``, for choosing and logging."""
+def flatten_metrics(result: Mapping[str, Any]) -> dict[str, float]:
+    """Return the result of `report_metrics` as ``ndcg@10`` and ``ndcg@10/DOMAIN``."""
     flat = {name: value for name, value in result["overall"].items() if name != "users"}
     for domain, metrics in result["domains"].items():
         flat.update({f"{n}/{domain}": v for n, v in metrics.items() if n != "users"})
     return flat
 
 
-def table(result: dict[str, Any], names: Sequence[str]) -> str:
-    """Return a report's overall and per-domain metrics as an aligned text table."""
-    rows = [("all", result["overall"]), *result["domains"].items()]
-    width = max(len(name) for name, _ in rows)
-    lines = [" " * width + "    users" + "".join(f"{name:>10}" for name in names)]
-    for name, metrics in rows:
-        cells = "".join(f"{metrics[metric]:10.4f}" for metric in names)
-        lines.append(f"{name:<{width}}{metrics['users']:9d}{cells}")
-    return "\n".join(lines)
-
-
-def protocol_of(targets: Targets) -> dict[str, Any]:
-    """Return by which split and among which candidates some targets are ranked."""
+def describe_protocol(targets: Targets) -> dict[str, Any]:
+    """Return the split and the candidates of some targets, as ``metrics.json`` has them."""
     part, config = targets.part, targets.part.config
     scope, sampled = config["candidates"], config["sampled_candidates"]
     protocol = {
@@ -111,17 +100,12 @@ def protocol_of(targets: Targets) -> dict[str, Any]:
     return protocol
 
 
-def headline(result: Mapping[str, Any]) -> str:
-    """Return whose test figures a result holds, and what targets were ranked among, in words."""
-    protocol = result["protocol"]
-    scope = {"target_domain": "the target's domain", "all": "all domains"}[protocol["candidates"]]
-    against = f"{protocol['sampled']} sampled items" if protocol["sampled"] else "all items"
-    named = f"{result['model']} on {result['dataset']}"
-    return f"{named}: test, ranked among {against} of {scope}"
-
-
 def group_values(targets: Targets) -> dict[str, np.ndarray]:
-    """Return what groups are made of, each [n]: share and length of the history, popularity."""
+    """Return the values that targets are grouped by, each [n].
+
+    ``dominant_share`` is the share of the user's most frequent domain in the history,
+    ``history_length`` its length, and ``target_popularity`` the target item's training count.
+    """
     counts = targets.part.history_counts(targets.users, targets.rows)
     lengths = counts.sum(1)
     return {
@@ -132,7 +116,7 @@ def group_values(targets: Targets) -> dict[str, np.ndarray]:
 
 
 def write_ranks(path: Path, ranks: np.ndarray, targets: Targets) -> None:
-    """Write one line per target, in the order of the data: all that later tests need.
+    """Write one line per target, in the order of the data, for tests of significance.
 
     Columns: user_id, item_id, domain, rank (1 is best), and the values of `group_values`.
     """

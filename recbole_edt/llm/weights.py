@@ -1,7 +1,6 @@
 """Finding a causal language model: folder, hub, or Python package; safetensors or GGUF."""
 
 import contextlib
-import importlib.metadata
 import importlib.util
 import io
 import os
@@ -17,7 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from recbole_edt.artefacts.embeddings.encoder import _quiet as quiet
 from recbole_edt.artefacts.embeddings.encoder import locate
 from recbole_edt.errors import UserError
-from recbole_edt.files import digest, sha256_of
+from recbole_edt.files import digest, sha256_of, to_disk
+from recbole_edt.requirements import version_of_module
 
 _PACKAGE = "pypi:"
 _CONVERSION = 1
@@ -101,8 +101,7 @@ def _gguf_of(name: str, revision: str | None) -> tuple[Path | None, str | None]:
             f"llm: the package {module!r} holds {len(files)} GGUF files, expected one; "
             f"name one by its path, such as {files[0]}"
         )
-    distributions = importlib.metadata.packages_distributions().get(module.split(".")[0], [])
-    version = importlib.metadata.version(distributions[0]) if distributions else None
+    version = version_of_module(module)
     if revision not in (None, version):
         raise UserError(f"llm_revision: {revision!r}, but {module} {version} is installed")
     return files[0], version
@@ -177,8 +176,7 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 def _to_disk(folder: Path) -> None:
     for path in folder.iterdir():
-        with open(path, "rb") as handle:
-            os.fsync(handle.fileno())
+        to_disk(path)
 
 
 def one_line(error: BaseException, length: int = 300) -> str:

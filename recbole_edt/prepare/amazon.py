@@ -19,53 +19,40 @@ import yaml
 from recbole_edt import fields
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.paths import properties_dir
-from recbole_edt.prepare.amazon_lines import (
-    VERSIONS,
-    ReviewTable,
-    detect,
-    read_reviews,
-    read_titles,
-)
+from recbole_edt.prepare.amazon_reviews import VERSIONS, ReviewTable, detect, read_reviews
+from recbole_edt.prepare.amazon_titles import read_titles
 from recbole_edt.prepare.raw import RawData, make_inter
+from recbole_edt.prepare.reader import Flag, Reader
 
 SHARED_ITEMS = ("first", "drop")
-DEFAULTS = {
-    "reviews": None,
-    "metadata": None,
-    "version": None,
-    "min_rating": None,
-    "shared_items": "first",
-    "raw": None,
-    "recipe": None,
-    # dumps are grouped by item: their order would make the next item of a day the next id
-    "ties": "shuffle",
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this reader's own flags."""
-    add = parser.add_argument
-    add(
-        "--reviews",
-        action="append",
-        metavar="DOMAIN=FILE,...",
-        help="review dump of each domain, .json.gz or ratings .csv; may be repeated",
-    )
-    add(
-        "--metadata",
-        action="append",
-        metavar="DOMAIN=FILE,...",
-        help="item dump of each domain, for the titles (default: none, all items untitled)",
-    )
-    add("--recipe", help="take files and filters from a ready recipe, such as amazon-cloth-sport")
-    add("--raw", metavar="DIR", help="folder of the recipe's files (default: .)")
-    add("--version", choices=VERSIONS, help="release (default: told by the first line's keys)")
-    add("--min_rating", type=float, metavar="R", help="drop lower ratings (default: keep all)")
-    add(
-        "--shared_items",
-        choices=SHARED_ITEMS,
-        help="an item that several domains list belongs to the first, or goes (default: first)",
-    )
+_FLAGS = (
+    Flag(
+        "reviews", None,
+        "review dump of each domain, .json.gz or ratings .csv; may be repeated",
+        {"action": "append", "metavar": "DOMAIN=FILE,..."},
+    ),
+    Flag(
+        "metadata", None,
+        "item dump of each domain, for the titles (default: none, all items untitled)",
+        {"action": "append", "metavar": "DOMAIN=FILE,..."},
+    ),
+    Flag(
+        "recipe", None, "take files and filters from a ready recipe, such as amazon-cloth-sport"
+    ),
+    Flag("raw", None, "folder of the recipe's files (default: .)", {"metavar": "DIR"}),
+    Flag(
+        "version", None, "release (default: by the keys of the first line)", {"choices": VERSIONS}
+    ),
+    Flag(
+        "min_rating", None, "drop lower ratings (default: keep all)",
+        {"type": float, "metavar": "R"},
+    ),
+    Flag(
+        "shared_items", "first",
+        "an item that several domains list belongs to the first, or goes (default: first)",
+        {"choices": SHARED_ITEMS},
+    ),
+)  # fmt: skip
 
 
 def recipe(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,14 +100,14 @@ def read(options: argparse.Namespace) -> RawData:
             f"expected those of the reviews: {', '.join(reviews)}"
         )
     for path in [*reviews.values(), *metadata.values()]:
-        if not path.is_file():  # said before hours of reading, not after
+        if not path.is_file():  # reported before hours of reading, not after
             raise UserError(f"{path}: no such file")
     table = ReviewTable()
     notes: dict[str, int | str] = {}
     for code, (domain, path) in enumerate(reviews.items()):
         layout = detect(path, options.version)
         rows = read_reviews(path, layout, code, options.min_rating, table)
-        notes[f"reviews of {domain}, {layout.found}"] = rows
+        notes[f"reviews of {domain}, {layout.name}"] = rows
     if options.min_rating is not None:
         notes[f"reviews rated below {options.min_rating:g} dropped"] = table.low_rated
     return _to_raw_data(table, list(reviews), list(reviews.values()), metadata, options, notes)
@@ -134,7 +121,7 @@ def _to_raw_data(
     options: argparse.Namespace,
     notes: dict[str, int | str],
 ) -> RawData:
-    # each dictionary is let go as soon as its ids are copied: they are the largest things here
+    # each dictionary is freed as soon as its ids are copied: nothing here is larger
     user_ids = pd.Index(list(table.users), dtype=object)
     table.users = {}
     item_ids = pd.Index(list(table.items), dtype=object)
@@ -164,23 +151,23 @@ def _to_raw_data(
 
 
 def _titles(
-    metadata: dict[str, Path], items: pd.DataFrame, wanted: pd.Series
+    metadata: dict[str, Path], items: pd.DataFrame, ids: pd.Series
 ) -> tuple[pd.Series, dict[str, int | str]]:
-    """Return the titles of the `wanted` ids out of the metadata of their own domains."""
+    """Return the titles of some items, each from the metadata of its domain."""
     titles: dict[str, str] = {}
     listed, unformatted = 0, 0
-    domains = items.loc[wanted.index, fields.DOMAIN]
+    domains = items.loc[ids.index, fields.DOMAIN]
     for domain, path in metadata.items():
-        found, broken = read_titles(path, set(wanted[domains == domain]))
-        listed += len(found)
+        of_domain, broken = read_titles(path, set(ids[domains == domain]))
+        listed += len(of_domain)
         unformatted += broken
-        titles |= found
+        titles |= of_domain
     notes: dict[str, int | str] = {
-        "items looked up in the metadata": len(wanted),
-        "of them not listed there": len(wanted) - listed,
+        "items looked up in the metadata": len(ids),
+        "of them not listed there": len(ids) - listed,
         "of them with a page script for a title, taken as untitled": unformatted,
     }
-    return wanted.map(titles).fillna(""), notes
+    return ids.map(titles).fillna(""), notes
 
 
 def _files_by_domain(given: list[str] | None, flag: str) -> dict[str, Path]:
@@ -196,3 +183,13 @@ def _files_by_domain(given: list[str] | None, flag: str) -> dict[str, Path]:
             raise UserError(f"{flag}: found the domain '{domain}' twice; expected it once")
         files[domain] = Path(path)
     return files
+
+
+READER = Reader(
+    "Reader of raw Amazon review dumps (2014, 2018, 2023), one category per domain.",
+    _FLAGS,
+    read,
+    recipe,
+    # dumps are grouped by item: their order would make the next item of a day the next id
+    common_defaults={"ties": "shuffle"},
+)

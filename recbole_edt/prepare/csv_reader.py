@@ -1,65 +1,46 @@
 """Reader of two tables, interactions and items, as .csv or .csv.gz with any column names."""
 
 import argparse
-import csv
-import io
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
 from recbole_edt import fields
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.errors import UserError
+from recbole_edt.prepare.csv_file import CsvFile
 from recbole_edt.prepare.raw import RawData, clean_text, make_inter
+from recbole_edt.prepare.reader import Flag, Reader
 from recbole_edt.prepare.source import open_source
 
 _POSITION = "position"
 _CHUNK_ROWS = 500_000
 _LATEST = 1e11  # seconds: the year 5138
-DEFAULTS = {
-    "inter": None,
-    "items": None,
-    "user_col": fields.USER,
-    "item_col": fields.ITEM,
-    "time_col": None,
-    "position_col": None,
-    "domain_col": fields.DOMAIN,
-    "title_col": fields.TITLE,
-    "item_fields": "",
-    "sep": ",",
-    "unknown_items": "error",
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this reader's own flags."""
-    add = parser.add_argument
-    add("--inter", metavar="FILE", help="interactions, .csv or .csv.gz (required)")
-    add("--items", metavar="FILE", help="items, .csv or .csv.gz (required)")
-    add("--user_col", metavar="NAME", help=f"column of the users (default: {fields.USER})")
-    add("--item_col", metavar="NAME", help=f"item column of both files (default: {fields.ITEM})")
-    add(
-        "--time_col",
-        metavar="NAME",
-        help=f"column of the times in seconds (default: {fields.TIME}, else positions)",
-    )
-    add(
-        "--position_col",
-        metavar="NAME",
-        help=f"order of a user's rows, instead of times (default: {_POSITION})",
-    )
-    add("--domain_col", metavar="NAME", help=f"item's domain (default: {fields.DOMAIN})")
-    add("--title_col", metavar="NAME", help=f"item's title (default: {fields.TITLE})")
-    add("--item_fields", metavar="A,B", help="further text columns to keep (default: none)")
-    add("--sep", help="what separates columns, 'tab' for tabs (default: ,)")
-    add(
-        "--unknown_items",
-        choices=("error", "drop"),
-        help="interactions with items that are not in --items (default: error)",
-    )
+_NAME, _FILE = {"metavar": "NAME"}, {"metavar": "FILE"}
+_FLAGS = (
+    Flag("inter", None, "interactions, .csv or .csv.gz (required)", _FILE),
+    Flag("items", None, "items, .csv or .csv.gz (required)", _FILE),
+    Flag("user_col", fields.USER, f"column of the users (default: {fields.USER})", _NAME),
+    Flag("item_col", fields.ITEM, f"item column of both files (default: {fields.ITEM})", _NAME),
+    Flag(
+        "time_col", None,
+        f"column of the times in seconds (default: {fields.TIME}, else positions)", _NAME,
+    ),
+    Flag(
+        "position_col", None,
+        f"order of a user's rows, instead of times (default: {_POSITION})", _NAME,
+    ),
+    Flag("domain_col", fields.DOMAIN, f"item's domain (default: {fields.DOMAIN})", _NAME),
+    Flag("title_col", fields.TITLE, f"item's title (default: {fields.TITLE})", _NAME),
+    Flag("item_fields", "", "further text columns to keep (default: none)", {"metavar": "A,B"}),
+    Flag("sep", ",", "what separates columns, 'tab' for tabs (default: ,)"),
+    Flag(
+        "unknown_items", "error",
+        "interactions with items that are not in --items (default: error)",
+        {"choices": ("error", "drop")},
+    ),
+)  # fmt: skip
 
 
 def read(options: argparse.Namespace) -> RawData:
@@ -74,18 +55,18 @@ def read(options: argparse.Namespace) -> RawData:
     for key in ("inter", "items"):
         if getattr(options, key) is None:
             raise UserError(f"prepare csv: --{key}=FILE is required")
-    inter_path, items_path = Path(options.inter), Path(options.items)
-    sep = "\t" if options.sep in ("tab", "\\t") else options.sep
-    if len(sep) != 1:
+    separator = "\t" if options.sep in ("tab", "\\t") else options.sep
+    if len(separator) != 1:
         raise UserError(f"sep: found '{options.sep}'; expected one character or 'tab'")
-    items, notes = _read_items(items_path, options, sep)
+    item_file = CsvFile(Path(options.items), separator)
+    items, notes = _read_items(item_file, options)
     item_ids = pd.Index(items[fields.ITEM])
-    found = _header(inter_path, sep)
-    order_flag, order_col = _order_column(options, found)
+    inter_file = CsvFile(Path(options.inter), separator)
+    order_flag, order_col = _order_column(options, inter_file.columns)
     positions = order_flag == "position_col"
     columns = [options.user_col, options.item_col, order_col]
-    _need(inter_path, found, zip(("user_col", "item_col", order_flag), columns, strict=True))
-    users, item_column, times = _read_inter(inter_path, columns, positions, sep)
+    inter_file.require(zip(("user_col", "item_col", order_flag), columns, strict=True))
+    users, item_column, times = _read_inter(inter_file, columns, positions)
     notes = {"rows read": len(times), "items read": len(items), **notes}
     notes["column that orders a user's rows"] = order_col
 
@@ -93,93 +74,61 @@ def read(options: argparse.Namespace) -> RawData:
     unknown = codes < 0
     if unknown.any() and options.unknown_items == "error":
         first = int(np.argmax(unknown))
-        raise UserError(
-            f"{inter_path}: line {_line(inter_path, first, sep)}: item '{item_column[first]}' is "
-            f"not in {items_path}, nor are those of {unknown.sum() - 1} other rows; "
-            "--unknown_items=drop leaves them out"
+        inter_file.refuse(
+            first,
+            f"item '{item_column[first]}' is not in {item_file.path}, nor are those of "
+            f"{unknown.sum() - 1} other rows; --unknown_items=drop leaves them out",
         )
     if options.unknown_items == "drop":
         notes["rows dropped, item not in the items file"] = int(unknown.sum())
     frame = make_inter(
         users.codes[~unknown], users.categories, codes[~unknown], item_ids, times[~unknown]
     )
-    return RawData(frame, items, [inter_path, items_path], notes, positions)
+    return RawData(frame, items, [inter_file.path, item_file.path], notes, positions)
 
 
-def _header(path: Path, sep: str) -> list[str]:
-    with open_source(path) as stream:
-        records = filter(None, _records(stream, sep))
-        columns = next(records, None)
-        if columns is None:
-            raise UserError(f"{path}: the file is empty")
-        # pandas, when it reads all columns, refuses a row longer than the first one,
-        # but takes a longer first row as a sign of an index column
-        first: list[str] = next(records, [])
-    if len(first) > len(columns):
-        raise UserError(
-            f"{path}: line {_line(path, 0, sep)}: {len(first)} fields; "
-            f"expected {len(columns)} as in the header"
-        )
-    return columns
-
-
-def _need(path: Path, found: Sequence[str], wanted: Iterable[tuple[str, str]]) -> None:
-    """Refuse a header without the columns `wanted`, each after the flag that names it."""
-    missing = [(flag, name) for flag, name in wanted if name not in found]
-    if missing:
-        other = next((one for one in ";\t|" if len(found) == 1 and one in found[0]), None)
-        if other is not None:
-            sep = "tab" if other == "\t" else f"'{other}'"
-            raise UserError(f"{path}: one column, {found[0]!r}; --sep={sep} would make more")
-        raise UserError(
-            f"{path}: no column "
-            + ", ".join(f"'{name}'{nearest(name, found)}" for _, name in missing)
-            + f"; found {', '.join(found)}; "
-            + ", ".join(f"--{flag}=NAME" for flag in dict(missing))
-            + (" names another" if len(missing) == 1 else " name others")
-        )
-
-
-def _order_column(options: argparse.Namespace, found: Sequence[str]) -> tuple[str, str]:
+def _order_column(options: argparse.Namespace, columns: list[str]) -> tuple[str, str]:
     """Return the flag and the name of the column that orders a user's rows."""
     if options.time_col is not None and options.position_col is not None:
         raise UserError("time_col, position_col: found both; expected one of them")
     if options.position_col is not None:
         return "position_col", options.position_col
-    if options.time_col is None and fields.TIME not in found and _POSITION in found:
+    if options.time_col is None and fields.TIME not in columns and _POSITION in columns:
         return "position_col", _POSITION
     return "time_col", options.time_col or fields.TIME
 
 
 def _read_inter(
-    path: Path, columns: list[str], positions: bool, sep: str
+    file: CsvFile, columns: list[str], positions: bool
 ) -> tuple[pd.Categorical, pd.Categorical, np.ndarray]:
     """Return users, items and times of all rows; the ids are coded chunk by chunk."""
     order_col = columns[2]
     parts: list[tuple[pd.Categorical, pd.Categorical, np.ndarray]] = []
     start = 0
-    with open_source(path) as stream:
-        chunks = pd.read_csv(
-            stream,
-            sep=sep,
-            dtype=str,
-            na_filter=False,
-            chunksize=_CHUNK_ROWS,
-            encoding="utf-8",
-        )
-        for chunk in chunks:
+    with open_source(file.path) as stream:
+        for chunk in file.read(stream, _CHUNK_ROWS):
             for name in columns[:2]:
-                _refuse_first(path, chunk[name].fillna("") == "", start, f"no '{name}'", sep)
+                file.refuse_any(chunk[name].fillna("") == "", f"no '{name}'", start)
             times = pd.to_numeric(chunk[order_col], errors="coerce").astype(np.float64)
-            _refuse_times(path, chunk[order_col], times, start, sep)
-            if not positions:
-                _refuse_milliseconds(path, chunk[order_col], times, start, sep)
+            _check_times(file, chunk[order_col], times, positions, start)
             parts.append((_coded(chunk[columns[0]]), _coded(chunk[columns[1]]), times.to_numpy()))
             start += len(chunk)
     if not start:
-        raise UserError(f"{path}: holds no interactions, only a header")
+        raise UserError(f"{file.path}: holds no interactions, only a header")
     users, items, all_times = zip(*parts, strict=True)
     return union_categoricals(users), union_categoricals(items), np.concatenate(all_times)
+
+
+def _check_times(
+    file: CsvFile, texts: pd.Series, times: pd.Series, positions: bool, start: int
+) -> None:
+    bad = ~np.isfinite(times)
+    late = (times.abs() > _LATEST) & (not positions)
+    expected = "expected a number, such as seconds"
+    if not bad.any():
+        bad, expected = late, "expected seconds since 1970, and this looks like milliseconds"
+    if bad.any():
+        file.refuse_any(bad, f"{texts.name} is '{texts[bad].iloc[0]}'; {expected}", start)
 
 
 def _coded(column: pd.Series) -> pd.Categorical:
@@ -188,29 +137,25 @@ def _coded(column: pd.Series) -> pd.Categorical:
 
 
 def _read_items(
-    path: Path, options: argparse.Namespace, sep: str
+    file: CsvFile, options: argparse.Namespace
 ) -> tuple[pd.DataFrame, dict[str, int | str]]:
-    found = _header(path, sep)
     extra = [name.strip() for name in options.item_fields.split(",") if name.strip()]
-    titled = options.title_col in found
+    titled = options.title_col in file.columns
     needs_title = options.require_title or options.title_col != fields.TITLE
-    wanted = [("item_col", options.item_col), ("domain_col", options.domain_col)]
-    wanted += [("title_col", options.title_col)] * needs_title
-    _need(path, found, wanted + [("item_fields", name) for name in extra])
+    needed = [("item_col", options.item_col), ("domain_col", options.domain_col)]
+    needed += [("title_col", options.title_col)] * needs_title
+    file.require(needed + [("item_fields", name) for name in extra])
     for name in extra:
         if not name.isidentifier() or name in (fields.ITEM, fields.DOMAIN, fields.TITLE):
             raise UserError(f"item_fields: '{name}' cannot be a field; expected a plain, new name")
     columns = [options.item_col, options.domain_col, *([options.title_col] * titled), *extra]
-    with open_source(path) as stream:
-        frame = pd.read_csv(
-            stream, sep=sep, dtype=str, na_filter=False, encoding="utf-8",
-        )  # fmt: skip
-    frame = frame[columns].fillna("")
+    with open_source(file.path) as stream:
+        frame = file.read(stream)[columns].fillna("")
     for name in columns[2:]:
-        _refuse_swallowed_rows(path, frame[name], len(found), sep)
+        file.refuse_swallowed_rows(frame[name])
     ids, domains = frame[options.item_col], frame[options.domain_col].str.strip()
-    _refuse_first(path, ids == "", 0, f"no '{options.item_col}'", sep)
-    _refuse_first(path, domains == "", 0, "the item has no domain", sep)
+    file.refuse_any(ids == "", f"no '{options.item_col}'")
+    file.refuse_any(domains == "", "the item has no domain")
     table = pd.DataFrame({fields.ITEM: ids, fields.DOMAIN: domains})
     table[fields.TITLE] = frame[options.title_col] if titled else ""
     for name in extra:
@@ -221,65 +166,17 @@ def _read_items(
         item, domain = ids[moved].iloc[0], domains[moved].iloc[0]
         before = domains[ids == item].iloc[0]
         complaint = f"item {item!r} is of domain {domain!r}, and of {before!r} above; expected one"
-        _refuse_first(path, moved, 0, complaint, sep)
+        file.refuse_any(moved, complaint)
     notes: dict[str, int | str] = {}
     if repeated.any():
         notes["items listed again, first listing kept"] = int(repeated.sum())
     if not titled:
-        notes["titles"] = f"none, {path.name} has no column '{options.title_col}'"
+        notes["titles"] = f"none, {file.path.name} has no column '{options.title_col}'"
     return table[~repeated].reset_index(drop=True), notes
 
 
-def _refuse_first(path: Path, bad: pd.Series, start: int, complaint: str, sep: str) -> None:
-    if bad.any():
-        row = start + int(np.argmax(bad.to_numpy()))
-        raise UserError(
-            f"{path}: line {_line(path, row, sep)}: {complaint} ({bad.sum()} such rows so far)"
-        )
-
-
-def _refuse_times(path: Path, texts: pd.Series, times: pd.Series, start: int, sep: str) -> None:
-    bad = ~np.isfinite(times)
-    if bad.any():
-        text = texts[bad].iloc[0]
-        _refuse_first(
-            path, bad, start, f"{texts.name} is '{text}'; expected a number, such as seconds", sep
-        )
-
-
-def _refuse_milliseconds(
-    path: Path, texts: pd.Series, times: pd.Series, start: int, sep: str
-) -> None:
-    late = times.abs() > _LATEST
-    if late.any():
-        found = f"{texts.name} is '{texts[late].iloc[0]}'"
-        expected = "expected seconds since 1970, and this looks like milliseconds"
-        _refuse_first(path, late, start, f"{found}; {expected}", sep)
-
-
-def _refuse_swallowed_rows(path: Path, texts: pd.Series, columns: int, sep: str) -> None:
-    """Refuse a text with a row in it: a quote that is left open takes the lines after it."""
-    swallows = texts.str.contains("[\r\n]")
-    swallows[swallows] = [
-        any(line.count(sep) >= columns - 1 for line in text.splitlines()[1:])
-        for text in texts[swallows]
-    ]
-    if swallows.any():
-        complaint = f"{texts.name} goes on with a whole row; expected the end of the quote"
-        _refuse_first(path, swallows, 0, complaint, sep)
-
-
-def _line(path: Path, row: int, sep: str) -> int:
-    """Return the line of a file on which its data row number `row` (from 0) starts."""
-    with open_source(path) as stream:
-        records = _records(stream, sep)
-        before = 0
-        for seen, _ in enumerate(filter(None, records), start=-1):
-            if seen == row:
-                return before + 1
-            before = records.line_num
-    raise AssertionError("the row was read before")
-
-
-def _records(stream: BinaryIO, sep: str) -> Any:
-    return csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""), delimiter=sep)
+READER = Reader(
+    "Reader of two tables, interactions and items, as .csv or .csv.gz with any column names.",
+    _FLAGS,
+    read,
+)

@@ -13,7 +13,7 @@ DUPLICATES = ("keep", "first", "last")
 
 
 @dataclass(frozen=True)
-class Rules:
+class FilterRules:
     """What a user, an item and an interaction must be to stay.
 
     Attributes
@@ -37,7 +37,7 @@ class Rules:
     duplicates: str = "keep"
 
     def sentence(self) -> str:
-        """Say the rules in words."""
+        """Return the rules as a phrase for the report."""
         user = f"users with {_least(self.min_user_inter)} over all domains"
         if self.by_domain:
             user += (
@@ -48,13 +48,13 @@ class Rules:
 
     @property
     def by_domain(self) -> bool:
-        """Whether a user's domains are looked at one by one."""
+        """Whether there is a rule about a user's single domains."""
         return self.min_user_domains > 1 or self.min_domain_inter > 1
 
 
 @dataclass
-class Step:
-    """How much one rule took away, summed over its rounds."""
+class FilterStep:
+    """What one rule dropped, summed over its rounds."""
 
     rule: str
     users: int = 0
@@ -62,19 +62,21 @@ class Step:
     interactions: int = 0
 
 
-def apply_rules(data: RawData, rules: Rules) -> tuple[RawData, list[Step], dict[str, int | str]]:
+def apply_rules(
+    data: RawData, rules: FilterRules
+) -> tuple[RawData, list[FilterStep], dict[str, int | str]]:
     """Apply `rules` until nothing changes any more.
 
     The result is the largest set of users and items that satisfies all rules together, and
-    does not depend on the order in which they are applied. Titles are looked at after a first
-    k-core, so that a reader need not parse those of items that go anyway.
+    does not depend on the order in which they are applied. Titles are read after a first
+    k-core, so that a reader need not parse those of items that are dropped anyway.
 
     Returns
     -------
     data : RawData
         With the remaining rows in their old order, and every item's cleaned title.
-    steps : list of Step
-        What each active rule took away, zeros included.
+    steps : list of FilterStep
+        What each active rule dropped, zeros included.
     notes : dict
         Counts about repeats and titles.
 
@@ -89,37 +91,37 @@ def apply_rules(data: RawData, rules: Rules) -> tuple[RawData, list[Step], dict[
             f"min_user_domains: {rules.min_user_domains} domains asked for; "
             f"the data have {len(names)}: {', '.join(names)}"
         )
-    state = _State(data.users, data.item_rows, domains, len(names), rules)
+    kept = _Filter(data.users, data.item_rows, domains, len(names), rules)
     notes: dict[str, int | str] = {}
     repeats = _repeats(data, "last" if rules.duplicates == "last" else "first")
     notes["repeated (user, item) interactions"] = int(repeats.sum())
     if rules.duplicates != "keep":
-        state.drop_rows(repeats, f"repeats of a (user, item) pair, {rules.duplicates} one kept")
-    state.k_core()
-    _check_left(data, state, rules)
+        kept.drop_rows(repeats, f"repeats of a (user, item) pair, {rules.duplicates} one kept")
+    kept.k_core()
+    _check_left(data, kept, rules)
 
-    wanted = data.items.loc[state.items, fields.ITEM]
+    ids = data.items.loc[kept.items, fields.ITEM]
     if data.load_titles is None:
-        titles = data.items.loc[state.items, fields.TITLE]
+        titles = data.items.loc[kept.items, fields.TITLE]
     else:
-        titles, title_notes = data.load_titles(wanted)
+        titles, title_notes = data.load_titles(ids)
         notes |= title_notes
     titles, changed = clean_text(titles)
     notes["titles mended (entities, white space, leading quotation mark)"] = changed
     all_titles = pd.Series("", index=data.items.index, dtype=object)
-    all_titles[wanted.index] = titles.to_numpy()
-    untitled = state.items & (all_titles == "").to_numpy()
+    all_titles[ids.index] = titles.to_numpy()
+    untitled = kept.items & (all_titles == "").to_numpy()
     notes["untitled items before the title rule"] = int(untitled.sum())
     if rules.require_title:
-        state.drop_items(untitled, "untitled items")
-        state.k_core()
+        kept.drop_items(untitled, "untitled items")
+        kept.k_core()
 
-    _check_left(data, state, rules)
-    return _take(data, state.rows, state.items, all_titles), list(state.steps.values()), notes
+    _check_left(data, kept, rules)
+    return _take(data, kept.rows, kept.items, all_titles), list(kept.steps.values()), notes
 
 
-class _State:
-    """Masks of what is still there, and the counts of what went."""
+class _Filter:
+    """Masks of the rows and items that are left, and the counts of what was dropped."""
 
     def __init__(
         self,
@@ -127,7 +129,7 @@ class _State:
         items: np.ndarray,
         domains: np.ndarray,
         n_domains: int,
-        rules: Rules,
+        rules: FilterRules,
     ) -> None:
         self._users, self._items, self._domains = users, items, domains
         self._n_users = int(users.max(initial=-1)) + 1
@@ -135,7 +137,7 @@ class _State:
         self._rules = rules
         self.rows = np.ones(len(users), dtype=bool)
         self.items = np.ones(len(domains), dtype=bool)
-        self.steps: dict[str, Step] = {}
+        self.steps: dict[str, FilterStep] = {}
 
     def drop_rows(self, dropped: np.ndarray, rule: str) -> None:
         self._count(rule, interactions=int((self.rows & dropped).sum()))
@@ -181,14 +183,14 @@ class _State:
         self.rows &= ~dropped[self._users]
 
     def _count(self, rule: str, users: int = 0, items: int = 0, interactions: int = 0) -> None:
-        step = self.steps.setdefault(rule, Step(rule))
+        step = self.steps.setdefault(rule, FilterStep(rule))
         step.users += users
         step.items += items
         step.interactions += interactions
 
 
-def _check_left(data: RawData, state: _State, rules: Rules) -> None:
-    item_rows = np.unique(data.item_rows[state.rows])
+def _check_left(data: RawData, kept: _Filter, rules: FilterRules) -> None:
+    item_rows = np.unique(data.item_rows[kept.rows])
     present = data.items[fields.DOMAIN].iloc[item_rows].unique()
     if len(present) < 2:
         left = f"only the domain '{present[0]}' is" if len(present) else "nothing is"

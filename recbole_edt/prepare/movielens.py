@@ -15,23 +15,22 @@ import pandas as pd
 from recbole_edt import fields
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.prepare.raw import RawData, make_inter
+from recbole_edt.prepare.reader import Flag, Reader
 from recbole_edt.prepare.source import open_source
 
 DEFAULT_DATASET = "ml-100k-genres"
 DEFAULT_GENRES = "light:Animation,Children's,Comedy,Musical;serious:*"
-DEFAULTS = {"dataset": DEFAULT_DATASET, "genres": DEFAULT_GENRES}
 
 _REST = "other"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add this reader's own flags."""
-    parser.add_argument(
-        "--genres",
-        metavar="RULES",
-        help="domains as 'name:Genre,Genre;name:*', the first rule that fits a film wins, '*' "
-        f"fits all, films that fit none go to '{_REST}' (default: \"{DEFAULT_GENRES}\")",
-    )
+_FLAG = Flag(
+    "genres",
+    DEFAULT_GENRES,
+    "domains as 'name:Genre,Genre;name:*', the first rule that fits a film wins, '*' "
+    f"fits all, films that fit none go to '{_REST}' (default: \"{DEFAULT_GENRES}\")",
+    {"metavar": "RULES"},
+)
 
 
 def read(options: argparse.Namespace) -> RawData:
@@ -41,7 +40,7 @@ def read(options: argparse.Namespace) -> RawData:
     ------
     UserError
         When recbole's files are missing, a rule cannot be read or names no known genre, or
-        other rules are given without a dataset name of their own.
+        other rules are given under the name of the default dataset.
     """
     if options.genres != DEFAULT_GENRES and options.dataset == DEFAULT_DATASET:
         raise UserError(
@@ -97,17 +96,17 @@ def domains_by_genre(genres: pd.Series, rules: str) -> pd.Series:
     undecided = pd.Series(True, index=genres.index)
     for rule in filter(None, rules.split(";")):
         name, _, listed = (part.strip() for part in rule.partition(":"))
-        wanted = [genre.strip() for genre in listed.split(",")]
+        of_rule = [genre.strip() for genre in listed.split(",")]
         if not name or not listed:
             raise UserError(f"genres: found '{rule}'; expected 'name:Genre,Genre' or 'name:*'")
-        for genre in wanted:
+        for genre in of_rule:
             if genre != "*" and genre not in known:
                 raise UserError(
                     f"genres: no film has the genre '{genre}'{nearest(genre, known)}; "
                     f"known: {', '.join(known)}"
                 )
         fits = undecided & genres.map(
-            lambda film, w=wanted: "*" in w or not set(w).isdisjoint(film)
+            lambda film, rule=of_rule: "*" in rule or not set(rule).isdisjoint(film)
         )
         domains[fits] = name
         undecided &= ~fits
@@ -115,7 +114,7 @@ def domains_by_genre(genres: pd.Series, rules: str) -> pd.Series:
 
 
 def _wheel_folder() -> Path:
-    # the specification tells the folder without importing recbole, which takes seconds
+    # the folder is in the module's specification; importing recbole would take seconds
     spec = importlib.util.find_spec("recbole")
     if spec is None or not spec.submodule_search_locations:
         raise UserError("recbole is not installed; its wheel holds the ml-100k files")
@@ -128,3 +127,11 @@ def _read_atomic(path: Path) -> pd.DataFrame:
             stream, sep="\t", dtype=str, na_filter=False, quoting=3, encoding="utf-8"
         )
     return frame.rename(columns=lambda name: name.partition(":")[0])
+
+
+READER = Reader(
+    "Reader of the MovieLens-100K files inside the installed recbole wheel.",
+    [_FLAG],
+    read,
+    common_defaults={"dataset": DEFAULT_DATASET},
+)

@@ -13,9 +13,9 @@ TIES = ("file", "shuffle")
 def sort_interactions(data: RawData, ties: str, seed: int) -> RawData:
     """Sort the interactions by user and exact (float64) time.
 
-    Users stand in numeric order when every id is a whole number, else in order of first
+    Users are in numeric order when every id is a whole number, else in order of first
     appearance in the raw data. RecBole casts times to float32 and then sorts stably, so rows
-    that already stand in exact order keep it.
+    that are in exact order keep it.
 
     Parameters
     ----------
@@ -25,6 +25,11 @@ def sort_interactions(data: RawData, ties: str, seed: int) -> RawData:
         Equal times of one user: ``file`` keeps the reading order, ``shuffle`` draws one order.
     seed : int
         Of the draw.
+
+    Returns
+    -------
+    RawData
+        With the same rows, sorted.
     """
     ids = data.inter[fields.USER].cat.categories
     rank = np.arange(len(ids))

@@ -28,11 +28,11 @@ class RawData:
     inputs : list of pathlib.Path
         The files it was read from.
     notes : dict
-        What the reader found and left out, in words and counts, for the report.
+        What was read and left out, in words and counts, for the report.
     positions : bool
         Whether `timestamp` holds positions inside each user's sequence instead of seconds.
     load_titles : callable, optional
-        Given the ids of the items still wanted, returns their titles (aligned with the ids)
+        Given the ids of the items that are left, returns their titles (aligned with the ids)
         and further notes. Readers whose metadata are large set it, so that titles of filtered
         items are never parsed.
     """
@@ -67,7 +67,7 @@ def make_inter(
     item_ids: pd.Index,
     times: np.ndarray,
 ) -> pd.DataFrame:
-    """Return the `inter` frame of `RawData` from integer codes and the ids they stand for."""
+    """Return the `inter` frame of `RawData` from integer codes and the ids of each code."""
     return pd.DataFrame(
         {
             fields.USER: pd.Categorical.from_codes(user_codes, categories=user_ids),

@@ -10,14 +10,19 @@ if TYPE_CHECKING:
     from recbole.config import Config
     from recbole.data.dataset import Dataset, SequentialDataset
     from recbole.data.interaction import Interaction
-    from recbole.data.utils import create_samplers, get_dataloader
     from recbole.model.abstract_recommender import SequentialRecommender
     from recbole.trainer import Trainer
     from recbole.utils import FeatureSource, FeatureType, InputType, ModelType, init_seed
 
+    from recbole_edt.recbole_bridge.config import ConfigBase
+    from recbole_edt.recbole_bridge.dataset import DatasetBase
+    from recbole_edt.recbole_bridge.loading import training_loader
+
 __all__ = [
     "Config",
+    "ConfigBase",
     "Dataset",
+    "DatasetBase",
     "FeatureSource",
     "FeatureType",
     "InputType",
@@ -26,18 +31,19 @@ __all__ = [
     "SequentialDataset",
     "SequentialRecommender",
     "Trainer",
-    "create_samplers",
-    "get_dataloader",
     "init_seed",
+    "training_loader",
 ]
 
 _MODULES = {
     "recbole.config": ("Config",),
     "recbole.data.dataset": ("Dataset", "SequentialDataset"),
     "recbole.data.interaction": ("Interaction",),
-    "recbole.data.utils": ("create_samplers", "get_dataloader"),
     "recbole.model.abstract_recommender": ("SequentialRecommender",),
     "recbole.trainer": ("Trainer",),
+    "recbole_edt.recbole_bridge.config": ("ConfigBase",),
+    "recbole_edt.recbole_bridge.dataset": ("DatasetBase",),
+    "recbole_edt.recbole_bridge.loading": ("training_loader",),
     "recbole.utils": ("FeatureSource", "FeatureType", "InputType", "ModelType", "init_seed"),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from recbole_edt.requirements import check_recbole
+
 FAMILIES = ("general_recommender", "sequential_recommender")
 OTHER_FAMILIES = ("context_aware_recommender", "knowledge_aware_recommender", "exlib_recommender")
 
@@ -37,11 +39,15 @@ _SPECIAL_SEQUENTIAL = {
 
 
 def recbole_dir() -> Path:
-    """Return the folder of the installed RecBole, without importing it."""
-    spec = find_spec("recbole")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("recbole is not installed", name="recbole")
-    return Path(spec.origin).parent
+    """Return the folder of the installed RecBole, without importing it.
+
+    Raises
+    ------
+    UserError
+        When RecBole is missing or of another version.
+    """
+    check_recbole()
+    return Path(str(find_spec("recbole").origin)).parent  # type: ignore[union-attr]
 
 
 def keys_without_default(name: str) -> tuple[str, ...]:
@@ -63,7 +69,7 @@ def default_files(name: str, sequential: bool, dataset: str) -> list[Path]:
 
 @cache
 def stock_models(families: tuple[str, ...] = FAMILIES) -> dict[str, str]:
-    """Return the module of each RecBole model of some families by class name."""
+    """Return the module of each RecBole model of some families by class name; none is imported."""
     modules = {}
     for family in families:
         # the sources are read, not imported: some need libraries that are not there
@@ -79,8 +85,12 @@ def stock_models(families: tuple[str, ...] = FAMILIES) -> dict[str, str]:
 
 def stock_model(name: str) -> type:
     """Return one of the classes that `stock_models` lists."""
-    _prepare_recbole()
-    return getattr(import_module(stock_models()[name]), name)
+    from recbole_edt.recbole_bridge.shims import anomaly_detection_kept, prepare_recbole
+
+    prepare_recbole()
+    with anomaly_detection_kept():
+        model_class: type = getattr(import_module(stock_models()[name]), name)
+    return model_class
 
 
 def is_stock(model_class: type) -> bool:
@@ -90,8 +100,8 @@ def is_stock(model_class: type) -> bool:
 
 def needs_own_dataset(name: str) -> bool:
     """Return whether RecBole has a dataset class for one model alone."""
-    _prepare_recbole()
-    return hasattr(import_module("recbole.data.dataset"), f"{name}Dataset")
+    source = (recbole_dir() / "data" / "dataset" / "customized_dataset.py").read_text("utf-8")
+    return f"class {name}Dataset(" in source
 
 
 def stock_trainer(model_type: Any, name: str) -> Any:

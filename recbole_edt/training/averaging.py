@@ -1,4 +1,4 @@
-"""A running mean of the weights, which is what is validated and kept in place of the last step."""
+"""Exponential moving average of the weights, validated and kept in place of the last step's."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,33 +26,33 @@ class WeightAverage:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, steps: float):
         self._weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self._mean = {n: p.detach().clone() for n, p in self._weights.items()}
-        self._average = get_ema_multi_avg_fn(1 - 1 / max(steps, 1.0))
+        self._update_average = get_ema_multi_avg_fn(1 - 1 / max(steps, 1.0))
         optimizer.register_step_post_hook(lambda *_: self._update())
 
     @torch.no_grad()
     def _update(self) -> None:
-        self._average(list(self._mean.values()), list(self._weights.values()), 0)
+        self._update_average(list(self._mean.values()), list(self._weights.values()), 0)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Give the model the mean for the time of a block."""
-        kept = {name: weight.detach().clone() for name, weight in self._weights.items()}
+        """Give the model the average for the time of a block."""
+        last = {name: weight.detach().clone() for name, weight in self._weights.items()}
         self._write(self._mean)
         try:
             yield
         finally:
-            self._write(kept)
+            self._write(last)
 
     @torch.no_grad()
     def _write(self, values: Mapping[str, Tensor]) -> None:
         for name, weight in self._weights.items():
             weight.copy_(values[name])
 
-    def state(self) -> dict[str, Tensor]:
-        """Return the mean by parameter name."""
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the average by parameter name."""
         return dict(self._mean)
 
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` gave."""
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from what `state_dict` returned."""
         for name, mean in self._mean.items():
             mean.copy_(state[name])

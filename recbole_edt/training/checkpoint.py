@@ -1,28 +1,37 @@
-"""Checkpoints as safe tensors and JSON: everything that a killed run needs to go on.
+"""Checkpoints as safe tensors and JSON: everything that a killed run needs to continue.
 
 ``checkpoint/state.json`` names the tensor file it belongs to. The tensors are written first
 and the JSON is then replaced in one step, so that both always fit together; the older tensor
 file is removed last.
 """
 
-import random
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, replacing, write_json
+from recbole_edt.recbole_bridge.model_state import load_other_tensors, other_tensors
+from recbole_edt.training.packing import with_prefix, without_prefix
 
 _SCHEMA = 1
-_OUTSIDE = "outside/"
-CACHES = ("restore_user_e", "restore_item_e", "i_embedding")
-"""What RecBole's graph models and DMF compute from their weights when it is None, and then keep."""
+_MODEL, _OUTSIDE = "model/", "outside/"
+
+
+class SavedState(NamedTuple):
+    """Content of a checkpoint: tensors by name, and the plain values of ``state.json``."""
+
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+    @property
+    def phase(self) -> str:
+        """The phase that it was written in."""
+        return str(self.values["phase"])
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -63,26 +72,32 @@ def has_state(folder: Path) -> bool:
     return (folder / "state.json").is_file()
 
 
-def load_state(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Return the tensors and JSON of a run's checkpoint, None when there is none yet."""
+def load_state(folder: Path) -> SavedState | None:
+    """Read a run's checkpoint; None when there is none yet.
+
+    Raises
+    ------
+    UserError
+        When a file is damaged or of another version.
+    """
     path = folder / "state.json"
     if not path.exists():
         return None
     info = read_json(path)
     if not isinstance(info, dict) or info.get("schema") != _SCHEMA or "tensors" not in info:
         raise UserError(f"{path}: not a checkpoint of this version (expected schema {_SCHEMA})")
-    return load_tensors(folder / Path(info["tensors"]).name), info
+    return SavedState(load_tensors(folder / Path(info["tensors"]).name), info)
 
 
-def refuse_other_data(folder: str | Path, told: Mapping[str, Any], dataset: Any) -> None:
+def refuse_other_data(folder: str | Path, recorded: Mapping[str, Any], dataset: Any) -> None:
     """Refuse a run that was trained on other rows or items: held-out ones may be among them.
 
     Parameters
     ----------
     folder : str or pathlib.Path
         The run's folder.
-    told : mapping
-        Hashes as the checkpoint or ``metrics.json`` tells them; older ones lack some.
+    recorded : mapping
+        Hashes as the checkpoint or ``metrics.json`` records them; older ones lack some.
     dataset : CrossDomainDataset
         The dataset as it is now.
 
@@ -92,14 +107,14 @@ def refuse_other_data(folder: str | Path, told: Mapping[str, Any], dataset: Any)
         Names what was found and expected.
     """
     what = {"split_hash": ("split", "interactions"), "items_hash": ("items", "items or domains")}
-    for key, found in dataset.hashes().items():
-        made_for = told.get(key, found)
-        if made_for != found:
+    for key, present in dataset.hashes().items():
+        made_for = recorded.get(key, present)
+        if made_for != present:
             name, changed = what[key]
             raise UserError(
                 f"run: {folder} was trained on the {name} {made_for[:12]} of "
-                f"{dataset.dataset_name}, which now has {found[:12]}: its {changed} have changed; "
-                "train again"
+                f"{dataset.dataset_name}, which now has {present[:12]}: its {changed} have changed;"
+                " train again"
             )
 
 
@@ -108,73 +123,16 @@ def _tensor_file(folder: Path) -> Path | None:
     return folder / Path(read_json(path)["tensors"]).name if path.exists() else None
 
 
-def pack_outside(model: Any) -> dict[str, Tensor]:
-    """Return the tensors of a RecBole model that are neither parameters nor buffers.
+def pack_model(model: Any) -> dict[str, Tensor]:
+    """Return all tensors of a model by their names in a checkpoint."""
+    return with_prefix(_MODEL, model.state_dict()) | with_prefix(_OUTSIDE, other_tensors(model))
 
-    Its Pop counts items in one. What is no tensor is built from the training rows each time.
-    """
-    names = set(getattr(model, "other_parameter_name", None) or ()) - set(CACHES)
-    found = {name: getattr(model, name, None) for name in sorted(names)}
-    return {f"{_OUTSIDE}{k}": v for k, v in found.items() if isinstance(v, Tensor)}
+
+def model_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the model's parameters and buffers among the tensors of a checkpoint."""
+    return without_prefix(_MODEL, tensors)
 
 
 def unpack_outside(model: Any, tensors: Mapping[str, Tensor]) -> None:
-    """Give a model what `pack_outside` took, among the tensors of a checkpoint."""
-    for key, value in tensors.items():
-        name = key.removeprefix(_OUTSIDE)
-        if name != key and name in (getattr(model, "other_parameter_name", None) or ()):
-            setattr(model, name, value.to(model.device))
-
-
-def pack_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], list[Any]]:
-    """Split an optimizer's state into named tensors and plain parameter groups."""
-    state = optimizer.state_dict()
-    tensors = {
-        f"{index}.{name}": torch.as_tensor(value)
-        for index, entries in state["state"].items()
-        for name, value in entries.items()
-    }
-    return tensors, state["param_groups"]
-
-
-def unpack_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], groups: list[Any]
-) -> None:
-    """Give an optimizer the state that `pack_optimizer` took."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def pack_rng(generator: torch.Generator | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Take the state of every random generator that training draws from."""
-    kind, keys, *rest = np.random.get_state(legacy=True)
-    version, numbers, gauss = random.getstate()
-    tensors = {
-        "torch": torch.get_rng_state(),
-        "numpy": torch.from_numpy(np.asarray(keys).astype(np.int64)),
-        "python": torch.tensor(numbers, dtype=torch.int64),
-    }
-    if generator is not None:
-        tensors["loader"] = generator.get_state()
-    if torch.cuda.is_available():
-        for device, state in enumerate(torch.cuda.get_rng_state_all()):
-            tensors[f"cuda{device}"] = state
-    return tensors, {"numpy": [kind, *rest], "python": [version, gauss]}
-
-
-def unpack_rng(
-    tensors: dict[str, Tensor], info: dict[str, Any], generator: torch.Generator | None
-) -> None:
-    """Put every random generator back to where `pack_rng` found it."""
-    kind, *rest = info["numpy"]
-    np.random.set_state((kind, tensors["numpy"].numpy().astype(np.uint32), *rest))
-    version, gauss = info["python"]
-    random.setstate((version, tuple(tensors["python"].tolist()), gauss))
-    torch.set_rng_state(tensors["torch"])
-    if generator is not None:
-        generator.set_state(tensors["loader"])
-    if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([tensors[k] for k in sorted(tensors) if k.startswith("cuda")])
+    """Load the model's tensors outside its weights from the tensors of a checkpoint."""
+    load_other_tensors(model, without_prefix(_OUTSIDE, tensors))

@@ -1,26 +1,24 @@
-"""Taking the shared phase over from a finished run, so that only the domain phase is trained."""
+"""Reuse of the shared phase of a finished run, so that only the domain phase is trained."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from torch import Tensor
+from typing import Any
 
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.artefacts.store import identity_now, set_hash
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.config.schema import SHARED
+from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
-from recbole_edt.evaluation.targets import Targets
-from recbole_edt.files import read_json
 from recbole_edt.training import checkpoint
-from recbole_edt.training.phases import PhaseSettings
+from recbole_edt.training.history import History
+from recbole_edt.training.phase_settings import PhaseSettings
 
 _KEY = "shared_run"
 _TWO_PHASED, _SHARED_MODEL = "LLMEDT", "SASRecLLM"
-# What the shared phase does not depend on: what is built on top of it, what is told of it on test,
-# and where it is written. A key that is not here has to be equal.
+# What the shared phase does not depend on: what is built on top of it, what is measured of it on
+# test, and where it is written. A key that is not here has to be equal.
 _OF_LATER = ("domain_", "adapter_", "profile", "expert_")
 _OF_AUGMENTER = ("augment_", "llm")
 _ELSEWHERE = frozenset((
@@ -31,10 +29,10 @@ _ELSEWHERE = frozenset((
 
 
 def shared_settings(settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what decides the shared phase of a run: equal for two runs, they share it.
+    """Return the settings that determine the shared phase: runs with equal ones can reuse it.
 
-    It is equal for a `SASRecLLM`, which is a shared phase alone, and an `LLMEDT` that begins with
-    the same one.
+    They are equal for a `SASRecLLM`, which is nothing but a shared phase, and an `LLMEDT` that
+    begins with the same one.
 
     Parameters
     ----------
@@ -47,13 +45,13 @@ def shared_settings(settings: Mapping[str, Any]) -> dict[str, Any] | None:
         None for a model without such a phase.
     """
     model = settings["model"]
-    if model != _SHARED_MODEL and "phases" not in settings:
+    if model not in (_SHARED_MODEL, _TWO_PHASED):
         return None
-    phase = {"model": _SHARED_MODEL if model == _TWO_PHASED else model}
+    phase = {"model": _SHARED_MODEL}
     for field in fields(PhaseSettings):
         if field.name in settings:
-            own = settings.get(f"{SHARED}_{field.name}")
-            phase[field.name] = settings[field.name] if own is None else own
+            specific = settings.get(f"{SHARED}_{field.name}")
+            phase[field.name] = settings[field.name] if specific is None else specific
     unused = (f"{SHARED}_", *_OF_LATER, *(() if settings.get("augment") else _OF_AUGMENTER))
     rest = {
         key: value
@@ -63,67 +61,91 @@ def shared_settings(settings: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**rest, **phase}
 
 
-class FinishedPhase(NamedTuple):
-    """What a run's shared phase left: its entry in ``metrics.json``, curves and all weights."""
+@dataclass(frozen=True)
+class ReusableRun:
+    """A finished run whose first phase may be reused.
 
-    phase: dict[str, Any]
-    curves: list[dict[str, Any]]
-    tensors: dict[str, Tensor]
+    Attributes
+    ----------
+    path, checkpoint_dir : pathlib.Path
+        Its folder, and that of its weights.
+    config : EDTConfig
+        Its configuration; keys that are younger than the run have their default.
+    split_hash : str
+        Of the split that it was trained on.
+    artefacts_hash : str, optional
+        Of the artefacts that it read.
+    """
+
+    path: Path
+    checkpoint_dir: Path
+    config: EDTConfig
+    split_hash: str
+    artefacts_hash: str | None
 
 
-def finished_phase(folder: Path, name: str, config: Any, valid: Targets) -> FinishedPhase:
-    """Read the shared phase of a finished run.
+def load_first_phase(
+    source: ReusableRun, name: str, config: EDTConfig, split: Split, model: Any
+) -> History:
+    """Load the shared phase of a finished run into a model.
 
     Weights of the shared phase are frozen after it, so that the final checkpoint holds them. A
     `SASRecLLM` is a shared phase too.
 
     Parameters
     ----------
-    folder : pathlib.Path
-        The run's folder.
+    source : ReusableRun
+        The finished run.
     name : str
-        What the phase is called.
+        What the phase is called in the new run.
     config : EDTConfig
         Of the new run.
-    valid : Targets
-        Gives the split.
+    split : Split
+        Of the new run.
+    model : RecBole model
+        Gets the weights; see `recbole_edt.model.protocols.ReusesPhase`.
+
+    Returns
+    -------
+    History
+        The phase's record and curves.
 
     Raises
     ------
     UserError
-        When the folder holds no such run, or one of another split, other artefacts, another seed
-        or shared phase.
+        For a run of another split, other artefacts, another seed or shared phase. Nothing has
+        been loaded then.
     """
-    if not (folder / "metrics.json").is_file():
-        raise UserError(f"{_KEY}: {folder}: found no metrics.json, expected a finished run")
-    metrics = read_json(folder / "metrics.json")
-    # Keys that are younger than the run have their default.
-    their_config = EDTConfig(config_files=[str(folder / "config.yaml")])
-    theirs = shared_settings(their_config.to_dict())
-    if theirs is None:
+    _refuse_other_settings(source, config)
+    _refuse_other_inputs(source, config, split)
+    saved = checkpoint.load_state(source.checkpoint_dir)
+    if saved is None:
+        raise UserError(f"{_KEY}: {source.checkpoint_dir}: no such folder; nothing to reuse")
+    model.reuse_phase(checkpoint.model_weights(saved.tensors))
+    first = saved.values["phases"][0]
+    rows = [row for row in saved.values["curves"] if row["phase"] == first["name"]]
+    return History([{**first, "name": name}], [row | {"phase": name} for row in rows])
+
+
+def _refuse_other_settings(run: ReusableRun, config: EDTConfig) -> None:
+    source = shared_settings(run.config.to_dict())
+    if source is None:
         expected = f"{config['model']} or {_SHARED_MODEL}"
-        raise UserError(f"{_KEY}: {folder}: model is {their_config['model']}, expected {expected}")
+        raise UserError(f"{_KEY}: {run.path}: model is {run.config['model']}, expected {expected}")
     for key, value in (shared_settings(config.to_dict()) or {}).items():
-        if theirs[key] != value:
-            raise UserError(f"{_KEY}: {folder}: {key} is {theirs[key]!r}, expected {value!r}")
-    split = valid.part.split
-    found = {"split": metrics["protocol"]["split_hash"][:12]}
-    wanted = {"split": split.hash[:12]}
-    if metrics["artefacts"] is not None:
-        settings = ArtefactSettings.from_config(their_config)
+        if source[key] != value:
+            raise UserError(f"{_KEY}: {run.path}: {key} is {source[key]!r}, expected {value!r}")
+
+
+def _refuse_other_inputs(run: ReusableRun, config: EDTConfig, split: Split) -> None:
+    pairs = {"split": (run.split_hash[:12], split.hash[:12])}
+    if run.artefacts_hash is not None:
+        settings = ArtefactSettings.from_config(run.config)
         identity = identity_now(config.dataset_dir, config["dataset"], settings, split)
-        found["artefacts"] = metrics["artefacts"]["hash"]
-        wanted["artefacts"] = set_hash(identity)
-    for what, value in found.items():
-        if value != wanted[what]:
+        pairs["artefacts"] = (run.artefacts_hash, set_hash(identity))
+    for what, (recorded, present) in pairs.items():
+        if recorded != present:
             raise UserError(
-                f"{_KEY}: {folder}: {what} {value}, but as the dataset is now {wanted[what]}: its "
+                f"{_KEY}: {run.path}: {what} {recorded}, but as the dataset is now {present}: its "
                 "interactions, titles or domains, or this package, have changed"
             )
-    state = checkpoint.load_state(folder / "checkpoint")
-    if state is None:
-        raise UserError(f"{_KEY}: {folder}/checkpoint: no such folder; nothing to take over")
-    tensors, info = state
-    first = info["phases"][0]
-    curves = [row | {"phase": name} for row in info["curves"] if row["phase"] == first["name"]]
-    return FinishedPhase({**first, "name": name}, curves, tensors)

@@ -131,6 +131,6 @@ def test_hub_name_without_a_network(tmp_path, monkeypatch):
         raise Exception("no route\nto host")
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("recbole_edt.artefacts.embeddings.encoder.HfApi.model_info", unreachable)
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", unreachable)
     with pytest.raises(UserError, match=r"not in the local cache.*no route to host"):
         locate("someone/else", None)

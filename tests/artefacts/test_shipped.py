@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 
 from recbole_edt.artefacts import store
+from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.artefacts.quoted import hide_titles
 from recbole_edt.artefacts.store import ArtefactSettings, embedded_dir, find_artefacts
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.split import load_or_make_split
-from recbole_edt.prepare.command import ensure_default
+from recbole_edt.prepare.pipeline import ensure_default
 
 NAME = "ml-100k-genres"
 FILES = {
@@ -73,6 +74,7 @@ def test_vectors_belong_to_their_items(found, items):
 
 def test_a_run_finds_augmented_interactions_and_profiles(config, found):
     dataset = CrossDomainDataset(config)
+    attach_artefacts(dataset)
     dataset.build()
     plain = len(dataset.training_sequences()[0])
     config["augment"] = True

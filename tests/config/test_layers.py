@@ -10,7 +10,7 @@ import yaml
 from annotated_types import Gt
 
 from recbole_edt.config import RULES, EDTConfig, KeyRule, resolve
-from recbole_edt.config.layers import package_defaults, read_given, recipe_layer, resolve_given
+from recbole_edt.config.layers import check_phases, check_value, package_defaults, recipe_layer
 from recbole_edt.config.models import OWN, ModelSpec, declared_by
 from recbole_edt.config.schema import general_key
 from recbole_edt.errors import UserError
@@ -111,44 +111,50 @@ class Theirs:
     """A model of another package."""
 
     type = SimpleNamespace(name="SEQUENTIAL")
+    phases = ("warm", "fine")
     config_keys = {  # noqa: RUF012
         "hidden_size": RULES["hidden_size"].with_default(32),
         "decay": KeyRule(Annotated[float, Gt(0)], "Half-life in days.", 30.0),
     }
-    config_phases = ("warm", "fine")
 
 
-def resolved_theirs(model_class=Theirs, **keys):
-    return resolve_given(read_given("Theirs", "toy", (), keys), declared_by(model_class))
+class Heir(Theirs):
+    config_keys = ("extra",)
 
 
 def test_a_model_of_another_package_declares_keys_and_phases():
-    values = resolved_theirs(decay=7, fine_epochs=3, phases=["warm"]).values
-    assert (values["hidden_size"], values["decay"]) == (32, 7)
-    assert (values["fine_epochs"], values["warm_epochs"]) == (3, None)
-    assert resolved_theirs().values["phases"] == ["warm", "fine"]
-
-    class Heir(Theirs):
-        config_keys = {"width": KeyRule(int, "Width.", 2)}  # noqa: RUF012
-
-    assert resolved_theirs(Heir).values["width"] == 2
-    assert resolved_theirs(Heir).values["decay"] == 30
+    spec = declared_by(Theirs)
+    assert spec.defaults == {"hidden_size": 32, "decay": 30.0}
+    assert spec.sequential
+    assert package_defaults(spec, "")["fine_epochs"] is None
+    assert declared_by(Heir).defaults == {"hidden_size": 32, "decay": 30.0, "extra": None}
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("key", "value", "said"),
     [
-        ({"decay": 0}, "decay: found 0, expected a value > 0"),
-        ({"decya": 1}, "decya: no such key (did you mean 'decay'?)"),
-        ({"fine_epochs": -1}, "fine_epochs: found -1, expected a value >= 0"),
-        ({"shared_epochs": 1}, "shared_epochs: no such key"),
-        ({"phases": ["fine"]}, "phases: found ['fine'], expected ['warm'] or ['warm', 'fine']"),
+        ("decay", 0, "decay: found 0, expected a value > 0"),
+        ("decya", 1, "decya: no such key (did you mean 'decay'?)"),
+        ("hidden_size", 2.5, "hidden_size: found 2.5, expected a whole number"),
+        ("fine_epochs", -1, "fine_epochs: found -1, expected a value >= 0"),
+        ("shared_epochs", 1, "shared_epochs: no such key"),
     ],
 )
-def test_what_breaks_a_declaration_is_named(keys, said):
+def test_what_breaks_a_declaration_is_named(key, value, said):
+    spec = declared_by(Heir)
+    defaults = package_defaults(spec, "")
+    check_value("fine_epochs", None, defaults, defaults, spec)
+    check_value("extra", object(), defaults, defaults, spec)
     with pytest.raises(UserError) as caught:
-        resolved_theirs(**keys)
+        check_value(key, value, defaults, defaults, spec)
     assert str(caught.value).startswith(said)
+
+
+def test_phases_are_trained_from_the_first_on():
+    assert check_phases("warm", Theirs.phases, None) == ["warm"]
+    assert check_phases(["warm", "fine"], Theirs.phases, None) == ["warm", "fine"]
+    with pytest.raises(UserError, match=r"^phases: found \['fine'\], expected \['warm'\] or "):
+        check_phases(["fine"], Theirs.phases, None)
 
 
 def test_keys_that_only_some_stock_models_read():

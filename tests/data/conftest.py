@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 
@@ -14,6 +15,8 @@ def load() -> Callable[..., CrossDomainDataset]:
 
     def read(folder: Path, model: str = "SASRec", **keys: Any) -> CrossDomainDataset:
         keys["data_path"] = str(folder.parent)
-        return CrossDomainDataset(EDTConfig(model, folder.name, overrides=keys))
+        dataset = CrossDomainDataset(EDTConfig(model, folder.name, overrides=keys))
+        attach_artefacts(dataset)
+        return dataset
 
     return read

@@ -7,6 +7,7 @@ import pytest
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.augmenter import augmented_file
 from recbole_edt.artefacts.catalogue import read_catalogue
+from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
@@ -58,9 +59,14 @@ def propose(folder, rows):
     store.record_part(target, "small", identity, store.AUGMENT, {"sha256": hashes})
 
 
+def parts_of(folder, **keys):
+    dataset = CrossDomainDataset(configured(folder, **keys))
+    attach_artefacts(dataset)
+    return dataset.build()
+
+
 def windows(folder, **keys):
-    config = configured(folder, **keys)
-    part = CrossDomainDataset(config).build()[0]
+    part = parts_of(folder, **keys)[0]
     token = part.field2id_token["item_id"]
     batch = next(iter(WindowLoader(part, 50, 8, 0)))
     return {
@@ -100,8 +106,7 @@ def test_as_targets_they_are_predicted_too(folder):
 
 def test_everything_but_the_windows_stays_as_it_is(folder):
     propose(folder, PROPOSED)
-    plain = CrossDomainDataset(configured(folder)).build()
-    augmented = CrossDomainDataset(configured(folder, augment=True)).build()
+    plain, augmented = parts_of(folder), parts_of(folder, augment=True)
     for one, other in zip(plain, augmented, strict=True):
         rows = np.arange(len(one))
         for field, values in one[rows].interaction.items():
@@ -153,7 +158,7 @@ def test_a_run_on_augmented_sequences_differs_and_is_ranked_on_the_same_targets(
 
 
 def scored_histories(folder, **keys):
-    part = CrossDomainDataset(configured(folder, **keys)).build()[2]
+    part = parts_of(folder, **keys)[2]
     batch = part.scored_histories(part.flat["user_id"][part.rows].numpy(), part.rows)
     token = part.field2id_token["item_id"]
     users = part.field2id_token["user_id"][part.flat["user_id"][part.rows].numpy()]

@@ -7,7 +7,8 @@ import torch
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.batching import batches_of_like_length
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.quick_start import build_model, prepare_data, run_recbole_edt
+from recbole_edt.quick_start import run_recbole_edt
+from recbole_edt.runs.assembly import build_model, prepare_data
 
 
 def test_every_row_comes_once_and_the_order_is_seeded():
@@ -34,13 +35,13 @@ def test_trimming_changes_no_score(model, make_dataset):
         dataset = CrossDomainDataset(config)
         loader, _, _ = prepare_data(config, dataset)
         torch.manual_seed(0)
-        network = build_model(config, loader._dataset).eval()
-        rows = np.arange(len(loader._dataset))
-        batch = loader._dataset[rows]
+        network = build_model(config, loader.dataset).eval()
+        rows = np.arange(len(loader.dataset))
+        batch = loader.dataset[rows]
         assert batch["item_id_list"].shape[1] == (batch["item_length"].max() if trimmed else 50)
         scores.append(network.full_sort_predict(batch).detach())
         seen = torch.cat([batch["item_id"] for batch in loader])
-        assert torch.equal(seen.sort().values, loader._dataset.inter_feat["item_id"].sort().values)
+        assert torch.equal(seen.sort().values, loader.dataset.inter_feat["item_id"].sort().values)
     torch.testing.assert_close(scores[0], scores[1], rtol=1e-4, atol=1e-5)
 
 

@@ -7,18 +7,13 @@ from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import read_catalogue
 from recbole_edt.artefacts.profiles import profile_files
 from recbole_edt.artefacts.settings import ArtefactSettings
-from recbole_edt.config.edt_config import EDTConfig
-from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, WindowLoader
 from recbole_edt.errors import UserError
 
 
 @pytest.fixture
-def dataset(make_dataset):
-    folder = make_dataset(users=12, domains=3)
-    return CrossDomainDataset(
-        EDTConfig("LLMEDT", "toy", overrides={"data_path": str(folder.parent)})
-    )
+def dataset(make_dataset, load):
+    return load(make_dataset(users=12, domains=3), "LLMEDT")
 
 
 def store_profiles(dataset, users, domains=None):

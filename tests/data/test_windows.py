@@ -25,7 +25,7 @@ def training_sequences(part):
 
 
 def windows_of(loader):
-    token = loader._dataset.field2id_token["item_id"]
+    token = loader.dataset.field2id_token["item_id"]
     for batch in loader:
         for items, labels in zip(batch[ITEMS], batch[LABELS], strict=True):
             length = int((labels > 0).sum())

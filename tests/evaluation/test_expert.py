@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError
@@ -54,11 +55,17 @@ class Constant:
         return torch.rand(len(batch), self.items, generator=torch.Generator().manual_seed(0))
 
 
+def targets_of_part(config, number):
+    dataset = CrossDomainDataset(config)
+    attach_artefacts(dataset)
+    return Targets(dataset.build()[number], ("train", "valid", "test")[number])
+
+
 @pytest.fixture
 def valid(data):
     config = EDTConfig("Similarity", "toy", overrides=data)
     config["device"] = "cpu"
-    return Targets(CrossDomainDataset(config).build()[1], "valid")
+    return targets_of_part(config, 1)
 
 
 @pytest.mark.parametrize("scope", ["target_domain", "all"])
@@ -105,11 +112,11 @@ def test_ranks_of_a_run_give_its_metrics(data, with_expert):
     assert list(ranks["user_id"]) == list(in_order[in_order.isin(ranks["user_id"])])
 
 
-@pytest.mark.parametrize("place", [1, 2])
-def test_it_reads_neither_the_target_nor_what_follows(data, place):
+@pytest.mark.parametrize("number", [1, 2])
+def test_it_reads_neither_the_target_nor_what_follows(data, number):
     config = EDTConfig("Similarity", "toy", overrides=data)
     config["device"] = "cpu"
-    targets = Targets(CrossDomainDataset(config).build()[place], ("valid", "test")[place - 1])
+    targets = targets_of_part(config, number)
     expert, at = ContentExpert(targets.part), np.arange(len(targets))
     before = expert.scores(targets, at)
     items = targets.part.flat[targets.part.iid_field]

@@ -7,11 +7,10 @@ from scorers import random_table
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import (
-    flatten,
+    flatten_metrics,
     metric_names,
-    report,
+    report_metrics,
     summarise,
-    table,
 )
 
 NAMES = metric_names(["Hit", "NDCG", "MRR", "MAP", "Recall", "Precision"], [2, 5])
@@ -49,7 +48,7 @@ def ranks(targets):
 
 
 def test_domains_and_groups_partition_the_users(targets, ranks):
-    result = report(ranks, targets, NAMES)
+    result = report_metrics(ranks, targets, NAMES)
     overall = result["overall"]
     assert overall["users"] == len(targets)
     assert list(result["domains"]) == ["d0", "d1", "d2", "d3"]
@@ -62,7 +61,7 @@ def test_domains_and_groups_partition_the_users(targets, ranks):
 
 
 def test_users_are_in_the_group_of_their_history(targets, ranks):
-    groups = report(ranks, targets, NAMES)["groups"]
+    groups = report_metrics(ranks, targets, NAMES)["groups"]
     counts = targets.part.history_counts(targets.users, targets.rows)
     alone = (counts.max(1) == counts.sum(1)).sum()
     assert 0 < alone < len(targets)
@@ -74,7 +73,7 @@ def test_users_are_in_the_group_of_their_history(targets, ranks):
 
 def test_edges_are_the_configured_ones(make_dataset, targets_of):
     targets = targets_of(make_dataset(), group_edges={"history_length": [3, 5.5]})
-    result = report(np.ones(len(targets)), targets, NAMES)
+    result = report_metrics(np.ones(len(targets)), targets, NAMES)
     assert {k: list(v) for k, v in result["groups"].items()} == {
         "history_length": ["0-<3", "3-<5.5", ">=5.5"]
     }
@@ -85,12 +84,8 @@ def test_unknown_metrics_are_named():
         metric_names(["Hit", "NDGC"], [10])
 
 
-def test_flat_names_and_table(targets, ranks):
-    result = report(ranks, targets, ["ndcg@5"])
-    flat = flatten(result)
+def test_flat_names(targets, ranks):
+    result = report_metrics(ranks, targets, ["ndcg@5"])
+    flat = flatten_metrics(result)
     assert set(flat) == {"ndcg@5", *(f"ndcg@5/d{k}" for k in range(4))}
     assert flat["ndcg@5/d2"] == result["domains"]["d2"]["ndcg@5"]
-    header, overall, *rest = table(result, ["ndcg@5"]).splitlines()
-    assert header.split() == ["users", "ndcg@5"]
-    assert overall.split() == ["all", str(len(targets)), f"{result['overall']['ndcg@5']:.4f}"]
-    assert [line.split()[0] for line in rest] == ["d0", "d1", "d2", "d3"]

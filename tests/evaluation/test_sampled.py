@@ -92,8 +92,8 @@ def test_sampled_ranks_are_those_of_a_literal_count(targets):
     drawn, _ = targets.sampled_candidates(3, "target_domain")
     ranks = rank_targets(table, targets, "target_domain", sampled=3)
     for rank, user, target, row in zip(ranks, targets.users, targets.items, drawn, strict=True):
-        own = table.scores[user, target]
-        assert rank == 1 + sum(bool(table.scores[user, item] >= own) for item in row)
+        score = table.scores[user, target]
+        assert rank == 1 + sum(bool(table.scores[user, item] >= score) for item in row)
 
 
 def test_damaged_draws_are_refused(targets, targets_of):
@@ -107,7 +107,7 @@ def test_damaged_draws_are_refused(targets, targets_of):
 
 
 def test_a_draw_of_an_earlier_catalogue_is_not_read(targets, targets_of):
-    """Its numbers are those of other items, once an item has moved to another place or domain."""
+    """Its numbers are those of other items, once an item has moved to another row or domain."""
     folder = targets.part.config.dataset_dir
     targets.sampled_candidates(3, "target_domain")
     items = folder / "toy.item"
@@ -119,12 +119,17 @@ def test_a_draw_of_an_earlier_catalogue_is_not_read(targets, targets_of):
 
 
 def test_drawing_in_pieces_draws_the_same(targets, targets_of, monkeypatch):
-    whole = targets._draw(3, "target_domain", 7)
-    monkeypatch.setattr("recbole_edt.evaluation.targets._MOST_TRIES", 200)
-    np.testing.assert_array_equal(targets._draw(3, "target_domain", 7), whole)
+    folder = targets.part.config.dataset_dir
+    whole = targets.sampled_candidates(3, "target_domain")
+    (path,) = (folder / "split").glob("*.3.*.npy")
+    path.unlink()
+    monkeypatch.setattr("recbole_edt.evaluation.sampled_candidates._MOST_DRAWN", 200)
+    pieces = targets_of(folder).sampled_candidates(3, "target_domain")
+    np.testing.assert_array_equal(pieces[0], whole[0])
+    assert pieces[1] == whole[1]
 
 
-def test_too_small_a_pool_is_refused_and_nothing_is_left(targets):
+def test_too_few_candidates_are_refused_and_nothing_is_left(targets):
     folder = targets.part.config.dataset_dir
     before = hash_tree(folder)
     with pytest.raises(UserError, match="sampled_candidates"):
@@ -132,7 +137,7 @@ def test_too_small_a_pool_is_refused_and_nothing_is_left(targets):
     assert hash_tree(folder) == before
 
 
-def test_a_pool_that_is_just_large_enough_is_used_up(tmp_path, targets_of):
+def test_just_enough_candidates_are_all_drawn(tmp_path, targets_of):
     folder = tmp_path / "tight"
     rows = [(f"u{u}", f"a{i}", 100 * u + i) for u in range(3) for i in range(36)]
     write_inter(folder / "tight.inter", rows)

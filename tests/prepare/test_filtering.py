@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from recbole_edt import fields
 from recbole_edt.errors import UserError
-from recbole_edt.prepare.filtering import Rules, apply_rules
+from recbole_edt.prepare.filtering import FilterRules, apply_rules
 from recbole_edt.prepare.raw import RawData, make_inter
 
 
@@ -32,7 +32,7 @@ def rows_of(data):
 
 def test_min_user_inter_counts_over_all_domains():
     data, steps, _ = apply_rules(
-        raw([(0, 0, 1), (0, 2, 2), (1, 1, 1), (1, 1, 2), (1, 3, 3)]), Rules(min_user_inter=3)
+        raw([(0, 0, 1), (0, 2, 2), (1, 1, 1), (1, 1, 2), (1, 3, 3)]), FilterRules(min_user_inter=3)
     )
     assert set(data.inter[fields.USER]) == {"1"}
     by_rule = {step.rule: (step.users, step.items, step.interactions) for step in steps}
@@ -53,16 +53,16 @@ def test_domains_of_a_user_are_counted_one_by_one():
         (2, 2, 1),
         (2, 3, 1),
     ]
-    in_two, _, _ = apply_rules(raw(rows), Rules(min_user_domains=2))
+    in_two, _, _ = apply_rules(raw(rows), FilterRules(min_user_domains=2))
     assert set(in_two.inter[fields.USER]) == {"0", "2"}
-    twice_in_two, _, _ = apply_rules(raw(rows), Rules(min_user_domains=2, min_domain_inter=2))
+    twice_in_two, _, _ = apply_rules(raw(rows), FilterRules(min_user_domains=2, min_domain_inter=2))
     assert set(twice_in_two.inter[fields.USER]) == {"2"}
 
 
 def test_untouched_items_stay_only_with_min_item_inter_0():
     rows = [(0, 0, 1), (0, 2, 2)]
-    assert len(apply_rules(raw(rows), Rules())[0].items) == 2
-    assert len(apply_rules(raw(rows), Rules(min_item_inter=0))[0].items) == 4
+    assert len(apply_rules(raw(rows), FilterRules())[0].items) == 2
+    assert len(apply_rules(raw(rows), FilterRules(min_item_inter=0))[0].items) == 4
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_untouched_items_stay_only_with_min_item_inter_0():
 )
 def test_repeats_are_judged_by_time_and_counted(which, times):
     data, _, notes = apply_rules(
-        raw([(0, 0, 9), (0, 0, 1), (0, 2, 2), (0, 0, 5)]), Rules(duplicates=which)
+        raw([(0, 0, 9), (0, 0, 1), (0, 2, 2), (0, 0, 5)]), FilterRules(duplicates=which)
     )
     assert sorted(data.inter[fields.TIME]) == times
     assert notes["repeated (user, item) interactions"] == 2
@@ -78,10 +78,10 @@ def test_repeats_are_judged_by_time_and_counted(which, times):
 
 def test_untitled_items_go_only_when_asked():
     data = raw([(0, 0, 1), (0, 1, 2), (0, 2, 3)], titles=("t", " \t", "t", "t"))
-    kept, _, notes = apply_rules(data, Rules())
+    kept, _, notes = apply_rules(data, FilterRules())
     assert kept.items[fields.TITLE].tolist() == ["t", "", "t"]
     assert notes["untitled items before the title rule"] == 1
-    titled, steps, _ = apply_rules(data, Rules(require_title=True))
+    titled, steps, _ = apply_rules(data, FilterRules(require_title=True))
     assert titled.items[fields.ITEM].tolist() == ["i0", "i2"]
     assert ("untitled items", 1, 1) in [(s.rule, s.items, s.interactions) for s in steps]
 
@@ -95,7 +95,7 @@ def test_only_titles_of_items_that_stay_are_looked_up():
         return wanted.map({"i0": "zero", "i2": ""}), {}
 
     data.load_titles = load
-    kept, _, _ = apply_rules(data, Rules(min_item_inter=2))
+    kept, _, _ = apply_rules(data, FilterRules(min_item_inter=2))
     assert asked == ["i0", "i2"]
     assert kept.items[fields.TITLE].tolist() == ["zero", ""]
 
@@ -103,11 +103,11 @@ def test_only_titles_of_items_that_stay_are_looked_up():
 def test_nothing_or_one_domain_left_is_an_error():
     data = raw([(0, 0, 1), (0, 2, 2), (1, 0, 1)])
     with pytest.raises(UserError, match="only the domain 'f' is left after filtering"):
-        apply_rules(data, Rules(min_item_inter=2))
+        apply_rules(data, FilterRules(min_item_inter=2))
     with pytest.raises(UserError, match="nothing is left after filtering"):
-        apply_rules(data, Rules(min_user_inter=9))
+        apply_rules(data, FilterRules(min_user_inter=9))
     with pytest.raises(UserError, match="3 domains asked for; the data have 2: f, k"):
-        apply_rules(data, Rules(min_user_domains=3))
+        apply_rules(data, FilterRules(min_user_domains=3))
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,7 +118,7 @@ def test_nothing_or_one_domain_left_is_an_error():
     domains=st.integers(1, 2),
 )
 def test_result_is_the_largest_set_that_satisfies_all_rules(rows, user, item, domains):
-    rules = Rules(min_user_inter=user, min_item_inter=item, min_user_domains=domains)
+    rules = FilterRules(min_user_inter=user, min_item_inter=item, min_user_domains=domains)
     expected = [(str(u), i, t) for u, i, t in rows]
     while True:  # drop one offending user or item at a time, in any order
         counts = pd.DataFrame(expected, columns=["u", "i", "t"])

@@ -1,10 +1,8 @@
-import argparse
-
 import pytest
 
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, sha256_of
-from recbole_edt.prepare import command
+from recbole_edt.prepare.pipeline import ensure_default, prepare_dataset
 
 
 def test_default_has_the_documented_counts(prepare, tmp_path):
@@ -63,13 +61,13 @@ def test_bad_flags(prepare, nothing_left, argv, message):
 
 
 def test_ensure_default_prepares_once(tmp_path):
-    assert "943" in (command.ensure_default(tmp_path) or "")
+    assert "943" in (ensure_default(tmp_path) or "")
     stamp = (tmp_path / "ml-100k-genres" / "ml-100k-genres.yaml").stat().st_mtime_ns
-    assert command.ensure_default(tmp_path) is None
+    assert ensure_default(tmp_path) is None
     assert (tmp_path / "ml-100k-genres" / "ml-100k-genres.yaml").stat().st_mtime_ns == stamp
 
 
 def test_movielens_without_recbole(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="recbole is not installed"):
-        command.run(argparse.Namespace(reader="movielens"))
+        prepare_dataset("movielens", {})

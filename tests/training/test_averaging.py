@@ -42,8 +42,8 @@ def test_every_step_counts_with_one_over_the_time_constant():
     for _ in range(5):
         one_step(model, optimizer)
         expected = expected + (model.weight.detach() - expected) / 4
-    assert list(average.state()) == ["weight"]
-    torch.testing.assert_close(average.state()["weight"], expected)
+    assert list(average.state_dict()) == ["weight"]
+    torch.testing.assert_close(average.state_dict()["weight"], expected)
     assert not torch.allclose(expected, model.weight)
 
 
@@ -62,7 +62,7 @@ def test_the_weights_are_back_after_the_block_even_if_it_fails():
 
     with pytest.raises(RuntimeError):
         fails()
-    assert torch.equal(seen[0], average.state()["weight"])
+    assert torch.equal(seen[0], average.state_dict()["weight"])
     assert not torch.equal(seen[0], last)
     assert torch.equal(model.weight, last)
 
@@ -72,11 +72,11 @@ def test_it_goes_on_from_a_stored_state():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
     average = WeightAverage(model, optimizer, steps=3)
     one_step(model, optimizer)
-    stored = {name: mean.clone() for name, mean in average.state().items()}
+    stored = {name: mean.clone() for name, mean in average.state_dict().items()}
     another = WeightAverage(model, torch.optim.SGD(model.parameters(), lr=0.5), steps=3)
-    assert not torch.equal(another.state()["weight"], stored["weight"])
-    another.restore(stored)
-    assert torch.equal(another.state()["weight"], stored["weight"])
+    assert not torch.equal(another.state_dict()["weight"], stored["weight"])
+    another.load_state_dict(stored)
+    assert torch.equal(another.state_dict()["weight"], stored["weight"])
 
 
 @pytest.mark.parametrize("model", ["SASRec", "LLMEDT"])

@@ -8,6 +8,7 @@ import torch
 
 from recbole_edt.errors import UserError
 from recbole_edt.training import checkpoint
+from recbole_edt.training.packing import pack_optimizer, pack_rng, unpack_optimizer, unpack_rng
 
 
 def draws(generator):
@@ -22,11 +23,11 @@ def draws(generator):
 def test_every_random_generator_goes_back_to_where_it_was(tmp_path):
     generator = torch.Generator().manual_seed(4)
     np.random.standard_normal()  # leaves a cached second value behind
-    tensors, info = checkpoint.pack_rng(generator)
+    tensors, info = pack_rng(generator)
     checkpoint.save_state(tmp_path, "a", tensors, info)
     expected = draws(generator)
     assert draws(generator) != expected
-    checkpoint.unpack_rng(*checkpoint.load_state(tmp_path), generator)
+    unpack_rng(*checkpoint.load_state(tmp_path), generator)
     assert draws(generator) == expected
 
 
@@ -43,13 +44,13 @@ def test_an_optimizer_goes_on_as_if_never_interrupted(learner, tmp_path):
     model = torch.nn.Linear(3, 2)
     optimizer = learner(model.parameters(), lr=0.1)
     steps(model, optimizer, 3)
-    tensors, groups = checkpoint.pack_optimizer(optimizer)
+    tensors, groups = pack_optimizer(optimizer)
     checkpoint.save_state(tmp_path, "a", tensors, {"groups": groups})
     other = torch.nn.Linear(3, 2)
     other.load_state_dict(model.state_dict())
     resumed = learner(other.parameters(), lr=0.9)
     loaded, info = checkpoint.load_state(tmp_path)
-    checkpoint.unpack_optimizer(resumed, loaded, info["groups"])
+    unpack_optimizer(resumed, loaded, info["groups"])
     for found, expected in zip(steps(other, resumed, 3), steps(model, optimizer, 3), strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=0)
 

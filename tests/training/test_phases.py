@@ -9,7 +9,8 @@ import torch
 
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.quick_start import run_recbole_edt
-from recbole_edt.training.phases import Choice, PhaseSettings
+from recbole_edt.training.best_epoch import BestEpoch
+from recbole_edt.training.phase_settings import PhaseSettings
 from recbole_edt.training.trainer import PhasedTrainer
 
 
@@ -20,30 +21,30 @@ class Weights(torch.nn.Module):
         self.b = torch.nn.Parameter(torch.zeros(1))
 
 
-def offer(choice, scores):
+def update(best, scores):
     model = Weights()
     for epoch, score in enumerate(scores):
         with torch.no_grad():
             model.a.fill_(epoch)
-        choice.offer(score, epoch, model)
-    return choice
+        best.update(score, epoch, model)
+    return best
 
 
 def test_the_best_epoch_and_its_weights_are_kept():
-    choice = offer(Choice("ndcg@10"), [0.1, 0.3, 0.2, 0.25])
-    assert (choice.epoch, choice.score, choice.stale) == (1, 0.3, 2)
-    assert choice.state["a"].item() == 1
-    assert set(choice.state) == {"a", "b"}
+    best = update(BestEpoch("ndcg@10"), [0.1, 0.3, 0.2, 0.25])
+    assert (best.epoch, best.score, best.stale) == (1, 0.3, 2)
+    assert best.weights["a"].item() == 1
+    assert set(best.weights) == {"a", "b"}
 
 
 def test_ties_go_to_the_later_epoch_as_in_recbole_or_to_the_earlier_one():
-    assert offer(Choice("m"), [0.2, 0.2, 0.2]).epoch == 2
-    kept = offer(Choice("m", keep_on_tie=True), [0.2, 0.2, 0.2])
+    assert update(BestEpoch("m"), [0.2, 0.2, 0.2]).epoch == 2
+    kept = update(BestEpoch("m", keep_on_tie=True), [0.2, 0.2, 0.2])
     assert (kept.epoch, kept.stale) == (0, 2)
 
 
 def test_only_the_parameters_under_the_prefix_are_remembered():
-    assert set(offer(Choice("m", prefix="b"), [0.1]).state) == {"b"}
+    assert set(update(BestEpoch("m", prefix="b"), [0.1]).weights) == {"b"}
 
 
 def test_a_phase_uses_its_own_key_and_else_the_general_one():
@@ -95,14 +96,14 @@ def test_each_phase_is_trained_with_its_own_settings(
 ):
     folder, seen = make_dataset(), []
     give_vectors(folder)
-    original = PhasedTrainer._train_epoch
+    original = PhasedTrainer.train_epoch
 
     def train(self, *args, **keys):
         (group,) = self.optimizer.param_groups
         seen.append((group["lr"], group["weight_decay"], self.clip_grad_norm))
         return original(self, *args, **keys)
 
-    monkeypatch.setattr(PhasedTrainer, "_train_epoch", train)
+    monkeypatch.setattr(PhasedTrainer, "train_epoch", train)
     keys = {
         "data_path": str(folder.parent), "output_dir": str(tmp_path), "show_progress": False,
         "hidden_size": 8, "inner_size": 8, "epochs": 1,
@@ -141,7 +142,7 @@ def scripted(monkeypatch, domain_scores):
     def evaluate(self, *args, **keys):
         found = original(self, *args, **keys)
         if self.phases:  # in the domain phase
-            at = len(self.curves) - self.phases[0]["epochs"]
+            at = len(self.history.curves) - self.phases[0]["epochs"]
             for domain, scores in domain_scores.items():
                 found[f"ndcg@10/{domain}"] = scores[min(at, len(scores) - 1)]
         return found

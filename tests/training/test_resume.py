@@ -11,12 +11,15 @@ from pathlib import Path
 
 import filelock
 import pytest
+import torch
+from recbole.model.sequential_recommender import SASRec
 from synthetic import give_vectors
 
-from recbole_edt import quick_start
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.quick_start import run_recbole_edt
+from recbole_edt.runs import execute
+from recbole_edt.training import checkpoint
 from recbole_edt.training.trainer import PhasedTrainer
 
 SMALL = {"hidden_size": 8, "inner_size": 8, "show_progress": False, "eval_batch_size": 64}
@@ -57,42 +60,76 @@ def run(dataset: Path, output: Path, model: str, **keys: object) -> dict:
 
 
 @pytest.mark.parametrize("model", ["LLMEDT", "SASRec", "Pop"])
-@pytest.mark.parametrize("moment", ["_save", "_validate"])
+@pytest.mark.parametrize("moment", ["save", "validate"])
 def test_killed_anywhere_it_ends_with_the_same_numbers(
     model, moment, make_dataset, give_vectors, tmp_path, monkeypatch
 ):
     dataset = make_dataset()
     give_vectors(dataset)
     unbroken = run(dataset, tmp_path / "unbroken", model)
-    original = getattr(PhasedTrainer, moment)
+    owner, function = {
+        "save": (checkpoint, "save_state"), "validate": (PhasedTrainer, "evaluate")
+    }[moment]  # fmt: skip
+    original = getattr(owner, function)
     # LLMEDT saves after 3 shared epochs, at their end, and likewise in the domain phase, which
     # also validates and saves its start
     moments = {
-        "LLMEDT": {"_save": 9, "_validate": 7},
-        "SASRec": {"_save": 4, "_validate": 3},
-        "Pop": {"_save": 2, "_validate": 1},
+        "LLMEDT": {"save": 9, "validate": 7},
+        "SASRec": {"save": 4, "validate": 3},
+        "Pop": {"save": 2, "validate": 1},
     }
     for kill_at in range(1, moments[model][moment] + 1):
         calls = 0
 
-        def dies(self, *args, kill_at=kill_at, **kwargs):
+        def dies(*args, kill_at=kill_at, **kwargs):
             nonlocal calls
             calls += 1
-            if moment == "_validate" and calls == kill_at:
+            if moment == "validate" and calls == kill_at:
                 raise KilledError  # in the middle of an epoch: nothing of it is on disk
-            result = original(self, *args, **kwargs)
+            result = original(*args, **kwargs)
             if calls == kill_at:
                 raise KilledError
             return result
 
         output = tmp_path / f"killed-{kill_at}"
-        monkeypatch.setattr(PhasedTrainer, moment, dies)
-        with pytest.raises(KilledError):
-            run(dataset, output, model)
-        monkeypatch.setattr(PhasedTrainer, moment, original)
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, function, dies)
+            with pytest.raises(KilledError):
+                run(dataset, output, model)
         resumed = run(dataset, output, model, resume=True)
         assert without_times(resumed) == without_times(unbroken), f"killed at {moment} {kill_at}"
         assert curves(resumed) == curves(unbroken)
+
+
+@pytest.mark.parametrize("model", ["LLMEDT", "SASRec"])
+def test_a_checkpoint_of_the_first_version_is_resumed(model, make_dataset, give_vectors, tmp_path):
+    """`old_checkpoints` was written by commit 03bd51c, whose runs were killed half way.
+
+    LLMEDT had ended the first epoch of its domain phase, SASRec its second epoch.
+    """
+    dataset, tiny = make_dataset(), {"MAX_ITEM_LIST_LENGTH": 8, "n_layers": 1, "n_heads": 2}
+    give_vectors(dataset)
+    overrides = {
+        "data_path": str(dataset.parent), "output_dir": str(tmp_path / "out"), **KEYS[model],
+        **tiny, "hidden_size": 4, "inner_size": 4,
+    }  # fmt: skip
+    unbroken = run_recbole_edt(model, dataset.name, overrides=overrides)
+    rows = curves(unbroken)
+    folder = Path(unbroken["run_dir"])
+    (folder / "metrics.json").unlink()
+    shutil.rmtree(folder / "checkpoint")
+    shutil.copytree(Path(__file__).parent / "old_checkpoints" / model, folder / "checkpoint")
+    resumed = run_recbole_edt(model, dataset.name, overrides=overrides, resume=True)
+    assert resumed["run_dir"] == unbroken["run_dir"]
+    assert "resuming after" in (folder / "train.log").read_text()
+    assert [phase["epochs"] for phase in resumed["phases"]] == [
+        phase["epochs"] for phase in unbroken["phases"]
+    ]
+    for part in ("valid", "test"):
+        assert resumed[part]["overall"] == pytest.approx(unbroken[part]["overall"], abs=1e-9)
+    for row, expected in zip(curves(resumed)[1:], rows[1:], strict=True):
+        assert row[:2] == expected[:2]
+        assert [float(x) for x in row[2:]] == pytest.approx([float(x) for x in expected[2:]])
 
 
 def test_kill_minus_nine_on_the_command_line(make_dataset, give_vectors, tmp_path):
@@ -176,21 +213,21 @@ def test_whoever_waited_for_a_run_finds_it_finished(make_dataset, tmp_path, monk
         return acquire(self, *args, **kwargs)
 
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire_after_another)
-    waited = quick_start.run(config, resume=True, wait=True)
+    waited = execute(config, resume=True, wait=True)
     assert asked == [-1, 0]  # this run waits; the other one, bare, would have been refused
-    assert waited["run_dir"] == first[1]["run_dir"]
-    assert waited["cost"] == first[1]["cost"]  # it was read, not trained again
+    assert str(waited.folder.path) == first[1]["run_dir"]
+    assert waited.record.cost.to_dict() == first[1]["cost"]  # it was read, not trained again
 
 
 def killed_after_the_first_epoch(dataset, output, monkeypatch):
-    original = PhasedTrainer._save
+    save = checkpoint.save_state
 
-    def dies(self, *args, **kwargs):
-        original(self, *args, **kwargs)
+    def dies(*args, **kwargs):
+        save(*args, **kwargs)
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(PhasedTrainer, "_save", dies)
+        patch.setattr(checkpoint, "save_state", dies)
         with pytest.raises(KilledError):
             run(dataset, output, "SASRec")
 
@@ -246,9 +283,9 @@ def test_a_finished_run_of_other_titles_is_not_returned(make_dataset, tmp_path):
 
 def test_a_loss_that_is_no_number_is_told_in_one_line(make_dataset, tmp_path, monkeypatch):
     def diverges(self, *args, **keys):
-        raise ValueError("Training loss is nan")  # as RecBole's trainer does
+        return torch.full((), torch.nan, requires_grad=True)
 
-    monkeypatch.setattr(PhasedTrainer, "_train_epoch", diverges)
+    monkeypatch.setattr(SASRec, "calculate_loss", diverges)
     with pytest.raises(UserError, match="not a number in epoch 1; training has diverged"):
         run(make_dataset(), tmp_path / "out", "SASRec")
 

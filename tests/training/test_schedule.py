@@ -8,7 +8,8 @@ import torch
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.quick_start import run_recbole_edt
-from recbole_edt.training.phases import PhaseSettings
+from recbole_edt.training import checkpoint
+from recbole_edt.training.phase_settings import PhaseSettings
 from recbole_edt.training.trainer import PhasedTrainer
 
 KEYS = {
@@ -37,7 +38,7 @@ def run(make_dataset, tmp_path):
 def rates(monkeypatch):
     """Return the list that every training epoch adds its learning rate to."""
     seen = []
-    original = PhasedTrainer._train_epoch
+    original = PhasedTrainer.train_epoch
 
     def train(self, *args, **keys):
         (group,) = self.optimizer.param_groups
@@ -46,7 +47,7 @@ def rates(monkeypatch):
         assert group["weight_decay"] == 0.5
         return original(self, *args, **keys)
 
-    monkeypatch.setattr(PhasedTrainer, "_train_epoch", train)
+    monkeypatch.setattr(PhasedTrainer, "train_epoch", train)
     return seen
 
 
@@ -76,17 +77,17 @@ def test_a_resumed_run_keeps_the_schedule(run, rates, monkeypatch, kill_after):
     unbroken = run("unbroken", lr_patience=0)
     expected = list(rates)
     rates.clear()
-    original = PhasedTrainer._save
+    save = checkpoint.save_state
 
-    def dies(self, name, epoch, *args, **keys):
-        original(self, name, epoch, *args, **keys)
-        if epoch == kill_after:
+    def dies(folder, name, tensors, values):
+        save(folder, name, tensors, values)
+        if values["epoch"] == kill_after:
             raise KilledError
 
-    monkeypatch.setattr(PhasedTrainer, "_save", dies)
-    with pytest.raises(KilledError):
-        run("killed", lr_patience=0)
-    monkeypatch.setattr(PhasedTrainer, "_save", original)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_state", dies)
+        with pytest.raises(KilledError):
+            run("killed", lr_patience=0)
     resumed = run("killed", resume=True, lr_patience=0)
     assert rates == expected
     assert resumed["test"] == unbroken["test"]

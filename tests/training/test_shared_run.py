@@ -1,14 +1,14 @@
-"""Taking over the shared phase of a finished run."""
+"""Reuse of the shared phase of a finished run."""
 
 import csv
 from pathlib import Path
 
 import pytest
 
-from recbole_edt import quick_start
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.files import write_json
+from recbole_edt.runs import execute
 from recbole_edt.training.checkpoint import load_tensors, save_tensors
 from recbole_edt.training.shared_run import shared_settings
 
@@ -27,7 +27,8 @@ def run(dataset, tmp_path):
     def run(model="LLMEDT", shared_from=None, **keys):
         places = {"data_path": str(dataset.parent), "output_dir": str(tmp_path / "out")}
         config = EDTConfig(model, "toy", overrides={**SMALL, **places, **keys})
-        return quick_start.run(config, shared_from=shared_from)
+        folder, record = execute(config, shared_from=shared_from)
+        return {**record.to_dict(), "run_dir": str(folder.path)}
 
     return run
 
@@ -45,10 +46,10 @@ def test_only_the_domain_phase_is_trained_and_starts_where_the_other_did(run):
     assert second["phases"][1]["epochs"] == 2
     log = Path(second["run_dir"], "train.log").read_text()
     assert "shared epoch" not in log
-    assert f"shared phase taken over from {first['run_dir']}" in log
+    assert f"shared phase reused from {first['run_dir']}" in log
 
 
-def test_the_shared_phase_alone_may_be_taken_over_too(run):
+def test_a_run_of_the_shared_phase_only_is_reused_too(run):
     first = run(phases=["shared"])
     second = run(shared_run=first["run_dir"])
     assert second["phases"][0]["test"] == first["test"]
@@ -84,7 +85,7 @@ def test_a_run_of_another_model_is_refused(run):
         run(shared_run=first["run_dir"])
 
 
-def test_a_shared_phase_alone_takes_nothing_over(run):
+def test_a_run_of_the_shared_phase_only_reuses_nothing(run):
     first = run()
     with pytest.raises(UserError, match=r"phases is \['shared'\]; expected a phase after"):
         run(shared_run=first["run_dir"], phases=["shared"])

@@ -45,7 +45,10 @@ def save_augmented(folder: Path, rows: pd.DataFrame) -> dict[str, str]:
     exact = [np.format_float_positional(time, trim="-") for time in rows[fields.TIME]]
     written[fields.TIME] = exact
     written[SCORE] = [f"{score:.6g}" for score in rows[SCORE]]
-    with replacing(folder / ROWS) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with (
+        replacing(folder / ROWS) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="\n") as file,
+    ):
         file.write("\t".join(_HEADER) + "\n")
         file.writelines("\t".join(row) + "\n" for row in written.itertuples(index=False, name=None))
     return {ROWS: sha256_of(folder / ROWS)}

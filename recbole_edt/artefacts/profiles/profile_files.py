@@ -41,7 +41,10 @@ def save_profiles(
     texts : iterable of mapping
         ``user_id``, ``domain``, ``text`` and ``n_items`` of each profile.
     """
-    with replacing(folder / TEXTS) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with (
+        replacing(folder / TEXTS) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="\n") as file,
+    ):
         for line in texts:
             file.write(json.dumps(dict(line), ensure_ascii=False) + "\n")
     tensors = {_TENSOR: vectors, _PRESENT: present}

@@ -7,7 +7,6 @@ output; all that libraries print goes to the error stream.
 
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -51,10 +50,10 @@ def _run(keys: dict[str, Any], expected: str, shared_from: str | None) -> str:
     """Return the folder of the finished run; two processes never work on one run."""
     from pathlib import Path
 
-    from recbole_edt import quick_start
     from recbole_edt.compare.plan import Row, make_job
     from recbole_edt.errors import UserError
     from recbole_edt.files import digest
+    from recbole_edt.runs import execute
 
     row = Row(keys["model"], keys["model"], {})
     job = make_job(row, keys["dataset"], keys, keys["seed"], row.label)
@@ -64,14 +63,16 @@ def _run(keys: dict[str, Any], expected: str, shared_from: str | None) -> str:
     if finished is not None:
         return str(finished)
     source = None if shared_from is None else Path(shared_from)
-    return quick_start.run(job.config, True, True, source)["run_dir"]
+    return str(execute(job.config, True, True, source).folder.path)
 
 
 def _stop_with_parent() -> None:
     """Interrupt this process when standard input ends."""
+    from recbole_edt.platforms import interrupt_this_process
+
     while os.read(0, 1024):
         pass
-    os.kill(os.getpid(), signal.SIGINT)
+    interrupt_this_process()
     time.sleep(GRACE)
     os._exit(130)
 

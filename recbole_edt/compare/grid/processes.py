@@ -18,6 +18,7 @@ from recbole_edt.compare.grid.cell import CRASH, DONE, FAILED, GRACE, USER
 from recbole_edt.compare.grid.progress import View
 from recbole_edt.compare.plan import Job
 from recbole_edt.files import digest
+from recbole_edt.platforms import CREATION_FLAGS, interrupt, usable_cores
 from recbole_edt.training.checkpoint import has_state
 
 # Not -m, which would look for this package in the working directory first.
@@ -77,6 +78,7 @@ class Child:
                 stderr=messages,
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches the parent only, which stops the others
+                creationflags=CREATION_FLAGS,
             )
         self.input: IO[bytes] = self.process.stdin  # type: ignore[assignment]
         self.output: IO[bytes] = self.process.stdout  # type: ignore[assignment]
@@ -129,8 +131,7 @@ def thread_count(jobs: int) -> int | None:
     """Return the threads of each of `jobs` processes; None leaves one process to its default."""
     if jobs == 1:
         return None  # as a bare run
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, (cores or 1) // jobs)
+    return max(1, usable_cores() // jobs)
 
 
 def run_jobs(
@@ -240,8 +241,8 @@ def _next_job(
 def stop(children: Mapping[int, Child]) -> None:
     """Interrupt processes, let them clean up, and kill those that do not end."""
     for child in children.values():
-        with suppress(ProcessLookupError):
-            child.process.send_signal(signal.SIGINT)
+        with suppress(ProcessLookupError, BrokenPipeError):
+            interrupt(child.process)
     deadline = time.monotonic() + GRACE
     try:
         for child in children.values():

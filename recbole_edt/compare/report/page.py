@@ -49,7 +49,7 @@ def html_report(significance: Significance) -> str:
 
 
 def _resource(name: str) -> str:
-    return (files("recbole_edt.compare") / name).read_text(encoding="utf-8")
+    return (files("recbole_edt.compare.report") / name).read_text(encoding="utf-8")
 
 
 def _template(name: str) -> string.Template:

@@ -21,6 +21,7 @@ from recbole_edt.compare.tuning.search import STRATEGIES, FixedSearch, Search
 from recbole_edt.compare.tuning.search_space import SearchSpace, read_search_space
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, read_json, replacing, write_json, write_text
+from recbole_edt.model.protocols import has_settings
 from recbole_edt.paths import properties_dir
 
 SCHEMA = 1
@@ -203,7 +204,7 @@ class Tuning:
             open(temporary, "w", encoding="utf-8", newline="") as handle,
         ):
             flat = [{k: v for k, v in t.items() if k != "params"} | t["params"] for t in trials]
-            writer = csv.DictWriter(handle, list(flat[0]) if flat else [])
+            writer = csv.DictWriter(handle, list(flat[0]) if flat else [], lineterminator="\n")
             writer.writeheader()
             writer.writerows(flat)
         if self.best is not None:
@@ -243,7 +244,7 @@ def find_space(job: Job) -> SearchSpace | None:
     """
     if job.row.search is not None:
         return read_search_space(find_property_file("search", job.row.search, ".hyper"))
-    if not getattr(job.config.model_class, "has_settings", True):
+    if not has_settings(job.config.model_class):
         return None
     names = [job.row.model]
     if job.config["MODEL_TYPE"].name == "SEQUENTIAL":

@@ -1,0 +1,103 @@
+"""A dataset's item vectors, profiles and augmented interactions, read from its artefacts."""
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recbole_edt import fields
+from recbole_edt.artefacts.augmenter.augmented_file import ANCHOR
+from recbole_edt.artefacts.settings import SETTING_KEYS
+from recbole_edt.artefacts.store import (
+    AUGMENT,
+    EMBEDDINGS,
+    PROFILES,
+    ArtefactSet,
+    ArtefactSettings,
+    find_artefacts,
+)
+from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.inputs import AugmentedRows, Tokens
+from recbole_edt.data.split import Split
+from recbole_edt.errors import UserError
+
+if TYPE_CHECKING:
+    from recbole_edt.config.edt_config import EDTConfig
+
+
+class ArtefactInputs:
+    """The set of artefacts that a configuration asks for, as `TextInputs` of its dataset.
+
+    Parameters
+    ----------
+    config : EDTConfig
+        The configuration.
+    split : Split
+        The split of the dataset.
+
+    Attributes
+    ----------
+    parts_read : set of str
+        The parts that have been read: `EMBEDDINGS`, `AUGMENT`, `PROFILES`.
+    """
+
+    def __init__(self, config: "EDTConfig", split: Split):
+        self._config, self._split = config, split
+        self.parts_read: set[str] = set()
+
+    def find(self) -> ArtefactSet | None:
+        """Return the set, None when nothing of it has been made."""
+        settings = ArtefactSettings.from_config(self._config)
+        folder, name = self._config.dataset_dir, self._config["dataset"]
+        return find_artefacts(folder, name, settings, self._split)
+
+    def item_vectors(self, items: Tokens) -> np.ndarray:
+        """See `TextInputs.item_vectors`."""
+        found = self.find()
+        if found is None:
+            what = f"item vectors of encoder {self._config['encoder']!r}"
+            raise UserError(self._missing(EMBEDDINGS, what))
+        vectors = found.item_vectors(items)
+        self.parts_read.add(EMBEDDINGS)
+        return vectors
+
+    def profile_vectors(
+        self, users: Tokens, domains: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `TextInputs.profile_vectors`."""
+        found = self.find()
+        if found is None or not found.has(PROFILES):
+            raise UserError(self._missing(PROFILES, "profiles of these settings"))
+        vectors = found.profiles(users, domains)
+        self.parts_read.add(PROFILES)
+        return vectors
+
+    def augmented_rows(
+        self, users: Collection[str], item_domains: Mapping[str, str]
+    ) -> AugmentedRows:
+        """See `TextInputs.augmented_rows`."""
+        found = self.find()
+        frame = None if found is None else found.augmented(users, item_domains)
+        if frame is None:
+            missing = self._missing(AUGMENT, "augmented interactions of these settings")
+            raise UserError(f"{missing}, or set augment: False")
+        self.parts_read.add(AUGMENT)
+        columns = (frame[name].to_numpy() for name in (fields.USER, fields.ITEM, ANCHOR))
+        return AugmentedRows(*columns)
+
+    def _missing(self, part: str, what: str) -> str:
+        """Return the message for a missing part, with the command that makes it."""
+        config = self._config
+        given, defaults = config.external_config_dict, config.internal_config_dict
+        keys = [k for k in ("data_path", "split", *SETTING_KEYS) if k in given]
+        flags = [f"--{k}={given[k]}" for k in keys if given[k] != defaults.get(k)]
+        dataset = f"--dataset={config['dataset']}"
+        command = shlex.join(["recbole-edt", "artefacts", dataset, "--only", part, *flags])
+        return f"{config.dataset_dir}/artefacts: no {what}; make them with `{command}`"
+
+
+def attach_artefacts(dataset: CrossDomainDataset) -> ArtefactInputs:
+    """Let a dataset read the artefacts that its configuration asks for; call it before `build`."""
+    dataset.text_inputs = inputs = ArtefactInputs(dataset.config, dataset.split)
+    return inputs

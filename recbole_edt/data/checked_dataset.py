@@ -1,0 +1,142 @@
+"""RecBole's dataset of several domains, read under checks that name file, line and column."""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+
+from recbole_edt import fields
+from recbole_edt.data.atomic_file import check_header, check_rows, why_unreadable
+from recbole_edt.data.split import Split, load_or_make_split
+from recbole_edt.errors import UserError
+from recbole_edt.recbole_bridge import DatasetBase
+
+if TYPE_CHECKING:
+    from recbole_edt.config.edt_config import EDTConfig
+
+
+class CheckedDataset(DatasetBase):
+    """Interactions and items of several domains, and the split that all models share.
+
+    Attributes
+    ----------
+    split : Split
+        Which rows are trained on, validated on and tested on.
+    domains : list of str
+        Domain names in alphabetical order; domain k is the k-th.
+    item_domain : torch.Tensor
+        Domain of each item id, int64 [item_num], -1 for the padding item.
+    items_hash : str
+        Hex digest over the items and their domains.
+    """
+
+    config: "EDTConfig"
+
+    def __init__(self, config: "EDTConfig"):
+        try:
+            super().__init__(config)
+        except (ValueError, KeyError) as error:
+            path = config.dataset_dir / config["dataset"]
+            raise UserError(f"{path}.inter or .item cannot be read ({error})") from None
+        self.domains, self.item_domain = self._number_domains()
+        names = np.array(self.domains, dtype=object)[self.item_domain[1:].numpy()]
+        self.items_hash = items_hash(self.item_tokens, names)
+        self.split: Split = load_or_make_split(
+            config.dataset_dir, config["dataset"], config["split"]
+        )
+
+    @property
+    def item_tokens(self) -> np.ndarray:
+        """Token of each item but the padding item, object [item_num - 1]."""
+        tokens: np.ndarray = self.field2id_token[self.iid_field][1:]
+        return tokens
+
+    @property
+    def user_tokens(self) -> np.ndarray:
+        """Token of each user but the padding user, object [user_num - 1]."""
+        tokens: np.ndarray = self.field2id_token[self.uid_field][1:]
+        return tokens
+
+    def hashes(self) -> dict[str, str]:
+        """Return the hashes of split and items, as ``metrics.json`` has them."""
+        return {"split_hash": self.split.hash, "items_hash": self.items_hash}
+
+    def _needed_columns(self) -> dict[str, tuple[str, ...]]:
+        return {
+            "inter": (fields.USER, fields.ITEM, fields.TIME),
+            "item": (fields.ITEM, self.config["DOMAIN_FIELD"]),
+        }
+
+    def check_headers(self, folder: Path, name: str) -> None:
+        """Refuse files without a needed column."""
+        for suffix, columns in self._needed_columns().items():
+            check_header(folder / f"{name}.{suffix}", columns)
+
+    def check_lines(self, path: Path, is_read: Callable[[str], bool]) -> None:
+        """Refuse lines of another length than the header's, and cells that open a quote."""
+        check_rows(path, is_read)
+
+    def explain(self, path: Path, error: ValueError) -> str:
+        """Return a message that names the cell that is no number."""
+        return why_unreadable(path, error)
+
+    def check_table(self, path: Path, table: pd.DataFrame, is_items: bool) -> None:
+        """Refuse an item that is listed twice: RecBole would keep the first and report nothing."""
+        if is_items and fields.ITEM in table:
+            repeated = table.index[table[fields.ITEM].duplicated()]
+            if len(repeated):
+                item = table[fields.ITEM][repeated[0]]
+                raise UserError(f"{path}: line {repeated[0] + 2} repeats item {item!r}")
+
+    def check_tables(self, folder: Path, name: str) -> None:
+        """Refuse columns left out by ``load_col``, items without a domain and unknown items."""
+        for suffix, columns in self._needed_columns().items():
+            table = getattr(self, f"{suffix}_feat")
+            unread = [column for column in columns if table is None or column not in table]
+            if unread:
+                raise UserError(f"load_col: {suffix}: lacks {unread[0]!r}")
+        items, inter = self.item_feat, self.inter_feat
+        without = items[items[self.config["DOMAIN_FIELD"]].isna()]
+        if len(without):
+            item = without[fields.ITEM].iloc[0]
+            raise UserError(f"{folder}/{name}.item: item {item!r} has no domain")
+        unknown = inter.index[~inter[fields.ITEM].isin(items[fields.ITEM])]
+        if len(unknown):
+            raise UserError(
+                f"{folder}/{name}.inter: line {unknown[0] + 2}: item "
+                f"{inter[fields.ITEM][unknown[0]]!r} is not in {name}.item"
+            )
+
+    def _number_domains(self) -> tuple[list[str], torch.Tensor]:
+        field, path = self.config["DOMAIN_FIELD"], f"{self.dataset_path}/{self.dataset_name}.item"
+        names = self.field2id_token[field][1:].tolist()
+        if len(names) < 2:
+            raise UserError(
+                f"{path}: one domain only ({', '.join(names)}); "
+                f"expected at least two in column {field!r}"
+            )
+        domains = sorted(names)
+        of_token = torch.tensor([-1] + [domains.index(name) for name in names])
+        item_domain = torch.full((self.item_num,), -1)
+        ids, tokens = (self.item_feat[f].to_numpy(np.int64) for f in (self.iid_field, field))
+        item_domain[torch.from_numpy(ids)] = of_token[torch.from_numpy(tokens)]
+        item_domain[0] = -1
+        sizes = np.bincount(item_domain[1:].numpy(), minlength=len(domains))
+        if sizes.min() < 2:  # its only item would always be ranked first
+            raise UserError(
+                f"{path}: domain {domains[sizes.argmin()]!r} has one item only; "
+                "expected at least two"
+            )
+        return domains, item_domain
+
+
+def items_hash(ids: Iterable[str], domains: Iterable[str]) -> str:
+    """Return a hash of which items there are and of which domain each is, in whatever order."""
+    hasher = hashlib.sha256()
+    for item, domain in sorted(zip(ids, domains, strict=True)):
+        hasher.update(f"{item}\t{domain}\n".encode())
+    return hasher.hexdigest()

@@ -1,0 +1,153 @@
+"""Interactions as one flat table sorted by user and time; histories are gathered per batch."""
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from recbole_edt.data.checked_dataset import CheckedDataset
+from recbole_edt.data.indexing import history_rows
+from recbole_edt.data.split import CONTEXT, TEST, TRAIN, VALID
+from recbole_edt.errors import UserError
+from recbole_edt.recbole_bridge import Interaction
+
+_PARTS = {TRAIN: "training", VALID: "validation", TEST: "test"}
+_Part = TypeVar("_Part", bound="FlatDataset")
+
+
+class FlatDataset(CheckedDataset):
+    """Rows of a dataset without the history that RecBole stores beside each.
+
+    RecBole writes one padded row per prefix of every user's sequence; here a row is only the
+    index of its target in one flat table, and `__getitem__` gathers the histories of one batch.
+    The tensors that come out are RecBole's, the memory is linear in the number of interactions.
+    For general recommenders the rows are the plain interactions.
+
+    Attributes
+    ----------
+    flat : Interaction
+        All interactions, sorted by user and time, each field of shape [R].
+    codes : numpy.ndarray
+        Split code of each flat row, uint8 [R].
+    user_starts : numpy.ndarray
+        First flat row of each user id, int [user_num + 1].
+    rows : numpy.ndarray
+        Of a part: the flat row of each of its rows, int [len(part)].
+    """
+
+    flat: Interaction
+    codes: np.ndarray
+    user_starts: np.ndarray
+    rows: np.ndarray
+
+    def build(self: _Part) -> list[_Part]:
+        """Return the training, validation and test part.
+
+        A sequential part has one row per target that has a history, a general part one row per
+        interaction. Targets without any history are left out of validation and test for every
+        model, so that all models are measured on the same users.
+        """
+        self._sort()
+        starts = self.user_starts[self.flat[self.uid_field].numpy()]
+        has_history = np.arange(len(self.codes)) > starts
+        in_order = self._in_recboles_order()
+        parts: list[_Part] = []
+        for code, name in _PARTS.items():
+            chosen = self.codes == code
+            if code != TRAIN or self.is_sequential:
+                chosen &= has_history
+            lost = int(((self.codes == code) & ~has_history).sum()) if code != TRAIN else 0
+            if lost:
+                self.logger.info(f"{lost} targets have no history before them and are left out")
+            rows = in_order[chosen[in_order]]
+            if not len(rows):
+                raise UserError(
+                    f"{self.dataset_path}: no {name} target in split {self.split.kind!r}; "
+                    "expected users with at least three interactions"
+                )
+            part = self.copy(self.flat[rows])
+            part.rows = rows
+            parts.append(part)
+        if self.is_sequential:
+            # samplers read the targets of this object, as they do in RecBole
+            rows = np.flatnonzero((self.codes != CONTEXT) & has_history)
+            self.inter_feat, self.rows = self.flat[rows], rows
+        return parts
+
+    def _sort(self) -> None:
+        """Sort by user and exact time, then convert to tensors (RecBole's times are float32)."""
+        users = self.inter_feat[self.uid_field].to_numpy()
+        times = self.inter_feat[self.time_field].to_numpy(dtype=np.float64)
+        if len(users) != len(self.split.codes):
+            raise UserError(
+                f"{self.dataset_path}: {len(users)} interactions are loaded, but the split has "
+                f"{len(self.split.codes)}"
+            )
+        order = np.lexsort((times, users))
+        self.inter_feat = self.inter_feat.iloc[order].reset_index(drop=True)
+        self.codes = self.split.codes[order]
+        self.user_starts = np.searchsorted(users[order], np.arange(self.user_num + 1))
+        self.tables_to_tensors()
+        self.flat = self.inter_feat
+        if self.is_sequential:
+            self.declare_list_fields()
+
+    def _in_recboles_order(self) -> np.ndarray:
+        """Return all flat rows, users ordered by the (float32) time of their first row.
+
+        The order decides what a seeded shuffle makes of the rows, so that a model ends with
+        RecBole's weights only on RecBole's order.
+        """
+        users = self.flat[self.uid_field].numpy()
+        first = self.user_starts + self.is_sequential  # a first interaction is no row there
+        times = self.flat[self.time_field].numpy()[first.clip(max=len(users) - 1)]
+        return np.lexsort((users, times[users]))
+
+    def __getitem__(self, index: np.ndarray, join: bool = True) -> Interaction:
+        """Return rows with their histories, right-padded to MAX_ITEM_LIST_LENGTH."""
+        batch = self.inter_feat[index]
+        if self.is_sequential:
+            rows = np.atleast_1d(self.rows[index])
+            batch.update(self.histories(self.flat[self.uid_field][rows].numpy(), rows))
+        return self.join(batch) if join else batch
+
+    def histories(self, users: np.ndarray, ends: np.ndarray) -> Interaction:
+        """Gather the interactions of some users before some flat rows.
+
+        Parameters
+        ----------
+        users : numpy.ndarray
+            User ids, int [B].
+        ends : numpy.ndarray
+            The row after the last one to gather, int [B]: that of a target, or
+            ``user_starts[users + 1]`` for all that a user has.
+
+        Returns
+        -------
+        Interaction
+            Every ``*_list`` field, shape [B, MAX_ITEM_LIST_LENGTH] (with ``trim_batches``, up to
+            the longest history), and the item list length.
+        """
+        longest = self.max_item_list_len
+        width = None if self.config["trim_batches"] else longest
+        rows, inside, lengths = history_rows(self.user_starts[users], ends, longest, width)
+        index, mask = torch.from_numpy(rows), torch.from_numpy(inside)
+        gathered = {self.item_list_length_field: torch.from_numpy(lengths)}
+        for field in self.flat.columns:
+            if field != self.uid_field:
+                values = self.flat[field][index]
+                shape = mask.shape + (1,) * (values.dim() - 2)
+                gathered[self.list_field(field)] = values * mask.view(shape)
+        return Interaction(gathered)
+
+    def inter_matrix(self, form: str = "coo", value_field: str | None = None):  # type: ignore[no-untyped-def]
+        """Return the user-item matrix of this part, first items of the histories included."""
+        rows = self.flat[self.training_rows()] if self.is_sequential else self.inter_feat
+        return self.user_item_matrix(rows, form, value_field)
+
+    def training_rows(self) -> np.ndarray:
+        """Return the flat rows that are trained on, in order, int [training rows]."""
+        return np.flatnonzero(self.codes == TRAIN)
+
+    def _users_and_items(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return self.flat[self.uid_field][rows].numpy(), self.flat[self.iid_field][rows].numpy()

@@ -1,0 +1,165 @@
+"""What a model may offer beside RecBole's interface, and the default for what it does not.
+
+Every protocol is optional: a RecBole model that offers none of them is trained in one phase, on
+RecBole's rows, with one best epoch. `capabilities_of` gives trainer, evaluation and run records
+one interface to all of them, so that nobody else asks a model what it can do.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+SINGLE_PHASE = "train"
+"""Name of the only phase of a model that declares none."""
+
+
+class KeyedConfig(Protocol):
+    """The run's configuration, by key; `recbole_edt.config` checks it."""
+
+    def __getitem__(self, key: str) -> Any:
+        """Return the value of a key."""
+
+
+@runtime_checkable
+class TrainsOnWindows(Protocol):
+    """A model class trained on windows of user sequences (`recbole_edt.data.windows`)."""
+
+    trains_on_windows: bool
+
+
+@runtime_checkable
+class Searchable(Protocol):
+    """A model class that says whether a hyper-parameter search has anything to try."""
+
+    has_settings: bool
+
+
+@runtime_checkable
+class TrainsInPhases(Protocol):
+    """A model trained in several phases, one after another.
+
+    Attributes
+    ----------
+    phases : sequence of str
+        Names in order. A phase called NAME has the keys ``NAME_epochs``,
+        ``NAME_learning_rate``, ... beside the general ones.
+    phase : str
+        The present one.
+    """
+
+    phases: Sequence[str]
+    phase: str
+
+    def begin_phase(self, phase: str) -> None:
+        """Start a phase from the best weights of the one before, then `set_phase`.
+
+        A resumed run calls this for the interrupted phase only and loads its weights afterwards.
+        """
+
+    def set_phase(self, phase: str) -> None:
+        """Choose which parameters are trained (``requires_grad``) and what scores are made of."""
+
+
+@runtime_checkable
+class KeepsPhases(Protocol):
+    """A phased model some of whose phases can be evaluated again after later ones."""
+
+    def keeps_phase(self, phase: str) -> bool:
+        """Return whether later phases leave everything that this phase scores with unchanged."""
+
+
+@runtime_checkable
+class SeparatesDomains(Protocol):
+    """A model with parameters that serve one domain each, so that each has its own best epoch."""
+
+    def separate_parts(self, phase: str) -> Sequence[str] | None:
+        """Return one prefix of state_dict names per domain; None: one best epoch for all."""
+
+
+@runtime_checkable
+class MayStayUnchanged(Protocol):
+    """A model with phases that may end with the weights that they start from."""
+
+    def may_stay_unchanged(self, phase: str) -> bool:
+        """Return whether epoch 0, before any step, is a candidate for the phase's best epoch."""
+
+
+@runtime_checkable
+class ReusesPhase(Protocol):
+    """A model whose first phase can be loaded from a finished run of another one."""
+
+    def reuse_phase(self, weights: Mapping[str, Tensor]) -> None:
+        """Load what the first phase trains; `UserError` when names or sizes differ."""
+
+
+class Capabilities:
+    """A model's optional capabilities, each with the default of a plain RecBole model.
+
+    Parameters
+    ----------
+    model : RecBole model
+        Any; it may satisfy any of this module's protocols.
+    """
+
+    def __init__(self, model: Any):
+        self._model = model
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Names of the training phases in order; only `SINGLE_PHASE` by default."""
+        model = self._model
+        return tuple(model.phases) if isinstance(model, TrainsInPhases) else (SINGLE_PHASE,)
+
+    def begin_phase(self, phase: str) -> None:
+        """Start a phase; nothing to do for a model without phases."""
+        if isinstance(self._model, TrainsInPhases):
+            self._model.begin_phase(phase)
+
+    def set_phase(self, phase: str) -> None:
+        """Score as in a phase; nothing to do for a model without phases."""
+        if isinstance(self._model, TrainsInPhases):
+            self._model.set_phase(phase)
+
+    def kept_phases(self) -> list[str]:
+        """Return the phases before the last one that can still be evaluated; none by default."""
+        model = self._model
+        earlier = self.phases[:-1] if isinstance(model, KeepsPhases) else ()
+        return [phase for phase in earlier if model.keeps_phase(phase)]
+
+    def trained_parameters(self) -> Iterable[nn.Parameter]:
+        """Return what the phase's optimizer gets; all parameters of a model without phases."""
+        parameters: Iterable[nn.Parameter] = self._model.parameters()
+        if isinstance(self._model, TrainsInPhases):
+            return [p for p in parameters if p.requires_grad]
+        return parameters
+
+    def separate_parts(self, phase: str) -> Sequence[str] | None:
+        """Return prefixes of parameters per domain that keep their own best epoch, or None."""
+        model = self._model
+        return model.separate_parts(phase) if isinstance(model, SeparatesDomains) else None
+
+    def may_stay_unchanged(self, phase: str) -> bool:
+        """Return whether epoch 0 may be a phase's best epoch; False by default."""
+        model = self._model
+        return isinstance(model, MayStayUnchanged) and model.may_stay_unchanged(phase)
+
+    @property
+    def can_reuse_phase(self) -> bool:
+        """Whether the first phase can be loaded from another run."""
+        return isinstance(self._model, ReusesPhase)
+
+
+def capabilities_of(model: Any) -> Capabilities:
+    """Return a model's capabilities."""
+    return Capabilities(model)
+
+
+def trains_on_windows(model_class: type) -> bool:
+    """Return whether a model class is trained on windows; False by default."""
+    return isinstance(model_class, TrainsOnWindows) and bool(model_class.trains_on_windows)
+
+
+def has_settings(model_class: type) -> bool:
+    """Return whether a search has anything to try; True by default."""
+    return not isinstance(model_class, Searchable) or bool(model_class.has_settings)

@@ -1,0 +1,134 @@
+"""Raw data of any reader -> filtered, ordered, written and split, with a report."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
+from dataclasses import fields as dataclass_fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import recbole_edt
+from recbole_edt import fields
+from recbole_edt.data.split import load_or_make_split
+from recbole_edt.errors import UserError
+from recbole_edt.files import read_json, sha256_of
+from recbole_edt.prepare.dataset_files import check_name, write_dataset
+from recbole_edt.prepare.filtering import FilterRules, apply_rules
+from recbole_edt.prepare.movielens import DEFAULT_DATASET
+from recbole_edt.prepare.ordering import sort_interactions
+from recbole_edt.prepare.raw import RawData
+from recbole_edt.prepare.reader import get_reader
+from recbole_edt.prepare.report_text import render
+from recbole_edt.prepare.statistics import describe
+
+_SCHEMA = 1
+DEFAULTS: Mapping[str, Any] = {
+    "dataset": None,
+    "data_path": "dataset",
+    "min_user_inter": 1,
+    "min_item_inter": 1,
+    "min_user_domains": 1,
+    "min_domain_inter": 1,
+    "require_title": False,
+    "duplicates": "keep",
+    "ties": "file",
+    "seed": 2026,
+    "split": "leave_one_out",
+}
+"""Flags of every reader, and their values when they are not given."""
+
+
+def prepare_dataset(reader_name: str, given: Mapping[str, Any]) -> str:
+    """Prepare a dataset and return the report.
+
+    Parameters
+    ----------
+    reader_name : str
+        One of `recbole_edt.prepare.reader.reader_names`.
+    given : mapping
+        The flags that were given, by name; others are ignored.
+
+    Raises
+    ------
+    UserError
+        For anything wrong with the flags or the data. Nothing is written then.
+    """
+    reader = get_reader(reader_name)
+    defaults = {**DEFAULTS, **reader.defaults}
+    given = {key: value for key, value in given.items() if key in defaults}
+    options = argparse.Namespace(**{**defaults, **reader.recipe(given), **given})
+    if options.dataset is None:
+        raise UserError(f"prepare {reader_name}: --dataset=NAME is required")
+    check_name(options.dataset)
+    rules = FilterRules(**{f.name: getattr(options, f.name) for f in dataclass_fields(FilterRules)})
+
+    raw = reader.read(options)
+    if raw.positions and options.split == "time":
+        raise UserError("split: 'time' needs times; the data have positions only")
+    _check_domains(raw)
+    kept, steps, notes = apply_rules(raw, rules)
+    data = sort_interactions(kept, options.ties, options.seed)
+    del raw, kept
+    folder = Path(options.data_path) / options.dataset
+    summary: dict[str, Any] = {
+        "schema": _SCHEMA,
+        "version": recbole_edt.__version__,
+        "dataset": options.dataset,
+        "reader": reader_name,
+        "arguments": {key: value for key, value in vars(options).items() if key != "data_path"},
+        "inputs": [{"file": path.name, "sha256": sha256_of(path)} for path in data.inputs],
+        "notes": data.notes | notes | _note_of_sizes(data),
+        "rules": rules.sentence(),
+        "steps": [asdict(step) for step in steps],
+        "tie_rule": _tie_rule(options),
+        "counts": describe(data),
+    }
+    before = write_dataset(folder, options.dataset, data, summary)
+    split = load_or_make_split(folder, options.dataset, options.split)
+    split_counts = read_json(folder / "split" / f"{split.kind}.json")["counts"]
+    shown = {"kind": split.kind, "hash": split.hash, "counts": split_counts, "before": before}
+    return render(summary | {"split": shown}, str(folder))
+
+
+def ensure_default(data_path: Path) -> str | None:
+    """Prepare the default dataset when it is missing; return the report if it was.
+
+    Parameters
+    ----------
+    data_path : pathlib.Path
+        The folder of all datasets.
+    """
+    folder = data_path / DEFAULT_DATASET
+    suffixes = ("inter", "item", "yaml")
+    if all((folder / f"{DEFAULT_DATASET}.{suffix}").is_file() for suffix in suffixes):
+        return None
+    return prepare_dataset("movielens", {"data_path": str(data_path)})
+
+
+def _check_domains(raw: RawData) -> None:
+    domains, names = raw.item_domains()
+    present = [names[code] for code in np.unique(domains[np.unique(raw.item_rows)])]
+    if len(present) < 2:
+        found = f"one domain '{present[0]}'" if present else "no domain"
+        where = ", ".join(str(path) for path in raw.inputs)
+        raise UserError(
+            f"{where}: found {found}; expected at least two with interactions "
+            f"(column '{fields.DOMAIN}' of the dataset)"
+        )
+
+
+def _note_of_sizes(kept: RawData) -> dict[str, int | str]:
+    """Return a note on domains whose only item would always be ranked first: a run refuses them."""
+    domains, names = kept.item_domains()
+    sizes = np.bincount(domains, minlength=len(names))
+    small = [name for name, size in zip(names, sizes, strict=True) if size < 2]
+    what = "domains of one item, at least two are needed to train"
+    return {what: ", ".join(small)} if small else {}
+
+
+def _tie_rule(options: argparse.Namespace) -> str:
+    if options.ties == "shuffle":
+        return f"ties are in one order drawn with seed {options.seed}"
+    return "ties keep the order of the raw data"

@@ -1,0 +1,94 @@
+"""What must be installed, checked without importing any of it.
+
+pip cannot check these: RecBole is installed without its dependencies, because it pins a release
+of ray that no Python above 3.11 can install and that is never imported here.
+"""
+
+import os
+import platform
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
+
+from recbole_edt.errors import UserError
+
+RECBOLE = "1.2.1"
+_PACKAGES = ("recbole-edt", "recbole", "torch", "numpy", "pandas", "scipy", "transformers")
+_INSTALL_RECBOLE = f"pip install --no-deps recbole=={RECBOLE}"
+_INSTALL_TORCH = "pip install --force-reinstall torch"
+
+
+def check_requirements() -> None:
+    """Refuse an environment in which no command can work.
+
+    Raises
+    ------
+    UserError
+        When RecBole is missing or of another version, pandas is 3 or newer, or torch is missing
+        or incompletely installed. The message ends with the command that mends it.
+    """
+    check_recbole()
+    pandas = _installed("pandas", "pandas")
+    if pandas is None:
+        raise UserError("pandas is not installed; pip install 'pandas<3'")
+    if int(pandas.split(".")[0]) >= 3:
+        # RecBole fills missing values with fillna(inplace=True) on a column, which pandas 3
+        # turns into a no-op: padding rows become -9223372036854775808.
+        raise UserError(
+            f"pandas {pandas} found, expected pandas<3, under which RecBole does not corrupt "
+            "data; pip install 'pandas<3'"
+        )
+    _check_torch()
+
+
+def check_recbole() -> None:
+    """Refuse an environment without RecBole, or with another version than the one supported."""
+    recbole = _installed("recbole", "recbole")
+    if recbole is None:
+        raise UserError(f"RecBole is not installed; {_INSTALL_RECBOLE}")
+    if recbole != RECBOLE:
+        raise UserError(f"RecBole {recbole} found, expected {RECBOLE}; {_INSTALL_RECBOLE}")
+
+
+def _check_torch() -> None:
+    if _installed("torch", "torch") is None:
+        raise UserError(f"torch is not installed, or only in part; {_INSTALL_TORCH}")
+    try:
+        # The only import in this module: a wheel that was not unpacked to the end, or whose CUDA
+        # libraries are missing, fails nowhere else. Every command but --help needs it anyway.
+        import torch  # noqa: F401
+    except (ImportError, OSError, AttributeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"torch cannot be imported, so it is installed only in part ({reason}); "
+            f"{_INSTALL_TORCH}"
+        ) from error
+
+
+def _installed(module: str, distribution: str) -> str | None:
+    """Return a package's version; None if it is missing or only a leftover folder of it is."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None or not os.path.exists(spec.origin):
+        return None  # without an origin it is a folder that lacks __init__.py
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that results depend on."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def version_of_module(module: str) -> str | None:
+    """Return the version of the installed package that a module is from, None if it has none."""
+    name = module.split(".")[0]
+    with suppress(PackageNotFoundError):
+        return version(name)  # nearly all: the other way reads the file lists of all packages
+    distributions = packages_distributions().get(name)
+    return version(distributions[0]) if distributions else None

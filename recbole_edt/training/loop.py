@@ -1,0 +1,143 @@
+"""The loop over the epochs of one phase: train, validate, keep the best, stop early."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.protocols import capabilities_of
+from recbole_edt.recbole_bridge.model_state import load_weights
+from recbole_edt.recbole_bridge.trainer import EpochTrainer
+from recbole_edt.training import checkpoint
+from recbole_edt.training.best_epoch import BestEpoch
+from recbole_edt.training.callbacks import Callback
+from recbole_edt.training.history import History
+from recbole_edt.training.packing import unpack_rng, without_prefix
+from recbole_edt.training.phase_settings import PhaseSettings
+from recbole_edt.training.phase_state import PhaseState
+
+
+class PhaseLoop:
+    """Trains one phase after another with a trainer's epochs and evaluation.
+
+    Parameters
+    ----------
+    trainer : EpochTrainer
+        Trains epochs, evaluates, and holds model and configuration.
+    train_data : data loader
+        Training batches.
+    valid_data : Targets
+        What epochs are selected on.
+    history : History
+        Gets every validated epoch and every finished phase.
+    callbacks : sequence of Callback
+        Called after each of them, in order.
+    show_progress : bool
+        Whether epochs show a progress bar.
+    """
+
+    def __init__(
+        self,
+        trainer: EpochTrainer,
+        train_data: Any,
+        valid_data: Targets,
+        history: History,
+        callbacks: Sequence[Callback],
+        show_progress: bool,
+    ):
+        self._trainer, self._model, self._config = trainer, trainer.model, trainer.config
+        self._capabilities = capabilities_of(trainer.model)
+        self._train_data, self._valid_data = train_data, valid_data
+        self._history, self._callbacks = history, callbacks
+        self._show_progress = show_progress
+
+    def run(
+        self,
+        name: str,
+        saved: checkpoint.SavedState | None = None,
+        callback_fn: Callable[[int, float], None] | None = None,
+    ) -> None:
+        """Train a phase, or continue it from a checkpoint; leave the model with its best weights.
+
+        Parameters
+        ----------
+        name : str
+            The phase.
+        saved : SavedState, optional
+            A checkpoint of the phase.
+        callback_fn : callable, optional
+            Called with epoch and overall validation score after each validated epoch.
+        """
+        phase = self._begin(name)
+        if saved:
+            self._restore(phase, saved)
+        elif self._capabilities.may_stay_unchanged(name):
+            self._validate(phase, 0.0, 0.0)
+        while not phase.has_ended():
+            phase.begin_epoch()
+            begun = time.perf_counter()
+            loss = self._trainer.train_epoch(self._train_data, phase.epoch, self._show_progress)
+            seconds = time.perf_counter() - begun
+            phase.seconds += seconds
+            if phase.epoch % self._config["eval_step"] and phase.epoch < phase.settings.epochs:
+                continue
+            score = self._validate(phase, loss / len(self._train_data), seconds)
+            if callback_fn:
+                callback_fn(phase.epoch, score)
+        load_weights(self._model, self._model.state_dict() | phase.best_weights())
+        if not phase.done:  # else resumed after its end
+            phase.done = True
+            self._history.phases.append(phase.record())
+            for callback in self._callbacks:
+                callback.on_phase_end(phase, self._history)
+
+    def _begin(self, name: str) -> PhaseState:
+        """Enter a phase with a new optimizer."""
+        trainer = self._trainer
+        self._capabilities.begin_phase(name)
+        settings = PhaseSettings.from_config(name, self._config)
+        if trainer.epochs != self._config["epochs"]:  # RecBole's models that only count have one
+            settings = replace(settings, epochs=trainer.epochs)
+        trainer.clip_grad_norm = settings.clip_grad_norm
+        trainer.optimizer = trainer.build_optimizer(
+            self._capabilities.trained_parameters(), settings.learning_rate, settings.weight_decay
+        )
+        steps = len(self._train_data)
+        return PhaseState(settings, self._model, trainer.optimizer, steps, self._best_epochs(name))
+
+    def _best_epochs(self, name: str) -> list[BestEpoch]:
+        """Return one best epoch per domain where domains are separate, otherwise one for all."""
+        metric = self._trainer.valid_metric
+        # of equal scores, the one nearer to "no change"
+        on_tie = self._capabilities.may_stay_unchanged(name)
+        parts = self._capabilities.separate_parts(name)
+        if not parts or self._config["candidates"] != "target_domain":
+            return [BestEpoch(metric, keep_on_tie=on_tie)]
+        return [
+            BestEpoch(f"{metric}/{domain}", prefix, on_tie)
+            for domain, prefix in zip(self._valid_data.part.domains, parts, strict=True)
+        ]
+
+    def _validate(self, phase: PhaseState, loss: float, seconds: float) -> float:
+        """Validate an epoch with the weights that would be kept, and return its score."""
+        trainer, config = self._trainer, self._config
+        with phase.averaged_weights():
+            result = trainer.evaluate(self._valid_data)
+            for best in phase.best:
+                score = round(result[best.metric], config["metric_decimal_place"])
+                best.update(score, phase.epoch, self._model, trainer.valid_metric_bigger)
+        score = result[trainer.valid_metric]
+        phase.adjust_rate(score)
+        row = {"phase": phase.name, "epoch": phase.epoch, "loss": loss}
+        self._history.curves.append({**row, "seconds": round(seconds, 6), **result})
+        for callback in self._callbacks:
+            callback.on_validation(phase, self._history)
+        return score
+
+    def _restore(self, phase: PhaseState, saved: checkpoint.SavedState) -> None:
+        load_weights(self._model, checkpoint.model_weights(saved.tensors))
+        checkpoint.unpack_outside(self._model, saved.tensors)
+        phase.load_state_dict(saved.tensors, saved.values)
+        rng = without_prefix("rng/", saved.tensors)
+        unpack_rng(rng, saved.values["rng"], self._train_data.generator)

@@ -1,0 +1,145 @@
+"""State of the training phase in progress: optimizer, schedule, averaging, best epochs."""
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from recbole_edt.training.averaging import WeightAverage
+from recbole_edt.training.best_epoch import BestEpoch
+from recbole_edt.training.packing import (
+    pack_optimizer,
+    unpack_optimizer,
+    with_prefix,
+    without_prefix,
+)
+from recbole_edt.training.phase_settings import PhaseSettings
+
+
+class PhaseState:
+    """One phase in progress.
+
+    Parameters
+    ----------
+    settings : PhaseSettings
+        Its settings.
+    model : torch.nn.Module
+        The model that is trained.
+    optimizer : torch.optim.Optimizer
+        Of the parameters that the phase trains.
+    steps : int
+        Steps of an epoch.
+    best : sequence of BestEpoch
+        One for the whole model, or one per domain.
+
+    Attributes
+    ----------
+    epoch : int
+        Epochs done.
+    seconds : float
+        Training time so far, without validation.
+    done : bool
+        Whether the phase has ended and the model has its best weights.
+    """
+
+    def __init__(
+        self,
+        settings: PhaseSettings,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        steps: int,
+        best: Sequence[BestEpoch],
+    ):
+        self.settings, self.optimizer, self.best = settings, optimizer, list(best)
+        self.epoch, self.seconds, self.done = 0, 0.0, False
+        self._average: WeightAverage | None = None
+        if settings.average_epochs:
+            self._average = WeightAverage(model, optimizer, steps * settings.average_epochs)
+        self._scheduler: torch.optim.lr_scheduler.ReduceLROnPlateau | None = None
+        if settings.lr_scheduler == "plateau":
+            self._scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, mode="max", factor=settings.lr_factor, patience=settings.lr_patience
+            )
+
+    @property
+    def name(self) -> str:
+        """The phase's name."""
+        return self.settings.name
+
+    def has_ended(self) -> bool:
+        """Return whether no further epoch is to be trained: all done, or every best one is old."""
+        if self.done or self.epoch >= self.settings.epochs:
+            return True
+        if self.epoch < self.settings.min_epochs:
+            return False
+        return all(best.stale > self.settings.stopping_step for best in self.best)
+
+    def begin_epoch(self) -> None:
+        """Count one more epoch and set its learning rate."""
+        self.epoch += 1
+        rate = self.settings.rate(self.epoch)
+        for group in self.optimizer.param_groups if rate is not None else ():
+            group["lr"] = rate
+
+    def averaged_weights(self) -> AbstractContextManager[None]:
+        """Give the model its averaged weights, if any are kept, for the time of a block."""
+        return self._average.in_place() if self._average else nullcontext()
+
+    def adjust_rate(self, score: float) -> None:
+        """Report the validation score to the schedule, which begins after the warm-up."""
+        if self._scheduler is not None and self.epoch > self.settings.warmup_epochs:
+            self._scheduler.step(score)
+
+    def best_weights(self) -> dict[str, Tensor]:
+        """Return the weights of the best epochs by parameter name."""
+        return {name: weight for best in self.best for name, weight in best.weights.items()}
+
+    def record(self) -> dict[str, Any]:
+        """Return the phase's entry in ``metrics.json``; best epochs by domain where separate."""
+        epochs = {best.scope: best.epoch for best in self.best}
+        return {
+            "name": self.name,
+            "epochs": self.epoch,
+            "best_epoch": epochs.get("all", epochs),
+            "seconds": round(self.seconds, 6),
+        }
+
+    def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return the tensors, and everything else as plain values."""
+        optimizer, groups = pack_optimizer(self.optimizer)
+        tensors = with_prefix("optimizer/", optimizer)
+        if self._average:
+            tensors |= with_prefix("average/", self._average.state_dict())
+        for number, best in enumerate(self.best):
+            tensors |= with_prefix(f"best{number}/", best.weights)
+        schedule = self._scheduler.state_dict() if self._scheduler else {}
+        return tensors, {
+            "phase": self.name,
+            "epoch": self.epoch,
+            "phase_done": self.done,
+            "seconds": self.seconds,
+            "choices": [best.state_dict() for best in self.best],
+            "param_groups": groups,
+            # no infinities in JSON; a new schedule starts with them anyway
+            "scheduler": {
+                key: value
+                for key, value in schedule.items()
+                if not isinstance(value, float) or math.isfinite(value)
+            },
+        }
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.epoch, self.done = values["epoch"], values["phase_done"]
+        self.seconds = values["seconds"]
+        for number, (best, state) in enumerate(zip(self.best, values["choices"], strict=True)):
+            best.load_state_dict(state, without_prefix(f"best{number}/", tensors))
+        optimizer = without_prefix("optimizer/", tensors)
+        unpack_optimizer(self.optimizer, optimizer, values["param_groups"])
+        if self._average:
+            self._average.load_state_dict(without_prefix("average/", tensors))
+        if self._scheduler is not None:
+            self._scheduler.load_state_dict(values["scheduler"])
