@@ -9,7 +9,6 @@ from typing import Any
 from recbole_edt.config.layers import REPLACED, resolve
 from recbole_edt.config.yaml_files import Loader, load_yaml, parse_value
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.model.registry import get_model
 from recbole_edt.recbole_bridge import ConfigBase
 
 __all__ = ["EDTConfig", "load_yaml", "parse_value"]
@@ -45,15 +44,12 @@ class EDTConfig(ConfigBase):
         config_files: Sequence[str] = (),
         overrides: Mapping[str, Any] | None = None,
     ):
-        self._resolved = resolve(model, dataset, config_files, overrides)
-        model_class = get_model(self._resolved.spec.name)
+        resolved = resolve(model, dataset, config_files, overrides)
+        self._values = resolved.values
+        model_class = resolved.spec.load()
         try:
             super().__init__(
-                model_class,
-                self._resolved.dataset,
-                self._resolved.defaults,
-                self._resolved.given,
-                Loader,
+                model_class, resolved.dataset, resolved.defaults, resolved.given, Loader
             )
         except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
             raise UserError(f"configuration: {error}") from None
@@ -99,4 +95,4 @@ class EDTConfig(ConfigBase):
 
     def external_or_internal(self, key: str) -> Any:
         """Return a key as the user set it, before RecBole rewrites it."""
-        return self._resolved.values.get(key)
+        return self._values.get(key)

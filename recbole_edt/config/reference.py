@@ -22,7 +22,8 @@ the defaults in `properties/`; edit those. How layers and flags work is in
 
 A default without names is every model's, RecBole's own models included; with names it is theirs.
 *(empty)* is null. Keys of RecBole that are not listed keep RecBole's meaning; a value must be of
-the type of its default. `[paper]`, `[code]` and `[ours]` in the YAML files are marks of a source.
+the type of its default. `[paper]`, `[code]` and `[ours]` in the YAML files mark where a value is
+from.
 """
 _STOCK = "stock models"
 _RECIPES = ("full", "paper")
@@ -46,9 +47,7 @@ def page() -> str:
 
 def _columns() -> dict[str, Mapping[str, Any]]:
     """Return the defaults of each model, and of each recipe of a model that has recipes."""
-    columns: dict[str, Mapping[str, Any]] = {
-        _STOCK: package_defaults(ModelSpec("", stock=True), "")
-    }
+    columns: dict[str, Mapping[str, Any]] = {_STOCK: package_defaults(ModelSpec(""), "")}
     for name, spec in OWN.items():
         defaults = package_defaults(spec, "")
         if "recipe" not in spec.keys:
@@ -124,9 +123,8 @@ def _of_phases(columns: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _refused() -> str:
     lines = ["## RecBole's keys that are refused here\n", "| key | use instead |", "|---|---|"]
-    return (
-        "\n".join(lines + [f"| `{key}` | {instead} |" for key, instead in REPLACED.items()]) + "\n"
-    )
+    lines += [f"| `{key}` | {instead} |" for key, instead in REPLACED.items()]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
