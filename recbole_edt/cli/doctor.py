@@ -76,12 +76,12 @@ def _pieces() -> list[tuple[str, str]]:
 
 
 def _encoder() -> tuple[str, str]:
-    from recbole_edt.artefacts.embeddings.encoder import locate
+    from recbole_edt.artefacts.embeddings import find_encoder
 
     defaults = (properties_dir() / "overall.yaml").read_text(encoding="utf-8")
     name = yaml.safe_load(defaults)["encoder"]
     try:
-        locate(name, None)
+        find_encoder(name, None)
     except UserError as error:
         return "no ", f"default encoder ({error})"
     return "yes", f"default encoder {name}, for 'artefacts'"
