@@ -134,7 +134,8 @@ class GridScheduler:
     def _end(self, index: int, outcome: CellOutcome) -> None:
         job, run_dir = self._jobs[index], outcome.run_dir
         self._outcomes[index] = outcome
-        if job.shared_phase and run_dir is not None and has_state(RunFolder(run_dir).checkpoint_dir):
+        has_weights = run_dir is not None and has_state(RunFolder(run_dir).checkpoint_dir)
+        if job.shared_phase and run_dir is not None and has_weights:
             self._shared.setdefault(job.shared_phase, run_dir)
         self._progress.end(job, outcome)
         self._on_change(index, outcome.status, outcome)
