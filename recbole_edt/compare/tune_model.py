@@ -13,7 +13,7 @@ from recbole_edt.compare.tuning.search_space import read_search_space
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.split import load_or_make_split
 from recbole_edt.errors import UserError
-from recbole_edt.quick_start import find_dataset
+from recbole_edt.runs import find_dataset
 
 _TRIALS = 10  # unless --trials is given
 

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
+from recbole_edt.errors import UserError
 from recbole_edt.files import digest
 from recbole_edt.llm.client import ModelClient
 from recbole_edt.llm.estimate import Estimate, Prices, estimate
 from recbole_edt.llm.messages import Answer, Generation, Prompt, Reply, Scores
 from recbole_edt.llm.requests import GenerateRequests, Requests, ScoreRequests
-from recbole_edt.llm.settings import LLMSettings, open_client
+from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.store import Record, ReplyStore, Usage
 
 Progress = Callable[[int], object]
@@ -166,3 +167,25 @@ class LanguageModel:
             failures=int(failed),
             cost=self._prices.of(read, written, writes=isinstance(answer, Reply)),
         )
+
+
+def open_client(settings: LLMSettings) -> ModelClient:
+    """Load the model, or prepare to ask the server.
+
+    Raises
+    ------
+    UserError
+        When the model cannot be found or loaded, or the URL or the model's name is wrong.
+    """
+    # Each client imports what the other does not need: httpx, or torch and transformers.
+    if settings.is_server:
+        from recbole_edt.llm.openai_client import OpenAIClient
+
+        return OpenAIClient(settings)
+    if settings.llm_model:
+        raise UserError(
+            f"llm_model: {settings.llm_model!r}, but llm is no server's URL; name the model in llm"
+        )
+    from recbole_edt.llm.transformers_client import TransformersClient
+
+    return TransformersClient(settings)

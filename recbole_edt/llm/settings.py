@@ -1,12 +1,10 @@
-"""The configuration keys of the language model, and the client for the model that they name."""
+"""The configuration keys of the language model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from recbole_edt.config import checked_keys
-from recbole_edt.errors import UserError
-from recbole_edt.llm.client import ModelClient
 
 _SERVER = ("http://", "https://")
 
@@ -58,25 +56,3 @@ class LLMSettings:
     def is_server(self) -> bool:
         """Whether the model is behind a URL."""
         return self.llm.lower().startswith(_SERVER)
-
-
-def open_client(settings: LLMSettings) -> ModelClient:
-    """Load the model, or prepare to ask the server.
-
-    Raises
-    ------
-    UserError
-        When the model cannot be found or loaded, or the URL or the model's name is wrong.
-    """
-    # Each client imports what the other does not need: httpx, or torch and transformers.
-    if settings.is_server:
-        from recbole_edt.llm.openai_client import OpenAIClient
-
-        return OpenAIClient(settings)
-    if settings.llm_model:
-        raise UserError(
-            f"llm_model: {settings.llm_model!r}, but llm is no server's URL; name the model in llm"
-        )
-    from recbole_edt.llm.transformers_client import TransformersClient
-
-    return TransformersClient(settings)

@@ -2,8 +2,8 @@ import pytest
 from fake_llm import llm_settings
 
 from recbole_edt.errors import UserError
+from recbole_edt.llm.model import open_client
 from recbole_edt.llm.openai_client import OpenAIClient
-from recbole_edt.llm.settings import open_client
 
 
 def test_a_url_opens_a_server():

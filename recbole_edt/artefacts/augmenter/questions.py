@@ -5,21 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recbole_edt import llm
 from recbole_edt.artefacts.augmenter.inputs import SelectionInputs
-from recbole_edt.llm import (
-    GENERATE,
-    SCORE,
-    SELECT,
-    GenerateRequests,
-    Generation,
-    Prompt,
-    ScoreRequests,
-    Template,
-    clean_title,
-    fill,
-)
 
-TEMPLATES: dict[str, Template] = {"select": SELECT, "score": SCORE, "generate": GENERATE}
+TEMPLATES = {"select": llm.SELECT, "score": llm.SCORE, "generate": llm.GENERATE}
 """The prompt of each mode that asks a language model."""
 
 _TOKENS = {"select": 6, "generate": 24}
@@ -52,10 +41,10 @@ class Questions:
 
     mode: str
     deficits: list[int]
-    prompts: list[Prompt]
+    prompts: list[llm.Prompt]
     offered: list[np.ndarray]
     texts: list[list[str]]
-    settings: Generation
+    settings: llm.Generation
     cut_titles: int
     without_history: int
 
@@ -70,11 +59,11 @@ class Questions:
         )
 
     @property
-    def requests(self) -> GenerateRequests | ScoreRequests:
+    def requests(self) -> llm.GenerateRequests | llm.ScoreRequests:
         """The questions as a language model takes them."""
         if self.mode == "score":
-            return ScoreRequests(self.prompts, self.texts)
-        return GenerateRequests(self.prompts, self.settings)
+            return llm.ScoreRequests(self.prompts, self.texts)
+        return llm.GenerateRequests(self.prompts, self.settings)
 
 
 def make_questions(mode: str, inputs: SelectionInputs, cap: int) -> Questions:
@@ -94,7 +83,7 @@ def make_questions(mode: str, inputs: SelectionInputs, cap: int) -> Questions:
         Most proposals of any deficit: bounds the length of replies.
     """
     names, titles = inputs.training.domain_names, inputs.titles
-    questions = Questions(mode, [], [], [], [], Generation(_TOKENS.get(mode, 0) * cap), 0, 0)
+    questions = Questions(mode, [], [], [], [], llm.Generation(_TOKENS.get(mode, 0) * cap), 0, 0)
     cut = without_history = 0
     for deficit in np.flatnonzero(inputs.candidates.sizes).tolist():
         history = [item for item in inputs.history_items(deficit) if titles[item]]
@@ -104,7 +93,7 @@ def make_questions(mode: str, inputs: SelectionInputs, cap: int) -> Questions:
             continue
         items = inputs.shown(deficit) if mode == "select" else inputs.candidates.of(deficit)
         candidates = [titles[item] for item in items]
-        filled = fill(
+        filled = llm.fill(
             TEMPLATES[mode],
             names[inputs.deficits.domains[deficit]],
             [titles[item] for item in history],
@@ -116,6 +105,6 @@ def make_questions(mode: str, inputs: SelectionInputs, cap: int) -> Questions:
         questions.deficits.append(deficit)
         questions.prompts.append(filled.prompt)
         questions.offered.append(items)
-        scored = [clean_title(title)[0] for title in candidates] if mode == "score" else []
+        scored = [llm.clean_title(title)[0] for title in candidates] if mode == "score" else []
         questions.texts.append(scored)
     return replace(questions, cut_titles=cut, without_history=without_history)

@@ -6,19 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from recbole_edt import llm
 from recbole_edt.artefacts.augmenter.inputs import SelectionInputs
 from recbole_edt.artefacts.augmenter.questions import Questions
 from recbole_edt.artefacts.embeddings import TitleEncoder
-from recbole_edt.llm import (
-    DUPLICATE,
-    OVER_LIMIT,
-    Answer,
-    Reply,
-    Scores,
-    clean_title,
-    parse_choices,
-    parse_titles,
-)
 
 UNGROUNDED, IN_HISTORY, NOT_FINITE = "ungrounded", "in_history", "not_finite"
 FAILED = "failed_"
@@ -98,7 +89,7 @@ def select_by_rule(mode: str, inputs: SelectionInputs) -> SelectedItems:
 
 def read_answers(
     questions: Questions,
-    answers: Sequence[Answer],
+    answers: Sequence[llm.Answer],
     inputs: SelectionInputs,
     encode: TitleEncoder | None,
     floor: float,
@@ -117,7 +108,7 @@ def read_answers(
         Least similarity of a free title to a candidate.
     """
     selected = SelectedItems()
-    usable: list[tuple[int, Answer]] = []
+    usable: list[tuple[int, llm.Answer]] = []
     for index, answer in enumerate(answers):
         if answer.failure is not None:
             selected.rejects[FAILED + answer.failure] += 1
@@ -133,11 +124,11 @@ def read_answers(
     for index, answer in usable:
         deficit, offered = questions.deficits[index], questions.offered[index]
         limit = int(inputs.deficits.limits[deficit])
-        if isinstance(answer, Scores):
+        if isinstance(answer, llm.Scores):
             _read_scores(deficit, offered, answer.means, limit, selected)
         else:
-            titles = [clean_title(inputs.titles[item])[0] for item in offered]
-            choices = parse_choices(answer.text, titles, limit)
+            titles = [llm.clean_title(inputs.titles[item])[0] for item in offered]
+            choices = llm.parse_choices(answer.text, titles, limit)
             selected.none += choices.none
             selected.rejects.update(choices.rejects)
             for rank, number in enumerate(choices.numbers):
@@ -158,7 +149,7 @@ def _read_scores(
 
 def _read_titles(
     questions: Questions,
-    usable: Sequence[tuple[int, Answer]],
+    usable: Sequence[tuple[int, llm.Answer]],
     inputs: SelectionInputs,
     encode: TitleEncoder,
     floor: float,
@@ -167,7 +158,9 @@ def _read_titles(
     """Encode the free titles of all replies and ground those of each."""
     titles: list[tuple[int, Sequence[str]]] = []
     for index, answer in usable:
-        parsed = parse_titles(answer.text if isinstance(answer, Reply) else "", _MOST_TITLES)
+        parsed = llm.parse_titles(
+            answer.text if isinstance(answer, llm.Reply) else "", _MOST_TITLES
+        )
         selected.none += parsed.none
         selected.rejects.update(parsed.rejects)
         titles.append((index, parsed.titles))
@@ -203,9 +196,9 @@ def _ground(
         elif row[best] < floor:
             selected.rejects[UNGROUNDED] += 1
         elif best in taken:
-            selected.rejects[DUPLICATE] += 1
+            selected.rejects[llm.DUPLICATE] += 1
         elif len(taken) >= limit:
-            selected.rejects[OVER_LIMIT] += 1
+            selected.rejects[llm.OVER_LIMIT] += 1
         else:
             taken.add(best)
             selected.accept(deficit, offered[best], row[best])

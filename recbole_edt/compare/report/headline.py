@@ -3,19 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from recbole_edt.compare.report import texts
 from recbole_edt.compare.report.significance import PairTest, Significance
 from recbole_edt.compare.report.summary import best_other, gain, score
 from recbole_edt.compare.report.tables import above_note
-from recbole_edt.compare.report.texts import (
-    d_text,
-    interval_text,
-    metric_title,
-    one_line,
-    p_text,
-    percent,
-    scope_title,
-    score_text,
-)
 
 LEVEL = 0.05
 """A p value below it, after Holm's correction, counts as significant."""
@@ -31,20 +22,20 @@ def lead(significance: Significance) -> dict[str, str]:
     comparison, ours = significance.comparison, significance.reference
     if ours is None or not comparison.metrics:
         return {"label": "", "text": "No cell is finished yet."}
-    label = one_line(ours.label)
+    label = texts.one_line(ours.label)
     if best_other(comparison, ours) is None:
         return {"label": label, "text": "is the only finished row."}
     gains = {domain: gain(comparison, ours, domain) for domain in comparison.scopes}
     ahead = [domain for domain, value in gains.items() if value is not None and value > 0]
     significant = [d for d in ahead if is_significant(_test_against_best(significance, d))]
-    metric = metric_title(comparison.metrics[0])
+    metric = texts.metric_title(comparison.metrics[0])
     claim = f"is {'' if ahead else 'not '}above the best baseline in {metric} "
     claim += _scopes_text(ahead, comparison.scopes)
     if ahead:
         held = _scopes_text(significant, comparison.scopes) if significant else "nowhere"
         claim += f"; after Holm's correction (p below {LEVEL}) {held}"
     chosen = "The baseline is chosen on validation, for each column by itself."
-    return {"label": label, "text": one_line(f"{claim}. {chosen} {_above(significance)}")}
+    return {"label": label, "text": texts.one_line(f"{claim}. {chosen} {_above(significance)}")}
 
 
 def _above(significance: Significance) -> str:
@@ -83,16 +74,16 @@ def tiles(significance: Significance) -> list[dict[str, Any]]:
         value, other = gain(comparison, ours, domain), best_other(comparison, ours, domain)
         test = _test_against_best(significance, domain)
         contents.append({
-            "scope": scope_title(domain),
-            "gain": "" if value is None else percent(value),
+            "scope": texts.scope_title(domain),
+            "gain": "" if value is None else texts.percent(value),
             "is_above": value is not None and value > 0,
             "other": other.label if other else "",
-            "score": f"{metric_title(comparison.metrics[0])} {score_text(mean)}",
+            "score": f"{texts.metric_title(comparison.metrics[0])} {texts.score_text(mean)}",
             "test": None if test is None else {
                 "difference": f"{test.effect.difference:+.4f}",
-                "interval": interval_text(test.effect),
-                "p": p_text(test.p_holm),
-                "d_z": d_text(test.effect),
+                "interval": texts.interval_text(test.effect),
+                "p": texts.p_text(test.p_holm),
+                "d_z": texts.d_text(test.effect),
             },
         })  # fmt: skip
     return contents

@@ -1,15 +1,13 @@
 """The self-contained HTML report: no script, no request, light and dark."""
 
-from typing import Any
-
 import jinja2
 from markupsafe import Markup
 
 from recbole_edt.compare.report import palette
+from recbole_edt.compare.report.contents import contents_of
 from recbole_edt.compare.report.figures import Figures
 from recbole_edt.compare.report.figures.files import inline_svg
 from recbole_edt.compare.report.headline import lead, tiles
-from recbole_edt.compare.report.sections import Section, sections_of
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.tables import common_settings, unfinished_table
 from recbole_edt.compare.report.texts import one_line
@@ -25,35 +23,30 @@ def html_page(significance: Significance, figures: Figures) -> str:
     figures : dict
         Those of `recbole_edt.compare.report.figures.draw_figures`, which are embedded.
     """
-    comparison = significance.comparison
-    drawings: dict[str, list[Any]] = {
-        kind: [Markup(inline_svg(figure)) for figure in some]  # made by matplotlib, not by users
-        for kind, some in figures.items()
-    }
-    sections = sections_of(significance, drawings) if comparison.metrics else []
-    warnings = list(comparison.notes)
+    comparison, ours = significance.comparison, significance.reference
     unfinished = unfinished_table(comparison)
+    warnings = [one_line(note) for note in comparison.notes]
     if unfinished is not None:
-        sections.append(Section("unfinished", unfinished.title, tables=[unfinished]))
         count = len(unfinished.rows)
         cells = "1 cell has" if count == 1 else f"{count} cells have"
         warnings.append(f"{cells} no result; reasons are at the end of this page.")
-    ours = significance.reference
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            title=one_line(f"{comparison.dataset}: side by side"),
-            light=palette.LIGHT,
-            dark=palette.DARK,
-            settings=common_settings(comparison),
-            lead=lead(significance),
-            warnings=[one_line(text) for text in warnings],
-            tiles=tiles(significance),
-            sections=sections,
-            indices=significance.row_indices,
-            reference=ours.label if ours else None,
-        )
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        title=one_line(f"{comparison.dataset}: side by side"),
+        light=palette.LIGHT,
+        dark=palette.DARK,
+        settings=common_settings(comparison),
+        lead=lead(significance),
+        warnings=warnings,
+        tiles=tiles(significance),
+        content=contents_of(significance) if comparison.metrics else None,
+        drawings={
+            kind: [Markup(inline_svg(figure)) for figure in some]  # no text of a user's is markup
+            for kind, some in figures.items()
+        },
+        unfinished=unfinished,
+        indices=significance.row_indices,
+        reference=ours.label if ours else None,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from recbole_edt.compare.grid.outcome import DONE
+from recbole_edt.compare.report import texts
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.summary import (
     above_on_test,
@@ -14,17 +15,6 @@ from recbole_edt.compare.report.summary import (
     training,
 )
 from recbole_edt.compare.report.table import Table, TableCell, text_rows
-from recbole_edt.compare.report.texts import (
-    EMPTY,
-    d_text,
-    interval_text,
-    metric_title,
-    number_text,
-    p_text,
-    percent,
-    scope_title,
-    score_text,
-)
 from recbole_edt.compare.results import ComparisonResult, RowResult
 from recbole_edt.runs import FINAL, WITHOUT_EXPERT
 
@@ -37,22 +27,22 @@ def score_table(comparison: ComparisonResult, metric: str) -> Table:
     for row in comparison.rows:
         seeds = f"{len(row.runs)}/{total}" + " (!)" * (len(row.runs) < total)
         scores = [
-            TableCell(score_text(score(row, metric, d)), mark_of[d].get(row.label, ""))
+            TableCell(texts.score_text(score(row, metric, d)), mark_of[d].get(row.label, ""))
             for d in comparison.scopes
         ]
         rows.append([TableCell(row.label), TableCell(seeds), *scores])
     notes = []
     if any(len(row.runs) < total for row in comparison.rows):
         notes.append(f"(!) fewer than {total} finished seeds: means are not over the same seeds.")
-    title = f"{metric_title(metric)}, test: mean and standard deviation over seeds"
-    head = ["row", "seeds", *map(scope_title, comparison.scopes)]
+    title = f"{texts.metric_title(metric)}, test: mean and standard deviation over seeds"
+    head = ["row", "seeds", *map(texts.scope_title, comparison.scopes)]
     return Table(f"score-{metric}", title, head, rows, notes)
 
 
 def gain_table(comparison: ComparisonResult) -> Table:
     """Return each row's relative gain over its strongest competitor, per domain."""
     rows = text_rows(
-        [row.label, *(percent(gain(comparison, row, domain)) for domain in comparison.scopes)]
+        [row.label, *(texts.percent(gain(comparison, row, domain)) for domain in comparison.scopes)]
         for row in comparison.rows
         if row.runs
     )
@@ -63,12 +53,12 @@ def gain_table(comparison: ComparisonResult) -> Table:
     ours = reference(comparison)
     if ours is not None:
         others = [(d, best_other(comparison, ours, d)) for d in comparison.scopes]
-        chosen = "; ".join(f"{scope_title(d)}: {o.label}" for d, o in others if o is not None)
+        chosen = "; ".join(f"{texts.scope_title(d)}: {o.label}" for d, o in others if o is not None)
         if chosen:
             notes.append(f"Competitors of {ours.label}: {chosen}.")
         notes += above_note(comparison, ours)
-    title = f"{metric_title(comparison.metrics[0])}, test: gain over the best other row"
-    return Table("gain", title, ["row", *map(scope_title, comparison.scopes)], rows, notes)
+    title = f"{texts.metric_title(comparison.metrics[0])}, test: gain over the best other row"
+    return Table("gain", title, ["row", *map(texts.scope_title, comparison.scopes)], rows, notes)
 
 
 def above_note(comparison: ComparisonResult, row: RowResult) -> list[str]:
@@ -77,7 +67,9 @@ def above_note(comparison: ComparisonResult, row: RowResult) -> list[str]:
     Without it a gain over the row that validation chose would read as a win over all.
     """
     above = [(d, above_on_test(comparison, row, d)) for d in comparison.scopes]
-    named = [f"{scope_title(d)}: {', '.join(r.label for r in rows)}" for d, rows in above if rows]
+    named = [
+        f"{texts.scope_title(d)}: {', '.join(r.label for r in rows)}" for d, rows in above if rows
+    ]
     return [f"Above {row.label} on test: {'; '.join(named)}."] if named else []
 
 
@@ -85,7 +77,7 @@ def expert_table(comparison: ComparisonResult) -> Table | None:
     """Return the main metric without the content expert, None when no row has one."""
     main, head, lines = comparison.metrics[0], ["row"], []
     for domain in comparison.scopes:
-        head += [scope_title(domain), f"{scope_title(domain)}, without"]
+        head += [texts.scope_title(domain), f"{texts.scope_title(domain)}, without"]
     for row in comparison.rows:
         if score(row, main, variant=WITHOUT_EXPERT) is not None:
             scores = [
@@ -93,8 +85,8 @@ def expert_table(comparison: ComparisonResult) -> Table | None:
                 for domain in comparison.scopes
                 for variant in (FINAL, WITHOUT_EXPERT)
             ]
-            lines.append([row.label, *map(score_text, scores)])
-    title = f"{metric_title(main)}, test: with and without the content expert"
+            lines.append([row.label, *map(texts.score_text, scores)])
+    title = f"{texts.metric_title(main)}, test: with and without the content expert"
     return Table("expert", title, head, text_rows(lines)) if lines else None
 
 
@@ -117,9 +109,9 @@ def phase_table(comparison: ComparisonResult) -> Table | None:
         for name in [*after, last]:
             scores = [score(row, main, domain, variant=name) for domain in comparison.scopes]
             shown = FINAL if name == last else name
-            lines.append([row.label, shown, *map(score_text, scores)])
-    head = ["row", "weights", *map(scope_title, comparison.scopes)]
-    title = f"{metric_title(main)}, test: phase by phase, without a content expert"
+            lines.append([row.label, shown, *map(texts.score_text, scores)])
+    head = ["row", "weights", *map(texts.scope_title, comparison.scopes)]
+    title = f"{texts.metric_title(main)}, test: phase by phase, without a content expert"
     return Table("phases", title, head, text_rows(lines)) if lines else None
 
 
@@ -130,12 +122,12 @@ def training_table(comparison: ComparisonResult) -> Table:
     lines = [
         [
             row.label,
-            ", ".join(summary.phases) or EMPTY,
+            ", ".join(summary.phases) or texts.EMPTY,
             summary.converged,
-            number_text(summary.seconds, ",.1f"),
-            number_text(summary.peak_mb, ",.0f"),
-            number_text(summary.trials, ""),
-            *([number_text(summary.parameters, ",")] * has_sizes),
+            texts.number_text(summary.seconds, ",.1f"),
+            texts.number_text(summary.peak_mb, ",.0f"),
+            texts.number_text(summary.trials, ""),
+            *([texts.number_text(summary.parameters, ",")] * has_sizes),
         ]
         for row, summary in zip(comparison.rows, summaries, strict=True)
     ]
@@ -168,13 +160,13 @@ def significance_table(
     rows = text_rows(
         [
             test.second,
-            scope_title(test.domain),
+            texts.scope_title(test.domain),
             str(len(test.seeds)),
             f"{test.effect.difference:+.4f}",
-            interval_text(test.effect),
-            d_text(test.effect),
-            p_text(test.effect.p),
-            p_text(test.p_holm),
+            texts.interval_text(test.effect),
+            texts.d_text(test.effect),
+            texts.p_text(test.effect.p),
+            texts.p_text(test.p_holm),
         ]
         for test in tests
         if scopes is None or test.domain in scopes
@@ -185,14 +177,14 @@ def significance_table(
         "the seeds that both rows have. Holm over all rows, overall and per domain. The interval "
         "covers the choice of users, not that of seeds.",
     ]
-    title = f"{ours.label} minus each row, {metric_title(comparison.metrics[0])}, test"
+    title = f"{ours.label} minus each row, {texts.metric_title(comparison.metrics[0])}, test"
     return Table("tests", title, head, rows, notes)
 
 
 def unfinished_table(comparison: ComparisonResult) -> Table | None:
     """Return the cells that are not done with their reasons, None when all are."""
     lines = [
-        (row.label, str(cell.seed), cell.status, cell.reason or EMPTY)
+        (row.label, str(cell.seed), cell.status, cell.reason or texts.EMPTY)
         for row in comparison.rows
         for cell in row.cells
         if cell.status != DONE
