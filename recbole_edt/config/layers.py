@@ -154,14 +154,8 @@ def resolve(
         layers |= recipe_layer({**layers, **caller}["recipe"], spec, caller)
     defaults = dict(layers)
     layers |= of_dataset
-    known = {*defaults, *KEYS_WITHOUT_DEFAULT, *spec.keys}
     values = {**layers, **keys}
-    for key, value in values.items():
-        if key not in _UNCHECKED:
-            try:
-                check_value(key, value, known, defaults, spec)
-            except UserError as error:
-                raise UserError(f"{source.get(key, '')}{error}") from None
+    _check_values(values, defaults, spec, source)
     if "phases" in values:
         phases = check_phases(values["phases"], spec.phases, values.get("shared_run"))
         layers["phases"] = phases
@@ -178,6 +172,22 @@ def resolve(
         # RecBole stops here and asks for exactly this: cross-entropy takes no negatives
         layers["train_neg_sample_args"] = None
     return Resolved(spec, dataset, layers, keys)
+
+
+def _check_values(
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    spec: ModelSpec,
+    source: Mapping[str, str],
+) -> None:
+    """Check all values; the message starts with the file that a wrong one is from."""
+    known = {*defaults, *KEYS_WITHOUT_DEFAULT, *spec.keys}
+    for key, value in values.items():
+        if key not in _UNCHECKED:
+            try:
+                check_value(key, value, known, defaults, spec)
+            except UserError as error:
+                raise UserError(f"{source.get(key, '')}{error}") from None
 
 
 def package_defaults(spec: ModelSpec, dataset: str) -> dict[str, Any]:

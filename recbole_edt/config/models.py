@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from recbole_edt.recbole_bridge.stock import (
     OTHER_FAMILIES,
     keys_without_default,
     needs_own_dataset,
+    stock_model,
     stock_models,
 )
 
@@ -41,10 +43,10 @@ class ModelSpec:
         have its own value of the keys in `PER_PHASE`.
     sequential : bool
         Whether it is a sequential recommender to RecBole (a general one otherwise).
-    stock : bool
-        Whether it is RecBole's own.
     choices : mapping
         Narrower choices of some keys than the rule's.
+    module : str
+        Module of the class, for a model of this package.
     model_class : type, optional
         The class, for a model of another package; others are not imported for their keys.
     """
@@ -53,9 +55,21 @@ class ModelSpec:
     keys: Mapping[str, KeyRule] = field(default_factory=dict)
     phases: tuple[str, ...] = ()
     sequential: bool = True
-    stock: bool = False
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    module: str = ""
     model_class: type | None = None
+
+    def load(self) -> type:
+        """Return the model class."""
+        if self.model_class is not None:
+            return self.model_class
+        if not self.module:
+            return stock_model(self.name)
+        from recbole_edt.recbole_bridge.shims import anomaly_detection_kept
+
+        with anomaly_detection_kept():  # a model may be derived from one of RecBole's
+            model_class: type = getattr(import_module(self.module), self.name)
+        return model_class
 
     @property
     def defaults_file(self) -> Path:
@@ -104,7 +118,7 @@ _WITH_PUBLISHED = ("published", *_SHARED_LOSSES)
 
 
 def _own(
-    name: str,
+    path: str,
     *keys: str,
     losses: tuple[str, ...] = (),
     phases: tuple[str, ...] = (),
@@ -112,46 +126,48 @@ def _own(
 ) -> ModelSpec:
     if losses:
         choices["loss_type"] = losses
-    return ModelSpec(name, {key: RULES[key] for key in keys}, phases, choices=choices)
+    module, _, name = path.rpartition(".")
+    rules = {key: RULES[key] for key in keys}
+    return ModelSpec(name, rules, phases, choices=choices, module=f"recbole_edt.model.{module}")
 
 
 OWN = {
     spec.name: spec
     for spec in (
         _own(
-            "LLMEDT", *_SHARED_MODEL, "recipe", "phases", "shared_run", "profiles", "beta",
+            "llmedt.LLMEDT", *_SHARED_MODEL, "recipe", "phases", "shared_run", "profiles", "beta",
             "temperature", "profile_shuffle", "adapter_size", "adapter_dropout",
             "adapter_residual", "domain_dropout",
             losses=_SHARED_LOSSES, phases=(SHARED, DOMAIN),
         ),
         _own(
-            "ABXI", *_LOSS, *_SCHEDULE, "hidden_size", "n_heads", "inner_size", "thread_rank",
-            "invariant_rank", "dropout_prob", "item_projection", "attend_padding",
+            "baselines.abxi.ABXI", *_LOSS, *_SCHEDULE, "hidden_size", "n_heads", "inner_size",
+            "thread_rank", "invariant_rank", "dropout_prob", "item_projection", "attend_padding",
             "initializer_range", "temperature", "negatives_per",
             losses=_WITH_PUBLISHED, item_projection=("none", "pca"),
         ),
         _own(
-            "C2DSR", *_LOSS, *_WIDTHS, *_DROPOUTS, "graph_layers", "graph_last_item",
-            "initializer_range", "loss_slots", "next_item_weight",
+            "baselines.c2dsr.C2DSR", *_LOSS, *_WIDTHS, *_DROPOUTS, "graph_layers",
+            "graph_last_item", "initializer_range", "loss_slots", "next_item_weight",
             losses=_WITH_PUBLISHED,
         ),
         _own(
-            "LLM4CDSR", *_LOSS, *_SCHEDULE, *_WIDTHS, "dropout_prob", "profiles", "feed_forward",
-            "causal", "freeze_local", "alpha", "beta", "temperature",
+            "baselines.llm4cdsr.LLM4CDSR", *_LOSS, *_SCHEDULE, *_WIDTHS, "dropout_prob",
+            "profiles", "feed_forward", "causal", "freeze_local", "alpha", "beta", "temperature",
             losses=_WITH_PUBLISHED, loss_scope=("target_domain",),
         ),
-        _own("Popularity"),
-        _own("SASRecLLM", *_SHARED_MODEL, losses=_SHARED_LOSSES),
+        _own("baselines.popularity.Popularity"),
+        _own("baselines.sasrec.SASRecLLM", *_SHARED_MODEL, losses=_SHARED_LOSSES),
         _own(
-            "SASRecSingle", *_LOSS, *_SCHEDULE, *_BACKBONE, "item_bias",
+            "baselines.sasrec.SASRecSingle", *_LOSS, *_SCHEDULE, *_BACKBONE, "item_bias",
             losses=_SHARED_LOSSES, loss_scope=("target_domain",),
         ),
         _own(
-            "Similarity", "similarity", "similarity_items", "similarity_lag",
+            "baselines.similarity.Similarity", "similarity", "similarity_items", "similarity_lag",
             "similarity_popularity",
         ),
         _own(
-            "TriCDR", *_LOSS, *_WIDTHS, *_DROPOUTS, "item_tables", "logit_scale",
+            "baselines.tricdr.TriCDR", *_LOSS, *_WIDTHS, *_DROPOUTS, "item_tables", "logit_scale",
             "contrastive_weight", "contrastive_rates", "contrastive_temperature",
             "triplet_weight", "triplet_margin",
             losses=_WITH_PUBLISHED,
@@ -204,7 +220,7 @@ def _stock_spec(name: str) -> ModelSpec:
     sequential = "sequential_recommender" in stock_models()[name]
     free = rule_of_default(None)
     keys = {key: RULES.get(key, free) for key in keys_without_default(name)}
-    return ModelSpec(name, keys, sequential=sequential, stock=True)
+    return ModelSpec(name, keys, sequential=sequential)
 
 
 def _load_model(entry: EntryPoint) -> type:

@@ -31,7 +31,7 @@ class LLMEDT(SharedModel):
     Parameters
     ----------
     config : EDTConfig
-        Keys are explained in ``properties/model/LLMEDT.yaml`` and ``properties/recipe/``.
+        Keys are explained in docs/keys.md.
     dataset : CrossDomainDataset
         The training part; gives item vectors, domains and training counts.
 

@@ -83,7 +83,7 @@ class ABXI(CrossDomainModel):
     Parameters
     ----------
     config : EDTConfig
-        Keys are explained in ``properties/model/ABXI.yaml``.
+        Keys are explained in docs/keys.md.
     dataset : CrossDomainDataset
         The training part; gives domains.
 

@@ -51,7 +51,7 @@ class C2DSR(CrossDomainModel):
     Parameters
     ----------
     config : EDTConfig
-        Keys are explained in ``properties/model/C2DSR.yaml``.
+        Keys are explained in docs/keys.md.
     dataset : CrossDomainDataset
         The training part; gives domains and training sequences.
 

@@ -57,7 +57,7 @@ class LLM4CDSR(CrossDomainModel):
     Parameters
     ----------
     config : EDTConfig
-        Keys are explained in ``properties/model/LLM4CDSR.yaml``.
+        Keys are explained in docs/keys.md.
     dataset : CrossDomainDataset
         The training part; gives domains, item vectors and, with ``profiles``, profile vectors.
 
