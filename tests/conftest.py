@@ -27,6 +27,7 @@ SLOW = {
     "test_augment.py", "test_compare_cli.py", "test_determinism.py", "test_embeddings.py",
     "test_encoder.py", "test_make_profiles.py", "test_phases.py", "test_resume.py",
     "test_schedule.py", "test_shared_run.py", "test_transformers_client.py", "test_tuning.py",
+    "test_tutorials.py",
 }  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from synthetic import hash_tree
 
-from recbole_edt import quick_start
+from recbole_edt.cli.entry import COMMANDS
+from recbole_edt.runs import execution
 
 QUICK = (
     "--epochs=1", "--shared_min_epochs=0", "--hidden_size=8", "--inner_size=8", "--adapter_size=4",
@@ -192,7 +193,7 @@ def test_errors_of_ours_have_their_own_status(dataset, run, monkeypatch):
     def broken(*_):
         raise ZeroDivisionError("two\nlines")
 
-    monkeypatch.setattr("recbole_edt.quick_start.run", broken)
+    monkeypatch.setattr("recbole_edt.runs.execution.execute", broken)
     outcome = run("--model=SASRec")
     assert outcome.status == 1
     assert outcome.err.count("\n") == 1
@@ -203,7 +204,7 @@ def test_an_interrupted_command_says_so(dataset, run, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("recbole_edt.quick_start.run", interrupted)
+    monkeypatch.setattr("recbole_edt.runs.execution.execute", interrupted)
     outcome = run("--model=SASRec")
     assert (outcome.status, outcome.err) == (130, "recbole-edt: interrupted; --resume goes on\n")
 
@@ -226,8 +227,20 @@ def test_commands(run_cli):
     assert run_cli("rnu").status == 2
     assert "did you mean 'run'" in run_cli("rnu").err
     assert run_cli().status == 2
-    assert run_cli("--help").status == run_cli("run", "--help").status == 0
+    assert run_cli("--help").status == 0
     assert "recbole-edt run" in run_cli("--help").out.replace("run --", "recbole-edt run --")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_lists_its_flags_only(run_cli, command):
+    shown = run_cli(command, "--help")
+    assert (shown.status, shown.err) == (0, "")
+    assert f"  {command} " in shown.out
+    others = [name for name in COMMANDS if f"\n  {name} " in shown.out.split("options:")[0]]
+    assert others == [command]
+    assert ("--resume" in shown.out) == (command == "run")
+    assert ("--key=value" in shown.out) == (command not in ("prepare", "doctor"))
+    assert shown.out.partition("\n\n")[0].removeprefix("usage: ") in run_cli("--help").out
 
 
 def test_a_run_prints_its_tables_and_leaves_its_files(dataset, run, tmp_path):
@@ -305,13 +318,13 @@ def test_metrics_file_has_the_documented_shape(dataset, run, model):
 
 def test_training_costs_what_building_the_model_does(dataset, run, monkeypatch):
     """RecBole's EASE inverts its matrix there, and has an empty epoch afterwards."""
-    original = quick_start.build_model
+    original = execution.build_model
 
     def build(*args):
         time.sleep(1)
         return original(*args)
 
-    monkeypatch.setattr(quick_start, "build_model", build)
+    monkeypatch.setattr(execution, "build_model", build)
     metrics = metrics_of(run("--model=EASE"))
     assert metrics["cost"]["train_seconds"] - metrics["phases"][0]["seconds"] >= 1
 

@@ -5,7 +5,7 @@ import yaml
 
 from recbole_edt.config import EDTConfig, load_yaml, parse_value
 from recbole_edt.errors import UserError
-from recbole_edt.quick_start import choose_run_dir
+from recbole_edt.runs import choose_folder
 
 
 def complaint(*args, **kwargs):
@@ -115,11 +115,11 @@ def test_a_written_configuration_can_be_fed_back(tmp_path, model):
     file = written(tmp_path / "config.yaml", **first)
     again = EDTConfig(config_files=[file]).to_dict()
     assert again == first
-    assert choose_run_dir(again, False) == choose_run_dir(first, False)
+    assert choose_folder(again, False) == choose_folder(first, False)
     other = EDTConfig(config_files=[file], overrides={"seed": 4}).to_dict()
-    assert choose_run_dir(other, False) != choose_run_dir(first, False)
+    assert choose_folder(other, False) != choose_folder(first, False)
     elsewhere = EDTConfig(config_files=[file], overrides={"data_path": str(tmp_path)}).to_dict()
-    assert choose_run_dir(elsewhere, False) == choose_run_dir(first, False)
+    assert choose_folder(elsewhere, False) == choose_folder(first, False)
 
 
 def test_later_layers_win(tmp_path):
@@ -239,7 +239,7 @@ def test_malformed_files_are_named(tmp_path, content, said):
 def test_dates_stay_text_and_folders_may_look_like_numbers():
     assert parse_value("2024-05-13") == "2024-05-13"
     config = EDTConfig("SASRec", "toy", overrides={"output_dir": 20240601})
-    assert choose_run_dir(config.to_dict(), False)[0].parts[0] == "20240601"
+    assert choose_folder(config.to_dict(), False)[0].path.parts[0] == "20240601"
 
 
 def test_keys_of_files_are_names(tmp_path):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recbole_edt import fields
-from recbole_edt.artefacts.augmenter.augmented_file import ANCHOR
 from recbole_edt.artefacts.settings import SETTING_KEYS
 from recbole_edt.artefacts.store import (
+    ANCHOR,
     AUGMENT,
     EMBEDDINGS,
     PROFILES,
@@ -18,7 +18,7 @@ from recbole_edt.artefacts.store import (
     find_artefacts,
 )
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.data.inputs import AugmentedRows
+from recbole_edt.data.inputs import AugmentedRows, Tokens
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
 
@@ -52,7 +52,7 @@ class ArtefactInputs:
         folder, name = self._config.dataset_dir, self._config["dataset"]
         return find_artefacts(folder, name, settings, self._split)
 
-    def item_vectors(self, items: Sequence[str]) -> np.ndarray:
+    def item_vectors(self, items: Tokens) -> np.ndarray:
         """See `TextInputs.item_vectors`."""
         found = self.find()
         if found is None:
@@ -63,7 +63,7 @@ class ArtefactInputs:
         return vectors
 
     def profile_vectors(
-        self, users: Sequence[str], domains: Sequence[str]
+        self, users: Tokens, domains: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `TextInputs.profile_vectors`."""
         found = self.find()

@@ -49,7 +49,7 @@ class ArgumentParser(argparse.ArgumentParser):
             self.error(f"unknown {kind} '{flag}'{nearest(flag, known)}")
         return parsed, unknown
 
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
+    def _check_value(self, action: argparse.Action, value: object) -> None:
         if action.choices is not None and value not in action.choices:
             names = [str(choice) for choice in action.choices]
             raise argparse.ArgumentError(
@@ -57,6 +57,13 @@ class ArgumentParser(argparse.ArgumentParser):
                 f"'{value}' is unknown; expected one of {', '.join(names)}"
                 f"{nearest(str(value), names)}",
             )
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above 0 (for the `type` of a flag)."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
+    return int(text)
 
 
 def count(text: str) -> int:

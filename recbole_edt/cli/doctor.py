@@ -7,14 +7,30 @@ not imported.
 import os
 import platform
 import shutil
+from argparse import Namespace
 from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
 
+from recbole_edt.cli.keys import CommandParser
 from recbole_edt.errors import UserError
 from recbole_edt.paths import properties_dir
 from recbole_edt.requirements import check_requirements, versions
+
+USAGE = """\
+  doctor                                      versions, hardware, what is usable
+"""
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Add nothing: the command takes no flags."""
+
+
+def run(args: Namespace) -> None:
+    """Print the report; refuse an environment that cannot work, after reporting on it."""
+    print(examine())
+    check_requirements()
 
 
 def examine() -> str:
@@ -52,20 +68,20 @@ def _pieces() -> list[tuple[str, str]]:
     from recbole_edt.recbole_bridge.stock import stock_models
 
     stock = len(stock_models())
-    found = [("yes", f"models: {', '.join(own_models())} and {stock} of RecBole's")]
-    found.append(_encoder())
+    pieces = [("yes", f"models: {', '.join(own_models())} and {stock} of RecBole's")]
+    pieces.append(_encoder())
     for module, use in (("tensorboard", "log_tensorboard"), ("wandb", "log_wandb")):
-        found.append(("yes" if find_spec(module) else "no ", f"{module}, for --{use}=True"))
-    return found
+        pieces.append(("yes" if find_spec(module) else "no ", f"{module}, for --{use}=True"))
+    return pieces
 
 
 def _encoder() -> tuple[str, str]:
-    from recbole_edt.artefacts.embeddings.encoder import locate
+    from recbole_edt.artefacts.embeddings import find_encoder
 
     defaults = (properties_dir() / "overall.yaml").read_text(encoding="utf-8")
     name = yaml.safe_load(defaults)["encoder"]
     try:
-        locate(name, None)
+        find_encoder(name, None)
     except UserError as error:
         return "no ", f"default encoder ({error})"
     return "yes", f"default encoder {name}, for 'artefacts'"

@@ -3,28 +3,25 @@
 from collections.abc import Mapping, Sequence
 from copy import copy
 from enum import Enum
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.config.layers import REPLACED, read_given, resolve_given
-from recbole_edt.config.models import OWN, declared_by, model_spec
+from recbole_edt.config.layers import REPLACED, resolve
 from recbole_edt.config.yaml_files import Loader, load_yaml, parse_value
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.recbole_bridge import Config
-from recbole_edt.recbole_bridge.stock import is_stock
+from recbole_edt.recbole_bridge import ConfigBase
 
 __all__ = ["EDTConfig", "load_yaml", "parse_value"]
 
 # Written by RecBole or by us while a run is set up; no part of what the user configures.
 _DERIVED = {
     "MODEL_TYPE", "MODEL_INPUT_TYPE", "eval_type", "device", "single_spec", "local_rank",
-    "valid_metric_bigger", "valid_neg_sample_args", "test_neg_sample_args", "run_dir",
-    "checkpoint_dir", "config_files",
+    "valid_metric_bigger", "valid_neg_sample_args", "test_neg_sample_args", "checkpoint_dir",
+    "config_files",
 }  # fmt: skip
 
 
-class EDTConfig(Config):
+class EDTConfig(ConfigBase):
     """Configuration of one run, as RecBole's data and models read it.
 
     Nothing has to be written into it after it is made; `with_derived` returns a changed copy.
@@ -47,16 +44,12 @@ class EDTConfig(Config):
         config_files: Sequence[str] = (),
         overrides: Mapping[str, Any] | None = None,
     ):
-        given = read_given(model, dataset, config_files, overrides)
-        name = given.keys["model"]
-        # RecBole wants the class; the registry is above this package, and knows all models.
-        model_class = import_module("recbole_edt.model.registry").get_model(name)
-        declared = name in OWN or is_stock(model_class)
-        spec = model_spec(name) if declared else declared_by(model_class)
-        self._resolved = resolve_given(given, spec)
+        resolved = resolve(model, dataset, config_files, overrides)
+        self._values = resolved.values
+        model_class = resolved.spec.load()
         try:
             super().__init__(
-                model_class, self._resolved.dataset, config_dict=dict(self._resolved.given)
+                model_class, resolved.dataset, resolved.defaults, resolved.given, Loader
             )
         except (ValueError, TypeError, NotImplementedError, RuntimeError) as error:
             raise UserError(f"configuration: {error}") from None
@@ -102,16 +95,4 @@ class EDTConfig(Config):
 
     def external_or_internal(self, key: str) -> Any:
         """Return a key as the user set it, before RecBole rewrites it."""
-        return self._resolved.values.get(key)
-
-    def _build_yaml_loader(self) -> type:
-        return Loader
-
-    def _convert_config_dict(self, config_dict: dict[str, Any]) -> dict[str, Any]:
-        return config_dict  # RecBole would eval() every string
-
-    def _load_cmd_line(self) -> dict[str, Any]:
-        return {}  # RecBole would read the arguments of whatever program runs
-
-    def _load_internal_config_dict(self, model: str, model_class: Any, dataset: str) -> None:
-        self.internal_config_dict = {**self._resolved.defaults, "MODEL_TYPE": model_class.type}
+        return self._values.get(key)

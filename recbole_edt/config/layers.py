@@ -140,11 +140,7 @@ def resolve(
         An unknown model, key or value, a key that this package replaces, a malformed file.
     """
     given = read_given(model, dataset, config_files, overrides)
-    return resolve_given(given, model_spec(given.keys["model"]))
-
-
-def resolve_given(given: Given, spec: ModelSpec) -> Resolved:
-    """Merge all layers for one model; see `resolve`."""
+    spec = model_spec(given.keys["model"])
     dataset, keys, root = given.keys["dataset"], dict(given.keys), properties_dir()
     layers = package_defaults(spec, dataset)
     of_dataset = load_if_present(root / "dataset" / f"{dataset}.yaml")
@@ -158,15 +154,9 @@ def resolve_given(given: Given, spec: ModelSpec) -> Resolved:
         layers |= recipe_layer({**layers, **caller}["recipe"], spec, caller)
     defaults = dict(layers)
     layers |= of_dataset
-    known = {*defaults, *KEYS_WITHOUT_DEFAULT, *spec.keys}
     values = {**layers, **keys}
-    for key, value in values.items():
-        if key not in _UNCHECKED:
-            try:
-                check_value(key, value, known, defaults, spec)
-            except UserError as error:
-                raise UserError(f"{source.get(key, '')}{error}") from None
-    if spec.phases:
+    _check_values(values, defaults, spec, source)
+    if "phases" in values:
         phases = check_phases(values["phases"], spec.phases, values.get("shared_run"))
         layers["phases"] = phases
         if "phases" in keys:  # --phases=shared is a list of one
@@ -184,16 +174,31 @@ def resolve_given(given: Given, spec: ModelSpec) -> Resolved:
     return Resolved(spec, dataset, layers, keys)
 
 
+def _check_values(
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    spec: ModelSpec,
+    source: Mapping[str, str],
+) -> None:
+    """Check all values; the message starts with the file that a wrong one is from."""
+    known = {*defaults, *KEYS_WITHOUT_DEFAULT, *spec.keys}
+    for key, value in values.items():
+        if key not in _UNCHECKED:
+            try:
+                check_value(key, value, known, defaults, spec)
+            except UserError as error:
+                raise UserError(f"{source.get(key, '')}{error}") from None
+
+
 def package_defaults(spec: ModelSpec, dataset: str) -> dict[str, Any]:
     """Return RecBole's defaults and this package's for a model, without recipe and dataset."""
     layers: dict[str, Any] = {}
     for path in default_files(spec.name, spec.sequential, dataset):
         layers |= load_yaml(path)
-    root = properties_dir()
-    layers |= load_if_present(root / "overall.yaml")
+    layers |= load_if_present(properties_dir() / "overall.yaml")
     layers |= spec.defaults
     layers |= dict.fromkeys(spec.phase_keys)
-    layers |= load_if_present(root / "model" / f"{spec.name}.yaml")
+    layers |= load_if_present(spec.defaults_file)
     return layers
 
 

@@ -1,14 +1,31 @@
 """Which keys each model reads, declared without importing a model."""
 
-from collections.abc import Mapping
+import logging
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 from recbole_edt.config.rules import KeyRule, rule_of_default
 from recbole_edt.config.schema import DOMAIN, PER_PHASE, RULES, SHARED
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.recbole_bridge.stock import keys_without_default, stock_models
+from recbole_edt.paths import properties_dir
+from recbole_edt.plugins import MODELS, describe, load_entry, registered
+from recbole_edt.recbole_bridge.stock import (
+    OTHER_FAMILIES,
+    keys_without_default,
+    needs_own_dataset,
+    stock_model,
+    stock_models,
+)
+
+_UNFIT = {
+    "FEARec": "reads padded histories of all rows at once, which are never kept here",
+}
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,18 +43,45 @@ class ModelSpec:
         have its own value of the keys in `PER_PHASE`.
     sequential : bool
         Whether it is a sequential recommender to RecBole (a general one otherwise).
-    stock : bool
-        Whether it is RecBole's own.
     choices : mapping
         Narrower choices of some keys than the rule's.
+    module : str
+        Module of the class, for a model of this package.
+    model_class : type, optional
+        The class, for a model of another package; others are not imported for their keys.
     """
 
     name: str
     keys: Mapping[str, KeyRule] = field(default_factory=dict)
     phases: tuple[str, ...] = ()
     sequential: bool = True
-    stock: bool = False
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    module: str = ""
+    model_class: type | None = None
+
+    def load(self) -> type:
+        """Return the model class."""
+        if self.model_class is not None:
+            return self.model_class
+        if not self.module:
+            return stock_model(self.name)
+        from recbole_edt.recbole_bridge.shims import anomaly_detection_kept
+
+        with anomaly_detection_kept():  # a model may be derived from one of RecBole's
+            model_class: type = getattr(import_module(self.module), self.name)
+        return model_class
+
+    @property
+    def defaults_file(self) -> Path:
+        """Where the model's YAML defaults are, whether there is such a file or not.
+
+        This package's are ``properties/model/NAME.yaml``; another package's ``NAME.yaml`` is next
+        to the module of the class.
+        """
+        if self.model_class is None:
+            return properties_dir() / "model" / f"{self.name}.yaml"
+        module = sys.modules[self.model_class.__module__]
+        return Path(str(module.__file__)).with_name(f"{self.name}.yaml")
 
     @property
     def phase_keys(self) -> tuple[str, ...]:
@@ -74,7 +118,7 @@ _WITH_PUBLISHED = ("published", *_SHARED_LOSSES)
 
 
 def _own(
-    name: str,
+    path: str,
     *keys: str,
     losses: tuple[str, ...] = (),
     phases: tuple[str, ...] = (),
@@ -82,46 +126,48 @@ def _own(
 ) -> ModelSpec:
     if losses:
         choices["loss_type"] = losses
-    return ModelSpec(name, {key: RULES[key] for key in keys}, phases, choices=choices)
+    module, _, name = path.rpartition(".")
+    rules = {key: RULES[key] for key in keys}
+    return ModelSpec(name, rules, phases, choices=choices, module=f"recbole_edt.model.{module}")
 
 
 OWN = {
     spec.name: spec
     for spec in (
         _own(
-            "LLMEDT", *_SHARED_MODEL, "recipe", "phases", "shared_run", "profiles", "beta",
+            "llmedt.LLMEDT", *_SHARED_MODEL, "recipe", "phases", "shared_run", "profiles", "beta",
             "temperature", "profile_shuffle", "adapter_size", "adapter_dropout",
             "adapter_residual", "domain_dropout",
             losses=_SHARED_LOSSES, phases=(SHARED, DOMAIN),
         ),
         _own(
-            "ABXI", *_LOSS, *_SCHEDULE, "hidden_size", "n_heads", "inner_size", "thread_rank",
-            "invariant_rank", "dropout_prob", "item_projection", "attend_padding",
+            "baselines.abxi.ABXI", *_LOSS, *_SCHEDULE, "hidden_size", "n_heads", "inner_size",
+            "thread_rank", "invariant_rank", "dropout_prob", "item_projection", "attend_padding",
             "initializer_range", "temperature", "negatives_per",
             losses=_WITH_PUBLISHED, item_projection=("none", "pca"),
         ),
         _own(
-            "C2DSR", *_LOSS, *_WIDTHS, *_DROPOUTS, "graph_layers", "graph_last_item",
-            "initializer_range", "loss_slots", "next_item_weight",
+            "baselines.c2dsr.C2DSR", *_LOSS, *_WIDTHS, *_DROPOUTS, "graph_layers",
+            "graph_last_item", "initializer_range", "loss_slots", "next_item_weight",
             losses=_WITH_PUBLISHED,
         ),
         _own(
-            "LLM4CDSR", *_LOSS, *_SCHEDULE, *_WIDTHS, "dropout_prob", "profiles", "feed_forward",
-            "causal", "freeze_local", "alpha", "beta", "temperature",
+            "baselines.llm4cdsr.LLM4CDSR", *_LOSS, *_SCHEDULE, *_WIDTHS, "dropout_prob",
+            "profiles", "feed_forward", "causal", "freeze_local", "alpha", "beta", "temperature",
             losses=_WITH_PUBLISHED, loss_scope=("target_domain",),
         ),
-        _own("Popularity"),
-        _own("SASRecLLM", *_SHARED_MODEL, losses=_SHARED_LOSSES),
+        _own("baselines.popularity.Popularity"),
+        _own("baselines.sasrec.SASRecLLM", *_SHARED_MODEL, losses=_SHARED_LOSSES),
         _own(
-            "SASRecSingle", *_LOSS, *_SCHEDULE, *_BACKBONE, "item_bias",
+            "baselines.sasrec.SASRecSingle", *_LOSS, *_SCHEDULE, *_BACKBONE, "item_bias",
             losses=_SHARED_LOSSES, loss_scope=("target_domain",),
         ),
         _own(
-            "Similarity", "similarity", "similarity_items", "similarity_lag",
+            "baselines.similarity.Similarity", "similarity", "similarity_items", "similarity_lag",
             "similarity_popularity",
         ),
         _own(
-            "TriCDR", *_LOSS, *_WIDTHS, *_DROPOUTS, "item_tables", "logit_scale",
+            "baselines.tricdr.TriCDR", *_LOSS, *_WIDTHS, *_DROPOUTS, "item_tables", "logit_scale",
             "contrastive_weight", "contrastive_rates", "contrastive_temperature",
             "triplet_weight", "triplet_margin",
             losses=_WITH_PUBLISHED,
@@ -129,6 +175,15 @@ OWN = {
     )
 }  # fmt: skip
 """The models of this package."""
+
+
+def external_models() -> dict[str, EntryPoint]:
+    """Return the models that other packages register; names that are taken are left out."""
+    external = registered(MODELS)
+    for name in external.keys() & {*OWN, *stock_models()}:
+        owner = "recbole_edt" if name in OWN else "RecBole"
+        _log.warning(f"{describe(external.pop(name))} is ignored: {name} is a model of {owner}")
+    return external
 
 
 def model_spec(name: str) -> ModelSpec:
@@ -139,40 +194,71 @@ def model_spec(name: str) -> ModelSpec:
     Raises
     ------
     UserError
-        When no such model exists.
+        When no such model exists, its entry point is broken, or it needs data that this package
+        does not provide.
     """
     if name in OWN:
         return OWN[name]
-    if name in stock_models():
+    stock, external = stock_models(), external_models()
+    if name in _UNFIT:
+        raise UserError(f"model: {name} {_UNFIT[name]}; expected another model")
+    if name in stock:
+        if needs_own_dataset(name):
+            raise UserError(f"model: {name} needs a {name}Dataset of RecBole's, not provided here")
         return _stock_spec(name)
-    # Its entry point is known to the registry, which is above this package and imports models.
-    return declared_by(import_module("recbole_edt.model.registry").get_model(name))
+    if name in external:
+        return declared_by(_load_model(external[name]))
+    if name in stock_models(OTHER_FAMILIES):
+        raise UserError(
+            f"model: {name} needs context features or a knowledge graph; "
+            "expected a sequential or general recommender"
+        )
+    raise UserError(f"model: {name!r} is unknown{nearest(name, [*OWN, *stock, *external])}")
 
 
 def _stock_spec(name: str) -> ModelSpec:
     sequential = "sequential_recommender" in stock_models()[name]
     free = rule_of_default(None)
     keys = {key: RULES.get(key, free) for key in keys_without_default(name)}
-    return ModelSpec(name, keys, sequential=sequential, stock=True)
+    return ModelSpec(name, keys, sequential=sequential)
+
+
+def _load_model(entry: EntryPoint) -> type:
+    model = load_entry(entry)
+    if not isinstance(model, type) or model.__name__ != entry.name:
+        found = f"class {model.__name__}" if isinstance(model, type) else repr(model)
+        raise UserError(f"{describe(entry)}: found {found[:100]}, expected class {entry.name}")
+    return model
 
 
 def declared_by(model_class: type) -> ModelSpec:
     """Return what the class of another package's model declares.
 
+    Its YAML file gives keys with defaults, and values of another type than the default's are
+    refused.
+
     Parameters
     ----------
     model_class : type
-        Its attribute ``config_keys`` maps each key that it reads to a `KeyRule` with a default
-        (``RULES["hidden_size"].with_default(64)`` for a key that has a rule here), those of its
-        base classes included; ``config_phases`` names its phases, if it has several.
+        Its attribute ``config_keys``, those of its base classes included, gives further keys: it
+        maps each to a `KeyRule` (``RULES["hidden_size"].with_default(64)`` for a key that has a
+        rule here), or names keys of any value. ``phases`` names its training phases, if it has
+        several.
     """
     keys: dict[str, KeyRule] = {}
     for base in reversed(model_class.__mro__):
-        keys |= vars(base).get("config_keys", {})
+        keys |= _rules(vars(base).get("config_keys", ()))
     kind = getattr(model_class, "type", None)
     return ModelSpec(
         model_class.__name__,
         keys,
-        tuple(getattr(model_class, "config_phases", ())),
+        tuple(getattr(model_class, "phases", ())),
         sequential=getattr(kind, "name", "") == "SEQUENTIAL",
+        model_class=model_class,
     )
+
+
+def _rules(declared: Mapping[str, KeyRule] | Iterable[str]) -> Mapping[str, KeyRule]:
+    if isinstance(declared, Mapping):
+        return declared
+    return dict.fromkeys(declared, rule_of_default(None).with_default(None))

@@ -188,13 +188,13 @@ def rule_of_default(default: Any) -> KeyRule:
     return _OF_DEFAULTS.get(type(default), _ANYTHING)
 
 
-def _text(value: Any) -> None:
+def check_text(value: Any) -> None:
+    """Refuse what is no text; a number is text as well, since a folder may look like one."""
     if type(value) not in (str, int, float):
         refuse(f"found {value!r}, expected text")
 
 
-Text = Annotated[Any, checked_by(_text), Label("text")]
-"""A number is text as well: a folder or a revision may look like one."""
+Text = Annotated[Any, checked_by(check_text), Label("text")]
 Anything = Annotated[Any, Label("any")]
 _ANYTHING = KeyRule(Anything, "See RecBole's documentation.")
 _OF_DEFAULTS = {

@@ -1,5 +1,6 @@
 """The one dataset class of every model: any number of domains, text inputs, training sequences."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -41,10 +42,10 @@ class CrossDomainDataset(FlatDataset):
         """
         if not (self.config["augment"] and self.config["augment_inference"]):
             return self.histories(users, ends)
-        owners, items, new_index = self._all_augmented
+        all_users, items, new_index = self._all_augmented
         rows, inside, lengths = history_rows(
-            np.searchsorted(owners, users),
-            np.append(new_index, len(owners))[ends],
+            np.searchsorted(all_users, users),
+            np.append(new_index, len(all_users))[ends],
             self.max_item_list_len,
         )
         return Interaction(
@@ -155,13 +156,9 @@ class CrossDomainDataset(FlatDataset):
         user_ids, item_ids = (self.field2token_id[f] for f in (self.uid_field, self.iid_field))
         names = np.array(self.domains, dtype=object)[self.item_domain[1:].numpy()]
         domain_of = dict(zip(self.item_tokens, names, strict=True))
-        found = self._inputs().augmented_rows(user_ids, domain_of)
-        users, items, anchors = (
-            np.array([ids[token] for token in tokens], dtype=np.int64)
-            for ids, tokens in (
-                (user_ids, found.users), (item_ids, found.items), (item_ids, found.anchors)
-            )
-        )  # fmt: skip
+        given = self._inputs().augmented_rows(user_ids, domain_of)
+        users = _lookup(user_ids, given.users)
+        items, anchors = _lookup(item_ids, given.items), _lookup(item_ids, given.anchors)
         rows = self.training_rows()
         of_user, of_item = self._users_and_items(rows)
         # the last of a user's interactions with the anchor
@@ -169,7 +166,11 @@ class CrossDomainDataset(FlatDataset):
         if (index < 0).any():
             first = int(np.argmax(index < 0))
             raise UserError(
-                f"augmented.inter: user {found.users[first]!r} has no training interaction with "
-                f"anchor {found.anchors[first]!r}; the rows were made from other data"
+                f"augmented.inter: user {given.users[first]!r} has no training interaction with "
+                f"anchor {given.anchors[first]!r}; the rows were made from other data"
             )
         return users, items, rows[index]
+
+
+def _lookup(ids: Mapping[str, int], tokens: np.ndarray) -> np.ndarray:
+    return np.array([ids[token] for token in tokens], dtype=np.int64)

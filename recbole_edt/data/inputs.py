@@ -6,6 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
+Tokens = Sequence[str] | np.ndarray
+"""Users or items as the dataset's files have them."""
+
 
 @dataclass(frozen=True)
 class AugmentedRows:
@@ -30,11 +33,11 @@ class TextInputs(Protocol):
     other data; the message names the command that makes it.
     """
 
-    def item_vectors(self, items: Sequence[str]) -> np.ndarray:
+    def item_vectors(self, items: Tokens) -> np.ndarray:
         """Return the vector of each item token, float32 [len(items), m]; zeros without a text."""
 
     def profile_vectors(
-        self, users: Sequence[str], domains: Sequence[str]
+        self, users: Tokens, domains: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return a vector per user and domain, float32 [U, K, m], and whether there is one [U, K].
 

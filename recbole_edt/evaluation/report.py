@@ -84,17 +84,6 @@ def flatten_metrics(result: Mapping[str, Any]) -> dict[str, float]:
     return flat
 
 
-def metrics_table(result: Mapping[str, Any], names: Sequence[str]) -> str:
-    """Return overall and per-domain metrics of `report_metrics` as an aligned text table."""
-    rows = [("all", result["overall"]), *result["domains"].items()]
-    width = max(len(name) for name, _ in rows)
-    lines = [" " * width + "    users" + "".join(f"{name:>10}" for name in names)]
-    for name, metrics in rows:
-        cells = "".join(f"{metrics[metric]:10.4f}" for metric in names)
-        lines.append(f"{name:<{width}}{metrics['users']:9d}{cells}")
-    return "\n".join(lines)
-
-
 def describe_protocol(targets: Targets) -> dict[str, Any]:
     """Return the split and the candidates of some targets, as ``metrics.json`` has them."""
     part, config = targets.part, targets.part.config
@@ -109,15 +98,6 @@ def describe_protocol(targets: Targets) -> dict[str, Any]:
     if sampled:
         protocol["sampled_hash"] = targets.sampled_candidates(sampled, scope)[1]
     return protocol
-
-
-def headline(result: Mapping[str, Any]) -> str:
-    """Return whose test figures a result holds, and what targets were ranked among, in words."""
-    protocol = result["protocol"]
-    scope = {"target_domain": "the target's domain", "all": "all domains"}[protocol["candidates"]]
-    against = f"{protocol['sampled']} sampled items" if protocol["sampled"] else "all items"
-    named = f"{result['model']} on {result['dataset']}"
-    return f"{named}: test, ranked among {against} of {scope}"
 
 
 def group_values(targets: Targets) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ import torch
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.indexing import ranges
-from recbole_edt.evaluation.candidate_sets import load_or_draw
+from recbole_edt.evaluation.sampled_candidates import load_or_draw
 
 
 class Targets:

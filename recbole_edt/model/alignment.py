@@ -39,6 +39,6 @@ def one_of_each(items: Tensor, item_domain: Tensor, num_domains: int) -> Tensor:
     drawn = []
     for k in range(num_domains):
         order = torch.rand(items.shape, device=items.device).masked_fill(domains != k, -1.0)
-        first, place = order.max(dim=1, keepdim=True)
-        drawn.append((items.gather(1, place) * (first >= 0)).squeeze(1))
+        first, position = order.max(dim=1, keepdim=True)
+        drawn.append((items.gather(1, position) * (first >= 0)).squeeze(1))
     return torch.stack(drawn)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 
 from recbole_edt.errors import UserError
+from recbole_edt.model.protocols import KeyedConfig
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu, "relu": F.relu, "swish": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid,
@@ -31,7 +31,7 @@ class BackboneSettings:
     state_scale: float
 
     @classmethod
-    def from_config(cls, config: Any) -> "BackboneSettings":
+    def from_config(cls, config: KeyedConfig) -> "BackboneSettings":
         """Read the settings from a configuration.
 
         Raises

@@ -53,5 +53,5 @@ class DomainRows:
 
 def last_seen(inside: Tensor) -> Tensor:
     """Return the last position up to each one where `inside` holds, int64 [B, L]; -1 if none."""
-    place = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
-    return torch.where(inside, place, -1).cummax(1).values
+    position = torch.arange(inside.shape[1], device=inside.device).expand_as(inside)
+    return torch.where(inside, position, -1).cummax(1).values

@@ -1,4 +1,4 @@
-"""The domain-specific thread: one domain's own sequence through the frozen backbone."""
+"""The domain-specific thread: the sequence of one domain through the frozen backbone."""
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +10,8 @@ from recbole_edt.model.domain_rows import DomainRows
 class DomainThread(nn.Module):
     """Position vectors and bottleneck adapter of one domain.
 
-    h'_t = s h_t + U ReLU(V h_t), where h is the frozen backbone's state on the sequence of the
-    domain alone [code]. U starts at zero; with ``learned`` residual s does too, so that the
+    h'_t = s h_t + U ReLU(V h_t), where h is the frozen backbone's state on the items of this
+    domain only [code]. U starts at zero; with ``learned`` residual s does too, so that the
     thread starts by changing nothing [ours]; with ``full`` s stays 1 [code].
 
     Parameters

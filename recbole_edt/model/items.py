@@ -42,13 +42,13 @@ class ItemEncoder(nn.Module):
     Raises
     ------
     UserError
-        When items would have neither a projection nor a vector of their own.
+        When items would have neither a projection nor an id vector.
     """
 
     half_vectors: Tensor
     mean: Tensor
-    borrowers: Tensor
-    lenders: Tensor
+    unseen: Tensor
+    neighbours: Tensor
 
     def __init__(
         self,
@@ -75,7 +75,8 @@ class ItemEncoder(nn.Module):
             nn.init.zeros_(self.ids.weight[0].detach())
         initial = 0.5 * torch.log1p(counts.float())
         self.bias = nn.Parameter(initial) if bias == "popularity" else None
-        self.let_borrow(torch.empty(0, dtype=torch.int64), torch.empty(0, 1, dtype=torch.int64))
+        none = torch.empty(0, 1, dtype=torch.int64)
+        self.set_neighbours(none[:, 0], none)
 
     def _take_vectors(self, vectors: Tensor, hidden_size: int, projection: str, std: float) -> None:
         width = vectors.shape[1]
@@ -89,9 +90,7 @@ class ItemEncoder(nn.Module):
                     principal_directions(vectors[1:] - mean, hidden_size, std)
                 )
         else:
-            self.projection = nn.Sequential(
-                nn.Linear(width, width // 2), nn.Linear(width // 2, hidden_size)
-            )
+            self.projection = two_linear_layers(width, hidden_size)
 
     def forward(self, ids: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return vectors [n, d] and biases [n] (or None) of some ids [n], of all when None."""
@@ -106,48 +105,52 @@ class ItemEncoder(nn.Module):
             return vectors, None
         return vectors, self.bias if ids is None else self.bias[ids]
 
-    def let_borrow(self, borrowers: Tensor, lenders: Tensor) -> None:
-        """Name the items that training cannot reach, and which ones lend them what it learns.
+    def set_neighbours(self, unseen: Tensor, neighbours: Tensor) -> None:
+        """Set the items without training interactions, and the trained items they are scored by.
 
         Parameters
         ----------
-        borrowers : torch.Tensor
+        unseen : torch.Tensor
             Item ids, int64 [n].
-        lenders : torch.Tensor
+        neighbours : torch.Tensor
             Item ids for each of them, int64 [n, k].
         """
-        self.register_buffer("borrowers", borrowers, persistent=False)
-        self.register_buffer("lenders", lenders, persistent=False)
+        self.register_buffer("unseen", unseen, persistent=False)
+        self.register_buffer("neighbours", neighbours, persistent=False)
 
     def for_scoring(self) -> tuple[Tensor, Tensor | None]:
-        """Return vectors and biases of all items, those of borrowers with what is lent to them.
+        """Return vectors and biases of all items, those of unseen ones from their neighbours'.
 
-        A borrower's id vector is the mean of its lenders', at their mean length, and its bias
-        the mean of theirs [ours]. Left at their starting values, both would rank it behind
+        An unseen item's id vector is the mean of its neighbours', at their mean length, and its
+        bias the mean of theirs [ours]. Left at their initial values, both would rank it behind
         nearly all items that were trained.
         """
         vectors, bias = self()
-        if not len(self.borrowers):
+        if not len(self.unseen):
             return vectors, bias
         if self.ids is not None:
-            own, lent = self.ids(self.borrowers), self.ids(self.lenders)
-            borrowed = F.normalize(lent.mean(1), dim=1) * lent.norm(dim=2).mean(1, keepdim=True)
-            vectors = vectors.index_add(0, self.borrowers, borrowed - own)
+            initial, near = self.ids(self.unseen), self.ids(self.neighbours)
+            inferred = F.normalize(near.mean(1), dim=1) * near.norm(dim=2).mean(1, keepdim=True)
+            vectors = vectors.index_add(0, self.unseen, inferred - initial)
         if bias is not None:
-            bias = bias.index_copy(0, self.borrowers, bias[self.lenders].mean(1))
+            bias = bias.index_copy(0, self.unseen, bias[self.neighbours].mean(1))
         return vectors, bias
+
+
+def two_linear_layers(size: int, width: int) -> nn.Sequential:
+    """Return W2 (W1 z + b1) + b2 of half the size in between, without activation [code]."""
+    return nn.Sequential(nn.Linear(size, size // 2), nn.Linear(size // 2, width))
 
 
 def nearest_seen(
     vectors: Tensor, seen: Tensor, groups: Sequence[Tensor], count: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the items that nobody had, and for each the nearest ones of its domain that were.
+    """Return items without training interactions, and the nearest ones of their domain with some.
 
     Parameters
     ----------
     vectors : torch.Tensor
-        LLM vectors of all items, [N, m]. Items whose vector is zero are near nothing and are left
-        out.
+        LLM vectors of all items, [N, m]. Items whose vector is zero are left out.
     seen : torch.Tensor
         Which items have a training interaction, bool [N].
     groups : sequence of torch.Tensor
@@ -161,7 +164,7 @@ def nearest_seen(
         Item ids, int64 [n], and their neighbours, int64 [n, count].
     """
     has_vector = vectors.any(1)
-    found, near = [seen.new_empty(0, dtype=torch.int64)], [seen.new_empty(0, count).long()]
+    unseen, near = [seen.new_empty(0, dtype=torch.int64)], [seen.new_empty(0, count).long()]
     for group in groups:
         known = group[seen[group] & has_vector[group]]
         unknown = group[~seen[group] & has_vector[group]]
@@ -170,9 +173,9 @@ def nearest_seen(
         unit = F.normalize(vectors[known].float(), dim=1).T
         for some in unknown.split(max(_MOST_SIMILARITIES // len(known), 1)):
             similar = F.normalize(vectors[some].float(), dim=1) @ unit
-            found.append(some)
+            unseen.append(some)
             near.append(known[similar.topk(count, dim=1).indices])
-    return torch.cat(found), torch.cat(near)
+    return torch.cat(unseen), torch.cat(near)
 
 
 def principal_directions(centred: Tensor, count: int, std: float = _PROJECTED_STD) -> Tensor:

@@ -1,7 +1,7 @@
 """LLM-EDT: one backbone over the mixed sequence, then one light thread per domain on top."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +13,9 @@ from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
 from recbole_edt.model.domain_thread import DomainThread
 from recbole_edt.model.profiles import ProfileAlignment
+from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.model.shared import SharedModel
+from recbole_edt.recbole_bridge import Interaction
 
 _LATER = ("threads.", "profiles.")  # what the domain phase trains
 
@@ -29,7 +31,7 @@ class LLMEDT(SharedModel):
     Parameters
     ----------
     config : EDTConfig
-        Keys are explained in ``properties/model/LLMEDT.yaml`` and ``properties/recipe/``.
+        Keys are explained in docs/keys.md.
     dataset : CrossDomainDataset
         The training part; gives item vectors, domains and training counts.
 
@@ -39,14 +41,14 @@ class LLMEDT(SharedModel):
         Sizes that do not fit together.
     """
 
-    def __init__(self, config: Any, dataset: CrossDomainDataset):
+    def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         self.phases = tuple(config["phases"])
         self.thread_dropout = config["domain_dropout"]
         self.beta: float = config["beta"]
         self.profiles: ProfileAlignment | None = None
-        # The draws that start these parts are taken back, so that the shared phase is the same to
-        # the last digit whatever comes after it.
+        # The random draws that initialise these parts are taken back, so that the shared phase is
+        # the same to the last digit whatever comes after it.
         with torch.random.fork_rng(devices=[]):
             self.threads = nn.ModuleList(
                 DomainThread(
@@ -62,7 +64,9 @@ class LLMEDT(SharedModel):
                 self.profiles = self._profile_alignment(config, dataset)
         self.set_phase(SHARED)
 
-    def _profile_alignment(self, config: Any, dataset: CrossDomainDataset) -> ProfileAlignment:
+    def _profile_alignment(
+        self, config: KeyedConfig, dataset: CrossDomainDataset
+    ) -> ProfileAlignment:
         vectors, present = dataset.profile_vectors()
         if config["profile_shuffle"]:
             others = np.random.default_rng(config["seed"]).permutation(len(vectors) - 1) + 1
@@ -91,24 +95,21 @@ class LLMEDT(SharedModel):
         return phase == SHARED
 
     def reuse_phase(self, weights: Mapping[str, Tensor]) -> None:
-        """Load what the shared phase trains from the weights of another model.
+        """Load what the shared phase trains from the weights of another model; see `shared_run`.
 
         Raises
         ------
         UserError
             When names or sizes differ; nothing has been loaded then.
         """
-        own, shared = (
-            {name: tensor for name, tensor in tensors.items() if not name.startswith(_LATER)}
-            for tensors in (self.state_dict(), weights)
-        )
-        for name in sorted(own.keys() | shared.keys()):
-            here, there = (
-                list(tensors[name].shape) if name in tensors else None for tensors in (own, shared)
-            )
-            if here != there:
+        shared = {name: w for name, w in weights.items() if not name.startswith(_LATER)}
+        expected = {n: w.shape for n, w in self.state_dict().items() if not n.startswith(_LATER)}
+        for name in sorted(expected.keys() | shared.keys()):
+            size = list(shared[name].shape) if name in shared else None
+            wanted = list(expected[name]) if name in expected else None
+            if size != wanted:
                 raise UserError(
-                    f"shared_run: of another model: {name} has the size {there}, expected {here}"
+                    f"shared_run: of another model: {name} has the size {size}, expected {wanted}"
                 )
         self.load_state_dict(shared, strict=False)
 
@@ -128,26 +129,23 @@ class LLMEDT(SharedModel):
             self.backbone.eval()
         return self
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the mean loss over all labelled positions of a batch of windows."""
         if self.phase == SHARED:
             return super().calculate_loss(interaction)
         inputs, labels = interaction[ITEMS], interaction[LABELS]
         labelled = labels > 0
-        pools = self.pools(labels[labelled], "target_domain")
-        vectors, bias = self.whole_table()  # items are frozen: one table serves the whole phase
-        every_row = torch.arange(self.n_items, device=inputs.device)
-        states = self._domain_states(vectors[inputs], inputs)
-        loss = self.pool_losses(
-            [state[labelled] for state in states], pools, vectors, bias, every_row
-        )
+        sets = self.next_item.candidate_sets(labels[labelled], "target_domain")
+        items = self.table_of_all()  # items are frozen: one table serves the whole phase
+        states = self.domain_states(items.vectors[inputs], inputs)
+        loss = self.next_item([state[labelled] for state in states], sets, items)
         loss = loss / labelled.sum().clamp(min=1)
         if self.profiles is None or not self.beta:
             return loss
         last = self._last_of(states, (inputs > 0).sum(1))
         return loss + self.beta * self.profiles.alignment(interaction[self.USER_ID], last)
 
-    def _domain_states(self, items: Tensor, ids: Tensor) -> list[Tensor]:
+    def domain_states(self, items: Tensor, ids: Tensor) -> list[Tensor]:
         """Return what scores the items of each domain in the domain phase, K times [B, L, d].
 
         Parameters
@@ -171,9 +169,9 @@ class LLMEDT(SharedModel):
     def _last_of(self, states: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
         return [self.gather_indexes(state, lengths - 1) for state in states]
 
-    def last_states(self, interaction: Any) -> list[Tensor]:
+    def last_states(self, interaction: Interaction) -> list[Tensor]:
         """Return h_T (+ h'^k_T in the domain phase) for each domain k, K times [B, d]."""
         if self.phase == SHARED:
             return super().last_states(interaction)
         ids, lengths = self.history(interaction)
-        return self._last_of(self._domain_states(self.whole_table()[0][ids], ids), lengths)
+        return self._last_of(self.domain_states(self.whole_table()[0][ids], ids), lengths)

@@ -49,11 +49,11 @@ def _cross_entropy(states: Tensor, items: Tensor, bias: Tensor | None, labels: T
 
 
 def sampled_softmax(
-    positive: Tensor, negatives: Tensor, is_label: Tensor, pool_size: int
+    positive: Tensor, negatives: Tensor, is_label: Tensor, num_candidates: int
 ) -> Tensor:
     """Softmax cross-entropy against negatives that the batch shares, drawn uniformly.
 
-    The negatives' scores are shifted by the log of how many candidates each stands for, so
+    The negatives' scores are shifted by the log of how many candidates each represents, so
     that the loss estimates the full cross-entropy; a negative that is the label itself is
     left out.
 
@@ -65,11 +65,11 @@ def sampled_softmax(
         Scores of the shared negatives, [M, n].
     is_label : torch.Tensor
         Where a negative is the position's own label, bool [M, n].
-    pool_size : int
+    num_candidates : int
         Items that the negatives are drawn from.
     """
-    stands_for = math.log(max(pool_size - 1, 1) / negatives.shape[1])
-    others = (negatives + stands_for).masked_fill(is_label, -torch.inf)
+    log_weight = math.log(max(num_candidates - 1, 1) / negatives.shape[1])
+    others = (negatives + log_weight).masked_fill(is_label, -torch.inf)
     logits = torch.cat([positive.unsqueeze(1), others], dim=1)
     return (logits.logsumexp(1) - positive).sum()
 
@@ -79,12 +79,12 @@ def binary_cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:
     return F.softplus(-positive).sum() + F.softplus(negative).sum()
 
 
-def draw_others(labels: Tensor, pool_size: int) -> Tensor:
-    """Draw for each label one other of `pool_size` items uniformly; both are rows, int64 [M].
+def draw_others(labels: Tensor, num_candidates: int) -> Tensor:
+    """Draw for each label one other of `num_candidates` items uniformly; both are rows, int64 [M].
 
-    A pool of one item has no other: the label itself is returned.
+    A set of one item has no other: the label itself is returned.
     """
-    if pool_size == 1:
+    if num_candidates == 1:
         return labels
-    drawn = torch.randint(pool_size - 1, labels.shape, device=labels.device)
+    drawn = torch.randint(num_candidates - 1, labels.shape, device=labels.device)
     return drawn + (drawn >= labels)

@@ -22,7 +22,7 @@ class ProfileAlignment(nn.Module):
     reaches the domain threads [ours].
 
     A profile is aligned with and never read for scoring: it summarises all training items, so as
-    an input it would tell the model its own training labels.
+    an input it would reveal the training labels to the model.
 
     Parameters
     ----------

@@ -14,6 +14,13 @@ SINGLE_PHASE = "train"
 """Name of the only phase of a model that declares none."""
 
 
+class KeyedConfig(Protocol):
+    """The run's configuration, by key; `recbole_edt.config` checks it."""
+
+    def __getitem__(self, key: str) -> Any:
+        """Return the value of a key."""
+
+
 @runtime_checkable
 class TrainsOnWindows(Protocol):
     """A model class trained on windows of user sequences (`recbole_edt.data.windows`)."""
@@ -100,7 +107,7 @@ class Capabilities:
 
     @property
     def phases(self) -> tuple[str, ...]:
-        """Names of the training phases in order; `SINGLE_PHASE` alone by default."""
+        """Names of the training phases in order; only `SINGLE_PHASE` by default."""
         model = self._model
         return tuple(model.phases) if isinstance(model, TrainsInPhases) else (SINGLE_PHASE,)
 

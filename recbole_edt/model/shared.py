@@ -12,13 +12,15 @@ from recbole_edt.errors import UserError
 from recbole_edt.model.backbone import Backbone, BackboneSettings
 from recbole_edt.model.base import CrossDomainModel
 from recbole_edt.model.items import ItemEncoder, nearest_seen
+from recbole_edt.model.protocols import KeyedConfig
+from recbole_edt.recbole_bridge import Interaction
 
 
 class SharedModel(CrossDomainModel):
     """Item encoder, backbone and positions over mixed sequences; item i scores <h_t, e_i> + b_i.
 
-    Phase ``shared`` of `LLMEDT` is this model, and `SASRecLLM` is this model alone, so that the
-    two differ in nothing else when they are compared.
+    Phase ``shared`` of `LLMEDT` is this model, and `SASRecLLM` is nothing else, so that comparing
+    the two shows LLM-EDT's other parts.
 
     Parameters
     ----------
@@ -33,7 +35,7 @@ class SharedModel(CrossDomainModel):
         Sizes that do not fit together.
     """
 
-    def __init__(self, config: Any, dataset: CrossDomainDataset):
+    def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width = config["hidden_size"]
         vectors = None
@@ -53,26 +55,25 @@ class SharedModel(CrossDomainModel):
         if neighbours and vectors is not None:
             groups = [self.members(k) for k in range(self.num_domains)]
             seen = torch.from_numpy(dataset.seen_items())
-            self.items.let_borrow(*nearest_seen(vectors, seen, groups, neighbours))
+            self.items.set_neighbours(*nearest_seen(vectors, seen, groups, neighbours))
         self.backbone = Backbone(BackboneSettings.from_config(config))
         self.positions = nn.Parameter(torch.empty(self.max_length, width))
         nn.init.normal_(self.positions, std=config["initializer_range"])
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the mean loss over all labelled positions of a batch of windows."""
         inputs, labels = interaction[ITEMS], interaction[LABELS]
         labelled = labels > 0
-        pools = self.pools(labels[labelled], self.loss_scope)
-        vectors, bias, row = self.project(self.items, pools, inputs)
-        state = self.shared_state(vectors[row[inputs]])[labelled]
-        loss = self.pool_losses([state], pools, vectors, bias, row)
-        return loss / labelled.sum().clamp(min=1)
+        sets = self.next_item.candidate_sets(labels[labelled], self.loss_scope)
+        items = self.next_item.project(self.items, sets, inputs)
+        state = self.shared_state(items.vectors[items.row[inputs]])[labelled]
+        return self.next_item([state], sets, items) / labelled.sum().clamp(min=1)
 
     def shared_state(self, items: Tensor) -> Tensor:
         """Encode the item vectors of mixed sequences, [B, L, d] to [B, L, d]."""
         return self.backbone(items * self.input_scale, self.positions)
 
-    def last_states(self, interaction: Any) -> list[Tensor]:
+    def last_states(self, interaction: Interaction) -> list[Tensor]:
         """Return the last state for each domain, K times the same [B, d]."""
         ids, lengths = self.history(interaction)
         state = self.shared_state(self.whole_table()[0][ids])

@@ -1,4 +1,4 @@
-"""Similarity of all items to a user's last items, by their LLM vectors alone: no training."""
+"""Similarity of all items to a user's last items, by their LLM vectors only: no training."""
 
 from typing import Any
 
@@ -45,7 +45,7 @@ def similarity_scores(unit: Tensor, recent: Tensor, how: str, lag: float) -> Ten
     recent : torch.Tensor
         Last items, latest first, 0 where there is none, int64 [B, n].
     how : str
-        ``max`` over the items, their ``mean``, or the ``last`` alone.
+        ``max`` over the items, their ``mean``, or the ``last`` only.
     lag : float
         What each step back costs (``max`` only).
 

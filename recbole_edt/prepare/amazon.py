@@ -22,46 +22,37 @@ from recbole_edt.paths import properties_dir
 from recbole_edt.prepare.amazon_reviews import VERSIONS, ReviewTable, detect, read_reviews
 from recbole_edt.prepare.amazon_titles import read_titles
 from recbole_edt.prepare.raw import RawData, make_inter
-from recbole_edt.prepare.reader import Reader
+from recbole_edt.prepare.reader import Flag, Reader
 
 SHARED_ITEMS = ("first", "drop")
-_DEFAULTS = {
-    "reviews": None,
-    "metadata": None,
-    "version": None,
-    "min_rating": None,
-    "shared_items": "first",
-    "raw": None,
-    "recipe": None,
-    # dumps are grouped by item: their order would make the next item of a day the next id
-    "ties": "shuffle",
-}
-
-
-def add_arguments(parser: Any) -> None:
-    """Add the flags of this reader."""
-    add = parser.add_argument
-    add(
-        "--reviews",
-        action="append",
-        metavar="DOMAIN=FILE,...",
-        help="review dump of each domain, .json.gz or ratings .csv; may be repeated",
-    )
-    add(
-        "--metadata",
-        action="append",
-        metavar="DOMAIN=FILE,...",
-        help="item dump of each domain, for the titles (default: none, all items untitled)",
-    )
-    add("--recipe", help="take files and filters from a ready recipe, such as amazon-cloth-sport")
-    add("--raw", metavar="DIR", help="folder of the recipe's files (default: .)")
-    add("--version", choices=VERSIONS, help="release (default: by the keys of the first line)")
-    add("--min_rating", type=float, metavar="R", help="drop lower ratings (default: keep all)")
-    add(
-        "--shared_items",
-        choices=SHARED_ITEMS,
-        help="an item that several domains list belongs to the first, or goes (default: first)",
-    )
+_FLAGS = (
+    Flag(
+        "reviews", None,
+        "review dump of each domain, .json.gz or ratings .csv; may be repeated",
+        {"action": "append", "metavar": "DOMAIN=FILE,..."},
+    ),
+    Flag(
+        "metadata", None,
+        "item dump of each domain, for the titles (default: none, all items untitled)",
+        {"action": "append", "metavar": "DOMAIN=FILE,..."},
+    ),
+    Flag(
+        "recipe", None, "take files and filters from a ready recipe, such as amazon-cloth-sport"
+    ),
+    Flag("raw", None, "folder of the recipe's files (default: .)", {"metavar": "DIR"}),
+    Flag(
+        "version", None, "release (default: by the keys of the first line)", {"choices": VERSIONS}
+    ),
+    Flag(
+        "min_rating", None, "drop lower ratings (default: keep all)",
+        {"type": float, "metavar": "R"},
+    ),
+    Flag(
+        "shared_items", "first",
+        "an item that several domains list belongs to the first, or goes (default: first)",
+        {"choices": SHARED_ITEMS},
+    ),
+)  # fmt: skip
 
 
 def recipe(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,8 +187,9 @@ def _files_by_domain(given: list[str] | None, flag: str) -> dict[str, Path]:
 
 READER = Reader(
     "Reader of raw Amazon review dumps (2014, 2018, 2023), one category per domain.",
-    _DEFAULTS,
-    add_arguments,
+    _FLAGS,
     read,
     recipe,
+    # dumps are grouped by item: their order would make the next item of a day the next id
+    common_defaults={"ties": "shuffle"},
 )

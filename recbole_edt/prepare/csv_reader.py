@@ -2,7 +2,6 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,53 +11,36 @@ from recbole_edt import fields
 from recbole_edt.errors import UserError
 from recbole_edt.prepare.csv_file import CsvFile
 from recbole_edt.prepare.raw import RawData, clean_text, make_inter
-from recbole_edt.prepare.reader import Reader
+from recbole_edt.prepare.reader import Flag, Reader
 from recbole_edt.prepare.source import open_source
 
 _POSITION = "position"
 _CHUNK_ROWS = 500_000
 _LATEST = 1e11  # seconds: the year 5138
-_DEFAULTS = {
-    "inter": None,
-    "items": None,
-    "user_col": fields.USER,
-    "item_col": fields.ITEM,
-    "time_col": None,
-    "position_col": None,
-    "domain_col": fields.DOMAIN,
-    "title_col": fields.TITLE,
-    "item_fields": "",
-    "sep": ",",
-    "unknown_items": "error",
-}
-
-
-def add_arguments(parser: Any) -> None:
-    """Add the flags of this reader."""
-    add = parser.add_argument
-    add("--inter", metavar="FILE", help="interactions, .csv or .csv.gz (required)")
-    add("--items", metavar="FILE", help="items, .csv or .csv.gz (required)")
-    add("--user_col", metavar="NAME", help=f"column of the users (default: {fields.USER})")
-    add("--item_col", metavar="NAME", help=f"item column of both files (default: {fields.ITEM})")
-    add(
-        "--time_col",
-        metavar="NAME",
-        help=f"column of the times in seconds (default: {fields.TIME}, else positions)",
-    )
-    add(
-        "--position_col",
-        metavar="NAME",
-        help=f"order of a user's rows, instead of times (default: {_POSITION})",
-    )
-    add("--domain_col", metavar="NAME", help=f"item's domain (default: {fields.DOMAIN})")
-    add("--title_col", metavar="NAME", help=f"item's title (default: {fields.TITLE})")
-    add("--item_fields", metavar="A,B", help="further text columns to keep (default: none)")
-    add("--sep", help="what separates columns, 'tab' for tabs (default: ,)")
-    add(
-        "--unknown_items",
-        choices=("error", "drop"),
-        help="interactions with items that are not in --items (default: error)",
-    )
+_NAME, _FILE = {"metavar": "NAME"}, {"metavar": "FILE"}
+_FLAGS = (
+    Flag("inter", None, "interactions, .csv or .csv.gz (required)", _FILE),
+    Flag("items", None, "items, .csv or .csv.gz (required)", _FILE),
+    Flag("user_col", fields.USER, f"column of the users (default: {fields.USER})", _NAME),
+    Flag("item_col", fields.ITEM, f"item column of both files (default: {fields.ITEM})", _NAME),
+    Flag(
+        "time_col", None,
+        f"column of the times in seconds (default: {fields.TIME}, else positions)", _NAME,
+    ),
+    Flag(
+        "position_col", None,
+        f"order of a user's rows, instead of times (default: {_POSITION})", _NAME,
+    ),
+    Flag("domain_col", fields.DOMAIN, f"item's domain (default: {fields.DOMAIN})", _NAME),
+    Flag("title_col", fields.TITLE, f"item's title (default: {fields.TITLE})", _NAME),
+    Flag("item_fields", "", "further text columns to keep (default: none)", {"metavar": "A,B"}),
+    Flag("sep", ",", "what separates columns, 'tab' for tabs (default: ,)"),
+    Flag(
+        "unknown_items", "error",
+        "interactions with items that are not in --items (default: error)",
+        {"choices": ("error", "drop")},
+    ),
+)  # fmt: skip
 
 
 def read(options: argparse.Namespace) -> RawData:
@@ -195,7 +177,6 @@ def _read_items(
 
 READER = Reader(
     "Reader of two tables, interactions and items, as .csv or .csv.gz with any column names.",
-    _DEFAULTS,
-    add_arguments,
+    _FLAGS,
     read,
 )

@@ -8,7 +8,6 @@ most people mix, and neither name is a genre, so that the domain cannot be taken
 import argparse
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,24 +15,22 @@ import pandas as pd
 from recbole_edt import fields
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.prepare.raw import RawData, make_inter
-from recbole_edt.prepare.reader import Reader
+from recbole_edt.prepare.reader import Flag, Reader
 from recbole_edt.prepare.source import open_source
 
 DEFAULT_DATASET = "ml-100k-genres"
 DEFAULT_GENRES = "light:Animation,Children's,Comedy,Musical;serious:*"
-_DEFAULTS = {"dataset": DEFAULT_DATASET, "genres": DEFAULT_GENRES}
 
 _REST = "other"
 
 
-def add_arguments(parser: Any) -> None:
-    """Add the flags of this reader."""
-    parser.add_argument(
-        "--genres",
-        metavar="RULES",
-        help="domains as 'name:Genre,Genre;name:*', the first rule that fits a film wins, '*' "
-        f"fits all, films that fit none go to '{_REST}' (default: \"{DEFAULT_GENRES}\")",
-    )
+_FLAG = Flag(
+    "genres",
+    DEFAULT_GENRES,
+    "domains as 'name:Genre,Genre;name:*', the first rule that fits a film wins, '*' "
+    f"fits all, films that fit none go to '{_REST}' (default: \"{DEFAULT_GENRES}\")",
+    {"metavar": "RULES"},
+)
 
 
 def read(options: argparse.Namespace) -> RawData:
@@ -134,7 +131,7 @@ def _read_atomic(path: Path) -> pd.DataFrame:
 
 READER = Reader(
     "Reader of the MovieLens-100K files inside the installed recbole wheel.",
-    _DEFAULTS,
-    add_arguments,
+    [_FLAG],
     read,
+    common_defaults={"dataset": DEFAULT_DATASET},
 )

@@ -19,7 +19,7 @@ from recbole_edt.prepare.filtering import FilterRules, apply_rules
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
 from recbole_edt.prepare.ordering import sort_interactions
 from recbole_edt.prepare.raw import RawData
-from recbole_edt.prepare.reader import readers
+from recbole_edt.prepare.reader import get_reader
 from recbole_edt.prepare.report_text import render
 from recbole_edt.prepare.statistics import describe
 
@@ -46,7 +46,7 @@ def prepare_dataset(reader_name: str, given: Mapping[str, Any]) -> str:
     Parameters
     ----------
     reader_name : str
-        Key of `readers`.
+        One of `recbole_edt.prepare.reader.reader_names`.
     given : mapping
         The flags that were given, by name; others are ignored.
 
@@ -55,7 +55,7 @@ def prepare_dataset(reader_name: str, given: Mapping[str, Any]) -> str:
     UserError
         For anything wrong with the flags or the data. Nothing is written then.
     """
-    reader = readers()[reader_name]
+    reader = get_reader(reader_name)
     defaults = {**DEFAULTS, **reader.defaults}
     given = {key: value for key, value in given.items() if key in defaults}
     options = argparse.Namespace(**{**defaults, **reader.recipe(given), **given})

@@ -1,24 +1,43 @@
 """What a reader of raw data offers, and finding readers, those of other packages included."""
 
 import argparse
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.plugins import READERS, describe, load_entry, registered
 from recbole_edt.prepare.raw import RawData
 
-ENTRY_POINTS = "recbole_edt.readers"
-"""Group of entry points ``NAME = "module:READER"`` by which another package adds readers."""
-
-_BUILT_IN = {"movielens": "movielens", "csv": "csv_reader", "amazon": "amazon"}
+BUILT_IN = {"movielens": "movielens", "csv": "csv_reader", "amazon": "amazon"}
 
 
 def no_recipe(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return no options: the reader has no recipes."""
     return {}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag ``--name=VALUE`` of ``recbole-edt prepare``.
+
+    Attributes
+    ----------
+    name : str
+        Without the dashes.
+    default : any
+        Its value when neither the user nor a recipe gives one.
+    help : str
+        Help text.
+    options : mapping
+        Further arguments of argparse's ``add_argument``, such as ``choices``.
+    """
+
+    name: str
+    default: Any
+    help: str
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -29,45 +48,57 @@ class Reader:
     ----------
     summary : str
         One line for the help text.
-    defaults : mapping
-        Value of each of its flags when it is not given; a flag of every reader, such as
-        ``dataset`` or ``ties``, may have another default here.
-    add_arguments : callable
-        Adds its flags to an argparse group.
+    flags : sequence of Flag
+        The flags of this reader.
     read : callable
         Returns the raw data for the options, a namespace of all flags; raises `UserError` for
         whatever is wrong with them.
     recipe : callable
         Returns the options of the recipe that the given flags name, ``{}`` without one.
+    common_defaults : mapping
+        Other defaults of flags that every reader has, such as ``dataset`` or ``ties``.
     """
 
     summary: str
-    defaults: Mapping[str, Any]
-    add_arguments: Callable[[Any], None]
+    flags: Sequence[Flag]
     read: Callable[[argparse.Namespace], RawData]
     recipe: Callable[[Mapping[str, Any]], dict[str, Any]] = no_recipe
+    common_defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The default of each flag of this reader, and of common flags where it is another."""
+        return {flag.name: flag.default for flag in self.flags} | dict(self.common_defaults)
+
+    def add_arguments(self, group: Any) -> None:
+        """Add the flags of this reader to a parser or group of argparse."""
+        for flag in self.flags:
+            group.add_argument(f"--{flag.name}", help=flag.help, **flag.options)
 
 
-def readers() -> dict[str, Reader]:
-    """Return all readers by name: this package's, then those registered by others.
+def reader_names() -> tuple[str, ...]:
+    """Return the names of all readers, this package's first; none is imported."""
+    return (*BUILT_IN, *(registered(READERS).keys() - BUILT_IN.keys()))
+
+
+def get_reader(name: str) -> Reader:
+    """Return the reader of this name: this package's, or else one that another package registers.
 
     Raises
     ------
     UserError
-        When a registered reader cannot be imported, or is no `Reader`.
+        When there is none, it cannot be imported, or is no `Reader`.
     """
-    found = {
-        name: import_module(f"recbole_edt.prepare.{module}").READER
-        for name, module in _BUILT_IN.items()
-    }
-    for entry in entry_points(group=ENTRY_POINTS):
-        try:
-            reader = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise UserError(
-                f"reader {entry.name}: {entry.value} cannot be loaded ({error})"
-            ) from None
-        if not isinstance(reader, Reader):
-            raise UserError(f"reader {entry.name}: {entry.value} is no recbole_edt Reader")
-        found.setdefault(entry.name, reader)
-    return found
+    if name in BUILT_IN:
+        return import_module(f"recbole_edt.prepare.{BUILT_IN[name]}").READER  # type: ignore[no-any-return]
+    entries, names = registered(READERS), reader_names()
+    if name not in entries:
+        hint = nearest(name, names)
+        raise UserError(f"reader: {name!r} is unknown; expected one of {', '.join(names)}{hint}")
+    reader = load_entry(entries[name])
+    if not isinstance(reader, Reader):
+        raise UserError(
+            f"{describe(entries[name])}: found {reader!r}"[:200]
+            + ", expected a recbole_edt.prepare.reader.Reader"
+        )
+    return reader

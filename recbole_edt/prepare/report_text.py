@@ -11,8 +11,7 @@ def render(summary: dict[str, Any], folder: str) -> str:
     Parameters
     ----------
     summary : dict
-        What `recbole_edt.prepare.pipeline.prepare_dataset` writes to ``prepare.json``, with the
-        state of the split.
+        What `prepare_dataset` writes to ``prepare.json``, with the state of the split.
     folder : str
         Where the dataset is.
     """

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from recbole.trainer import Trainer
     from recbole.utils import FeatureSource, FeatureType, InputType, ModelType, init_seed
 
+    from recbole_edt.recbole_bridge.config import ConfigBase
     from recbole_edt.recbole_bridge.dataset import DatasetBase
     from recbole_edt.recbole_bridge.loading import training_loader
 
 __all__ = [
     "Config",
+    "ConfigBase",
     "Dataset",
     "DatasetBase",
     "FeatureSource",
@@ -39,6 +41,7 @@ _MODULES = {
     "recbole.data.interaction": ("Interaction",),
     "recbole.model.abstract_recommender": ("SequentialRecommender",),
     "recbole.trainer": ("Trainer",),
+    "recbole_edt.recbole_bridge.config": ("ConfigBase",),
     "recbole_edt.recbole_bridge.dataset": ("DatasetBase",),
     "recbole_edt.recbole_bridge.loading": ("training_loader",),
     "recbole.utils": ("FeatureSource", "FeatureType", "InputType", "ModelType", "init_seed"),

@@ -85,8 +85,7 @@ class DatasetBase(SequentialDataset):
         load, unload = self._get_load_and_unload_col(source)
         if load != set():
             self.check_lines(
-                path,
-                lambda name: name in load if load is not None else name not in (unload or ()),
+                path, lambda name: name in load if load is not None else name not in (unload or ())
             )
         try:
             table = super()._load_feat(filepath, source)

@@ -1,1 +1,62 @@
-"""Finished runs."""
+"""Runs: their typed record, their folders, executing one and loading a finished one.
+
+Public, and all that other packages use; names of files and keys of ``metrics.json`` stay in here:
+
+- `RunRecord`: the content of ``metrics.json``, with `Report`, `Scores`, `Protocol`, `Phase`;
+- `RunFolder`: the paths of a run's files, ``read_record()``, ``read_settings()``, ``is_finished``;
+- `runs_of`, `finished_run_of`, `choose_folder`, `first_folder`, `newest_finished`: runs on disk;
+- `exclusive_run`, `lock_path`: one process per configuration and seed;
+- `execute`: train and evaluate; returns a `CompletedRun` of folder and record;
+- `load_run`: dataset, model and weights of a finished run as a `LoadedRun`;
+- `refuse_stale`: refuse a finished run whose artefacts would be others today;
+- `find_dataset`: a dataset's folder, made where it is the embedded one;
+- `reevaluate`: a finished run's test targets by another protocol.
+
+The last five import torch and RecBole, and are imported when they are first asked for.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from recbole_edt.runs.figures import Phase, Protocol, Report, ScopedScores, Scores
+from recbole_edt.runs.folders import (
+    RunFolder,
+    choose_folder,
+    exclusive_run,
+    finished_run_of,
+    first_folder,
+    lock_path,
+    newest_finished,
+    runs_of,
+)
+from recbole_edt.runs.record import FINAL, WITHOUT_EXPERT, NamedReport, RunRecord
+
+if TYPE_CHECKING:
+    from recbole_edt.runs.assembly import find_dataset
+    from recbole_edt.runs.execution import CompletedRun, execute, refuse_stale
+    from recbole_edt.runs.loading import LoadedRun, load_run
+    from recbole_edt.runs.reevaluation import reevaluate
+
+__all__ = [
+    "FINAL", "WITHOUT_EXPERT", "CompletedRun", "LoadedRun", "NamedReport", "Phase", "Protocol",
+    "Report", "RunFolder", "RunRecord", "ScopedScores", "Scores", "choose_folder", "exclusive_run",
+    "execute", "find_dataset", "finished_run_of", "first_folder", "load_run", "lock_path",
+    "newest_finished", "reevaluate", "refuse_stale", "runs_of",
+]  # fmt: skip
+
+_LAZY = {
+    "find_dataset": "assembly",
+    "CompletedRun": "execution",
+    "execute": "execution",
+    "refuse_stale": "execution",
+    "LoadedRun": "loading",
+    "load_run": "loading",
+    "reevaluate": "reevaluation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,7 +1,7 @@
 """Reuse of the shared phase of a finished run, so that only the domain phase is trained."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,6 @@ from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.config.schema import SHARED
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
-from recbole_edt.evaluation.targets import Targets
-from recbole_edt.files import read_json
 from recbole_edt.training import checkpoint
 from recbole_edt.training.history import History
 from recbole_edt.training.phase_settings import PhaseSettings
@@ -63,7 +61,32 @@ def shared_settings(settings: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**rest, **phase}
 
 
-def reuse_first_phase(folder: Path, name: str, config: Any, valid: Targets, model: Any) -> History:
+@dataclass(frozen=True)
+class ReusableRun:
+    """A finished run whose first phase may be reused.
+
+    Attributes
+    ----------
+    path, checkpoint_dir : pathlib.Path
+        Its folder, and that of its weights.
+    config : EDTConfig
+        Its configuration; keys that are younger than the run have their default.
+    split_hash : str
+        Of the split that it was trained on.
+    artefacts_hash : str, optional
+        Of the artefacts that it read.
+    """
+
+    path: Path
+    checkpoint_dir: Path
+    config: EDTConfig
+    split_hash: str
+    artefacts_hash: str | None
+
+
+def load_first_phase(
+    source: ReusableRun, name: str, config: EDTConfig, split: Split, model: Any
+) -> History:
     """Load the shared phase of a finished run into a model.
 
     Weights of the shared phase are frozen after it, so that the final checkpoint holds them. A
@@ -71,14 +94,14 @@ def reuse_first_phase(folder: Path, name: str, config: Any, valid: Targets, mode
 
     Parameters
     ----------
-    folder : pathlib.Path
-        The run's folder.
+    source : ReusableRun
+        The finished run.
     name : str
         What the phase is called in the new run.
     config : EDTConfig
         Of the new run.
-    valid : Targets
-        Gives the split.
+    split : Split
+        Of the new run.
     model : RecBole model
         Gets the weights; see `recbole_edt.model.protocols.ReusesPhase`.
 
@@ -90,46 +113,39 @@ def reuse_first_phase(folder: Path, name: str, config: Any, valid: Targets, mode
     Raises
     ------
     UserError
-        When the folder holds no such run, or one of another split, other artefacts, another seed
-        or shared phase. Nothing has been loaded then.
+        For a run of another split, other artefacts, another seed or shared phase. Nothing has
+        been loaded then.
     """
-    if not (folder / "metrics.json").is_file():
-        raise UserError(f"{_KEY}: {folder}: found no metrics.json, expected a finished run")
-    # Keys that are younger than the run have their default.
-    source_config = EDTConfig(config_files=[str(folder / "config.yaml")])
-    _refuse_other_settings(folder, source_config, config)
-    _refuse_other_inputs(folder, source_config, config, valid.part.split)
-    saved = checkpoint.load_state(folder / "checkpoint")
+    _refuse_other_settings(source, config)
+    _refuse_other_inputs(source, config, split)
+    saved = checkpoint.load_state(source.checkpoint_dir)
     if saved is None:
-        raise UserError(f"{_KEY}: {folder}/checkpoint: no such folder; nothing to reuse")
+        raise UserError(f"{_KEY}: {source.checkpoint_dir}: no such folder; nothing to reuse")
     model.reuse_phase(checkpoint.model_weights(saved.tensors))
     first = saved.values["phases"][0]
     rows = [row for row in saved.values["curves"] if row["phase"] == first["name"]]
     return History([{**first, "name": name}], [row | {"phase": name} for row in rows])
 
 
-def _refuse_other_settings(folder: Path, source_config: EDTConfig, config: EDTConfig) -> None:
-    source = shared_settings(source_config.to_dict())
+def _refuse_other_settings(run: ReusableRun, config: EDTConfig) -> None:
+    source = shared_settings(run.config.to_dict())
     if source is None:
         expected = f"{config['model']} or {_SHARED_MODEL}"
-        raise UserError(f"{_KEY}: {folder}: model is {source_config['model']}, expected {expected}")
+        raise UserError(f"{_KEY}: {run.path}: model is {run.config['model']}, expected {expected}")
     for key, value in (shared_settings(config.to_dict()) or {}).items():
         if source[key] != value:
-            raise UserError(f"{_KEY}: {folder}: {key} is {source[key]!r}, expected {value!r}")
+            raise UserError(f"{_KEY}: {run.path}: {key} is {source[key]!r}, expected {value!r}")
 
 
-def _refuse_other_inputs(
-    folder: Path, source_config: EDTConfig, config: EDTConfig, split: Split
-) -> None:
-    metrics = read_json(folder / "metrics.json")
-    pairs = {"split": (metrics["protocol"]["split_hash"][:12], split.hash[:12])}
-    if metrics["artefacts"] is not None:
-        settings = ArtefactSettings.from_config(source_config)
+def _refuse_other_inputs(run: ReusableRun, config: EDTConfig, split: Split) -> None:
+    pairs = {"split": (run.split_hash[:12], split.hash[:12])}
+    if run.artefacts_hash is not None:
+        settings = ArtefactSettings.from_config(run.config)
         identity = identity_now(config.dataset_dir, config["dataset"], settings, split)
-        pairs["artefacts"] = (metrics["artefacts"]["hash"], set_hash(identity))
+        pairs["artefacts"] = (run.artefacts_hash, set_hash(identity))
     for what, (recorded, present) in pairs.items():
         if recorded != present:
             raise UserError(
-                f"{_KEY}: {folder}: {what} {recorded}, but as the dataset is now {present}: its "
+                f"{_KEY}: {run.path}: {what} {recorded}, but as the dataset is now {present}: its "
                 "interactions, titles or domains, or this package, have changed"
             )

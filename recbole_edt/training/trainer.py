@@ -1,5 +1,6 @@
 """Training in phases, with the same evaluation, checkpoints and logs for every model."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from recbole_edt.training.callbacks import (
 from recbole_edt.training.history import History
 from recbole_edt.training.loop import PhaseLoop
 from recbole_edt.training.packing import pack_rng, unpack_rng
-from recbole_edt.training.shared_run import reuse_first_phase
+from recbole_edt.training.shared_run import ReusableRun, load_first_phase
 
 
 class PhasedTrainer(EpochTrainer):
@@ -35,19 +36,19 @@ class PhasedTrainer(EpochTrainer):
     Parameters
     ----------
     config : EDTConfig
-        ``run_dir`` says where checkpoints and curves are written.
+        Of the run.
     model : RecBole model
         The model.
-    shared_from : pathlib.Path, optional
-        A finished run with the same first phase, which is reused: the numbers are the same. The
-        key ``shared_run`` names one in the configuration.
+    run_dir : pathlib.Path
+        Where checkpoints and curves are written.
     """
 
-    def __init__(self, config: Any, model: Any, shared_from: Path | None = None):
+    def __init__(self, config: Any, model: Any, run_dir: Path):
+        config["checkpoint_dir"] = str(run_dir / "checkpoint")  # RecBole's constructor makes it
         super().__init__(config, model)
+        self.logger = logging.getLogger(__name__)
         self.capabilities = capabilities_of(model)
-        self.shared_from = Path(config["shared_run"]) if config["shared_run"] else shared_from
-        self.run_dir = Path(config["run_dir"])
+        self.run_dir = run_dir
         self.metrics = metric_names(config["metrics"], config["topk"])
         if self.valid_metric not in self.metrics:
             self.metrics = [*self.metrics, self.valid_metric]
@@ -104,11 +105,8 @@ class PhasedTrainer(EpochTrainer):
             train_data.get_model(self.model)
         # Every phase begins with the same draws, whether the one before was trained or reused.
         draws = pack_rng(generator)
-        names, start = self.capabilities.phases, 0
-        if saved_state:
-            start = names.index(saved_state.phase)
-        elif self.shared_from and self.capabilities.can_reuse_phase:
-            start = int(self._reuse_first_phase(self.shared_from, valid_data))
+        names = self.capabilities.phases
+        start = names.index(saved_state.phase) if saved_state else len(self.phases)
         loop = PhaseLoop(self, train_data, valid_data, self.history, callbacks, show_progress)
         for name in names[start:]:
             unpack_rng(*draws, generator)
@@ -141,22 +139,17 @@ class PhasedTrainer(EpochTrainer):
         self.logger.info(f"resuming after {saved.phase} epoch {saved.values['epoch']}")
         return True
 
-    def _reuse_first_phase(self, source: Path, valid_data: Targets) -> bool:
-        """Reuse the first phase of a finished run; False if it has to be trained after all.
+    def reuse_first_phase(self, source: ReusableRun, valid_data: Targets) -> None:
+        """Load the first phase of a finished run in place of training it; before `fit`.
 
-        What the user asked for by ``shared_run`` fails where it does not fit. What a comparison
-        has selected by itself only saves time.
+        Raises
+        ------
+        UserError
+            When the run does not fit; nothing has been loaded then.
         """
-        name = self.capabilities.phases[0]
-        try:
-            self.history = reuse_first_phase(source, name, self.config, valid_data, self.model)
-        except UserError as error:
-            if self.config["shared_run"]:
-                raise
-            self.logger.info(f"{name} phase is trained anew; {error}")
-            return False
-        self.logger.info(f"{name} phase reused from {source}")
-        return True
+        name, split = self.capabilities.phases[0], valid_data.part.split
+        self.history = load_first_phase(source, name, self.config, split, self.model)
+        self.logger.info(f"{name} phase reused from {source.path}")
 
 
 def get_trainer(model_type: Any, name: str) -> type[PhasedTrainer]:

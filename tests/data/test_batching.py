@@ -7,7 +7,8 @@ import torch
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.batching import batches_of_like_length
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.quick_start import build_model, prepare_data, run_recbole_edt
+from recbole_edt.quick_start import run_recbole_edt
+from recbole_edt.runs.assembly import build_model, prepare_data
 
 
 def test_every_row_comes_once_and_the_order_is_seeded():

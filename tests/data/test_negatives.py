@@ -5,7 +5,7 @@ import pytest
 
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.quick_start import prepare_data
+from recbole_edt.runs.assembly import prepare_data
 
 
 @pytest.mark.parametrize(("model", "more"), [("BPR", {}), ("SASRec", {"loss_type": "BPR"})])

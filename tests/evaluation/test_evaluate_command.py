@@ -6,7 +6,7 @@ from synthetic import finish_runs
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import read_json
-from recbole_edt.runs.finished import load_run
+from recbole_edt.runs import RunFolder, load_run
 
 KEYS = (
     "--epochs=1", "--shared_min_epochs=0", "--hidden_size=8", "--inner_size=8", "--adapter_size=4",
@@ -56,8 +56,8 @@ def test_the_expert_takes_part_with_the_weights_of_the_run(run_cli, folder):
     argv = ("evaluate", f"--run={folder('LLMEDT')}", "--sampled_candidates=4", "--topk=[1]")
     assert run_cli(*argv).status == 0
     found = read_json(folder("LLMEDT") / "evaluate-target_domain-4.json")
-    run = load_run(folder("LLMEDT"), {"sampled_candidates": 4})
-    targets = Targets(run.part, "test")
+    run = load_run(RunFolder(folder("LLMEDT")), {"sampled_candidates": 4})
+    targets = Targets(run.dataset, "test")
     for expert, place in ((run.expert, found), (None, found["without_expert"])):
         ranks = rank_targets(run.model, targets, "target_domain", 4, expert)
         assert place["test"]["overall"]["hit@1"] == (ranks == 1).mean()

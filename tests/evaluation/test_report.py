@@ -9,7 +9,6 @@ from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import (
     flatten_metrics,
     metric_names,
-    metrics_table,
     report_metrics,
     summarise,
 )
@@ -85,12 +84,8 @@ def test_unknown_metrics_are_named():
         metric_names(["Hit", "NDGC"], [10])
 
 
-def test_flat_names_and_table(targets, ranks):
+def test_flat_names(targets, ranks):
     result = report_metrics(ranks, targets, ["ndcg@5"])
     flat = flatten_metrics(result)
     assert set(flat) == {"ndcg@5", *(f"ndcg@5/d{k}" for k in range(4))}
     assert flat["ndcg@5/d2"] == result["domains"]["d2"]["ndcg@5"]
-    header, overall, *rest = metrics_table(result, ["ndcg@5"]).splitlines()
-    assert header.split() == ["users", "ndcg@5"]
-    assert overall.split() == ["all", str(len(targets)), f"{result['overall']['ndcg@5']:.4f}"]
-    assert [line.split()[0] for line in rest] == ["d0", "d1", "d2", "d3"]

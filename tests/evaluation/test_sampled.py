@@ -123,7 +123,7 @@ def test_drawing_in_pieces_draws_the_same(targets, targets_of, monkeypatch):
     whole = targets.sampled_candidates(3, "target_domain")
     (path,) = (folder / "split").glob("*.3.*.npy")
     path.unlink()
-    monkeypatch.setattr("recbole_edt.evaluation.candidate_sets._MOST_DRAWN", 200)
+    monkeypatch.setattr("recbole_edt.evaluation.sampled_candidates._MOST_DRAWN", 200)
     pieces = targets_of(folder).sampled_candidates(3, "target_domain")
     np.testing.assert_array_equal(pieces[0], whole[0])
     assert pieces[1] == whole[1]

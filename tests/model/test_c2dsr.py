@@ -225,7 +225,7 @@ def test_an_item_changes_no_earlier_state():
     changed = torch.cat([ids[:, :5], torch.randint(1, N_ITEMS, (4, 3))], dim=1)
     h = model.mixed_encoder(mixed[changed], changed > 0)[:, 4]
     slots = [model.item_domain[changed] == k for k in range(3)]
-    for k, own in enumerate(model._own_states(own_tokens, changed, slots)):
+    for k, own in enumerate(model.own_states(own_tokens, changed, slots)):
         for u in range(4):
             places = [t for t in range(5) if slots[k][u, t]]
             if places:

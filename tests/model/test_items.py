@@ -59,12 +59,12 @@ def test_frozen_vectors_stay_out_of_the_checkpoint():
     assert names == {"projection.weight", "ids.weight", "bias"}
 
 
-def test_new_items_take_the_mean_of_their_lenders_at_scoring_and_others_stay():
+def test_new_items_are_scored_by_the_mean_of_their_neighbours_and_others_stay():
     model, _ = encoder()
     with torch.no_grad():
         model.ids.weight.normal_()
         model.bias.normal_()
-    model.let_borrow(torch.tensor([4, 9]), torch.tensor([[1, 2], [3, 3]]))
+    model.set_neighbours(torch.tensor([4, 9]), torch.tensor([[1, 2], [3, 3]]))
     (before, bias_before), (vectors, bias) = model(), model.for_scoring()
     others = [n for n in range(40) if n not in (4, 9)]
     assert torch.equal(vectors[others], before[others])
@@ -80,7 +80,7 @@ def test_new_items_take_the_mean_of_their_lenders_at_scoring_and_others_stay():
 @pytest.mark.parametrize("ids", [True, False])
 def test_without_bias_or_ids_the_rest_is_lent(ids):
     model, _ = encoder(ids=ids, bias="none")
-    model.let_borrow(torch.tensor([4]), torch.tensor([[1]]))
+    model.set_neighbours(torch.tensor([4]), torch.tensor([[1]]))
     vectors, bias = model.for_scoring()
     assert bias is None
     assert torch.equal(vectors[4], model()[0][4]) != ids

@@ -282,7 +282,7 @@ def test_editing_an_item_changes_no_earlier_state():
             states = []
             for some, mine in ((sequence, model), (edited, model), (edited, open_model)):
                 items = windows_of([some])[ITEMS]
-                mixed, own = mine._states(mine.whole_table()[0][items], items)
+                mixed, own = mine.states(mine.whole_table()[0][items], items)
                 states.append(torch.cat([mixed, *own], dim=2)[0])
             torch.testing.assert_close(states[0][:at], states[1][:at], atol=1e-6, rtol=0)
             if at < len(sequence) - 1:  # with the release's attention earlier states do change
@@ -312,7 +312,7 @@ def test_labels_and_local_states_are_of_the_same_slot():
     model = make(dropout_prob=0.0)
     batch = windows_of(random_sequences(2, model.n_items, T + 1))
     items, labels = batch[ITEMS], batch[LABELS]
-    follows = model._has_predecessor(items, labels)
+    follows = model.has_predecessor(items, labels)
     for row in range(2):
         for t in range(items.shape[1]):
             label = int(labels[row, t])

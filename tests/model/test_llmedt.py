@@ -196,9 +196,9 @@ def states_in_training(residual_weight, **keys):
         torch.nn.init.normal_(thread.up.weight)
     ids = windows(model)[ITEMS]
     items = model.eval().whole_table()[0][ids]
-    still = torch.stack(model._domain_states(items, ids))
+    still = torch.stack(model.domain_states(items, ids))
     model.train()
-    moving = torch.stack(model._domain_states(items, ids))
+    moving = torch.stack(model.domain_states(items, ids))
     assert not model.backbone.training  # whatever comes next finds it frozen
     return moving, still
 
@@ -220,7 +220,7 @@ def test_domain_dropout_is_of_the_threads_and_not_of_the_shared_state():
     ids = windows(model)[ITEMS]
     items = model.whole_table()[0][ids]
     shared = model.eval().shared_state(items)
-    for state in model.train()._domain_states(items, ids):
+    for state in model.train().domain_states(items, ids):
         assert torch.equal(state, shared)
 
 
@@ -310,7 +310,7 @@ def test_new_items_are_scored_with_what_their_neighbours_learnt(phase, neighbour
         model.begin_phase(DOMAIN)
     model.eval()
     scores = model.full_sort_predict(histories(windows(model))).detach()
-    model.items.let_borrow(torch.empty(0).long(), torch.empty(0, 1).long())
+    model.items.set_neighbours(torch.empty(0).long(), torch.empty(0, 1).long())
     model.train().eval()  # forget the table
     alone = model.full_sort_predict(histories(windows(model))).detach()
     differs = ~torch.isclose(scores, alone).all(0)
@@ -326,12 +326,12 @@ def test_new_items_are_scored_with_what_their_neighbours_learnt(phase, neighbour
 def test_sampled_losses_draw_from_the_labels_domain(loss_type):
     model = build(loss_type=loss_type, num_negatives=50)
     targets = torch.arange(1, N_ITEMS)
-    pools = model.pools(targets, "target_domain")
-    for k, pool in enumerate(pools):
-        assert (model.item_domain[pool.drawn] == k).all()
-        assert (model.item_domain[pool.ids] == k).all()
+    sets = model.next_item.candidate_sets(targets, "target_domain")
+    for k, one in enumerate(sets):
+        assert (model.item_domain[one.negatives] == k).all()
+        assert (model.item_domain[one.labels] == k).all()
     if loss_type == "BCE":
-        assert all((pool.drawn != pool.ids).all() for pool in pools)
+        assert all((one.negatives != one.labels).all() for one in sets)
 
 
 def test_sampled_losses_project_only_what_they_need(monkeypatch):

@@ -59,7 +59,7 @@ def test_sampled_softmax_over_every_other_item_is_the_full_cross_entropy(scores)
                 all_scores[labels[row : row + 1]],
                 all_scores[others][None],
                 torch.zeros(1, 6, dtype=torch.bool),
-                pool_size=7,
+                num_candidates=7,
             )
         )
     assert total == pytest.approx(written_out(states, items, bias, labels))

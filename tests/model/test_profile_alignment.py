@@ -130,7 +130,7 @@ def test_the_alignment_of_the_last_states_enters_the_loss_with_its_weight():
         model.beta = 0.0
         without = model.calculate_loss(batch)
         model.beta = 0.4
-        states = model._domain_states(model.whole_table()[0][batch[ITEMS]], batch[ITEMS])
+        states = model.domain_states(model.whole_table()[0][batch[ITEMS]], batch[ITEMS])
         last = [state[torch.arange(len(lengths)), lengths - 1] for state in states]
         alignment = model.profiles.alignment(batch["user_id"], last)
         assert alignment.item() != 0
@@ -141,8 +141,9 @@ def test_the_gradient_reaches_the_threads_and_not_the_frozen_part():
     model, _ = trained()
     model.train()
     model.zero_grad()
-    states = model._domain_states(model.whole_table()[0][windows()[ITEMS]], windows()[ITEMS])
-    last = model._last_of(states, (windows()[ITEMS] > 0).sum(1))
+    states = model.domain_states(model.whole_table()[0][windows()[ITEMS]], windows()[ITEMS])
+    ends = (windows()[ITEMS] > 0).sum(1) - 1
+    last = [model.gather_indexes(state, ends) for state in states]
     model.profiles.alignment(windows()["user_id"], last).backward()
     assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in model.threads.parameters())
     assert all(p.grad is None for p in model.backbone.parameters())

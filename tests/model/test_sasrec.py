@@ -80,7 +80,7 @@ def test_a_tower_reads_no_later_item():
     changed = ids.clone()
     changed[:, -1] = 21
     for k in range(3):
-        before, after = model._states(k, ids), model._states(k, changed)
+        before, after = model.tower_states(k, ids), model.tower_states(k, changed)
         torch.testing.assert_close(before[:, :-1], after[:, :-1])
 
 

@@ -7,7 +7,7 @@ import torch
 
 from recbole_edt.model.similarity import last_items, similarity_scores, unit_vectors
 from recbole_edt.quick_start import run_recbole_edt
-from recbole_edt.runs.finished import load_run
+from recbole_edt.runs import RunFolder, load_run
 
 
 def test_last_items_come_latest_first():
@@ -61,8 +61,8 @@ def test_popularity_counts_training_rows_whatever_the_seed(tmp_path, make_datase
     keys = {**places, "show_progress": False}
     runs = [run_recbole_edt("Popularity", "toy", overrides={**keys, "seed": s}) for s in (1, 2)]
     assert runs[0]["test"] == runs[1]["test"]
-    run = load_run(Path(runs[0]["run_dir"]), {"data_path": places["data_path"]})
+    run = load_run(RunFolder(Path(runs[0]["run_dir"])), {"data_path": places["data_path"]})
     scores = run.model.full_sort_predict({run.model.ITEM_SEQ_LEN: torch.ones(3)})
-    counts = torch.from_numpy(run.part.item_counts())
+    counts = torch.from_numpy(run.dataset.item_counts())
     assert scores.shape == (3, len(counts))
     torch.testing.assert_close(scores[2], torch.log1p(counts.float()))

@@ -196,7 +196,7 @@ def test_an_item_changes_no_earlier_state():
     mixed = model.mixed_states(changed)
     for k in range(3):
         views = model.views(k, changed, mixed, user, slot)
-        torch.testing.assert_close(model._query(k, views), before[k], **NEAR)
+        torch.testing.assert_close(model.query(k, views), before[k], **NEAR)
 
 
 def test_users_of_one_domain_only():

@@ -5,11 +5,7 @@ import pytest
 MODULE = """
 import pandas as pd
 from recbole_edt.prepare.raw import RawData, make_inter
-from recbole_edt.prepare.reader import Reader
-
-
-def add_arguments(group):
-    group.add_argument("--repeat", type=int, help="how often each user comes back")
+from recbole_edt.prepare.reader import Flag, Reader
 
 
 def read(options):
@@ -19,7 +15,8 @@ def read(options):
     return RawData(inter, items, [], {"rows made": len(users)})
 
 
-READER = Reader("Made-up rows.", {"repeat": 4, "ties": "shuffle"}, add_arguments, read)
+REPEAT = Flag("repeat", 4, "how often each user comes back", {"type": int})
+READER = Reader("Made-up rows.", [REPEAT], read, common_defaults={"ties": "shuffle"})
 """
 
 
@@ -47,19 +44,3 @@ def test_it_prepares_a_dataset_with_its_flags_and_defaults(install, prepare, rea
     assert "one order drawn with seed" in report
     assert len(read("small.inter")) == 12
     assert set(read("small.item")["domain"]) == {"a", "b"}
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("nowhere:READER", "reader broken: nowhere:READER cannot be loaded"),
-        ("broken:OTHER", "reader broken: broken:OTHER cannot be loaded"),
-        ("broken:read", "reader broken: broken:read is no recbole_edt Reader"),
-    ],
-)
-def test_a_broken_one_is_named_in_one_line(install, run_cli, value, message):
-    install("broken", value)
-    outcome = run_cli("prepare", "csv", "--help")
-    assert outcome.status == 2
-    assert message in outcome.err
-    assert len(outcome.err.splitlines()) == 1

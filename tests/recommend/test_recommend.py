@@ -11,9 +11,9 @@ import pytest
 from synthetic import finish_runs
 
 from recbole_edt.files import read_json, write_json
-from recbole_edt.recommend import page
-from recbole_edt.recommend.scoring import best, history, next_scores
-from recbole_edt.runs.finished import load_run
+from recbole_edt.recommend.scoring import best_items, history_rows, next_scores
+from recbole_edt.recommend.user_history import date_of
+from recbole_edt.runs import RunFolder, load_run
 from recbole_edt.training.checkpoint import load_tensors, save_tensors
 
 QUICK = (
@@ -88,28 +88,28 @@ def test_history_is_complete_and_the_latest_comes_first(ask, root):
 
 
 def test_the_test_item_is_part_of_what_the_model_reads(root, folder):
-    run = load_run(folder("SASRec"), {})
-    user = run.part.field2token_id["user_id"]["u5"]
-    rows = history(run.part, user)
+    run = load_run(RunFolder(folder("SASRec")), {})
+    user = run.dataset.field2token_id["user_id"]["u5"]
+    rows = history_rows(run.dataset, user)
     scores = next_scores(run, np.array([user, 1]))
-    batch = run.part.histories(
-        run.part.flat["user_id"][rows[-1:]].numpy(), rows[-1:]
+    batch = run.dataset.histories(
+        run.dataset.flat["user_id"][rows[-1:]].numpy(), rows[-1:]
     )  # what came before the last interaction
     assert int(batch["item_length"][0]) == len(rows) - 1
     batch["user_id"] = np.array([user])
-    before = run.model.full_sort_predict(run.part.join(batch))[0]
+    before = run.model.full_sort_predict(run.dataset.join(batch))[0]
     unseen = np.isfinite(scores[0].numpy())
     assert not np.allclose(before.detach().numpy()[unseen], scores[0].numpy()[unseen])
-    assert best(scores, 3).place.tolist() == [0, 0, 0, 1, 1, 1]
+    assert best_items(scores, 3).user_index.tolist() == [0, 0, 0, 1, 1, 1]
     alone = next_scores(run, np.array([user]))[0]
     np.testing.assert_allclose(alone[unseen], scores[0][unseen], atol=1e-5)
 
 
 def test_what_the_run_adds_is_added(folder):
-    run = load_run(folder("GRU4Rec"), {})
-    weights = read_json(run.folder / "metrics.json")["expert_weights"]
-    assert run.expert.weights.tolist() == pytest.approx([weights[d] for d in run.part.domains])
-    user = np.array([run.part.field2token_id["user_id"]["u5"]])
+    run = load_run(RunFolder(folder("GRU4Rec")), {})
+    weights = run.record.expert_weights
+    assert run.expert.weights.tolist() == pytest.approx([weights[d] for d in run.dataset.domains])
+    user = np.array([run.dataset.field2token_id["user_id"]["u5"]])
     parts = []
     for weight in (0.0, 1.0, 2.0):
         run.expert.weights[:] = weight
@@ -118,7 +118,7 @@ def test_what_the_run_adds_is_added(folder):
     added = (parts[1] - parts[0])[unseen]
     assert added.abs().max() > 0.1
     np.testing.assert_allclose((parts[2] - parts[0])[unseen], 2 * added, atol=1e-5)
-    last = run.part.flat["item_id"][history(run.part, user[0])[-1]]
+    last = run.dataset.flat["item_id"][history_rows(run.dataset, user[0])[-1]]
     cosine = (run.expert.unit @ run.expert.unit[last])[unseen]
     assert (added >= cosine - 1e-5).all()  # the nearest of the last items, the very last one too
 
@@ -288,9 +288,9 @@ def test_changed_data_are_refused(root, folder, run_cli, tmp_path):
 
 
 def test_a_loaded_model_is_in_its_last_phase(folder):
-    assert load_run(folder("LLMEDT"), {}).model.phase == "domain"
+    assert load_run(RunFolder(folder("LLMEDT")), {}).model.phase == "domain"
 
 
 def test_dates_of_seconds_and_of_milliseconds():
-    assert page._date(1.5e9) == page._date(1.5e12) == page._date(1.5e18) == "2017-07-14"
-    assert page._date(12.0) == page._date(float("inf")) == ""
+    assert date_of(1.5e9) == date_of(1.5e12) == date_of(1.5e18) == "2017-07-14"
+    assert date_of(12.0) == date_of(float("inf")) == ""

@@ -15,10 +15,10 @@ import torch
 from recbole.model.sequential_recommender import SASRec
 from synthetic import give_vectors
 
-from recbole_edt import quick_start
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.quick_start import run_recbole_edt
+from recbole_edt.runs import execute
 from recbole_edt.training import checkpoint
 from recbole_edt.training.trainer import PhasedTrainer
 
@@ -213,10 +213,10 @@ def test_whoever_waited_for_a_run_finds_it_finished(make_dataset, tmp_path, monk
         return acquire(self, *args, **kwargs)
 
     monkeypatch.setattr(filelock.FileLock, "acquire", acquire_after_another)
-    waited = quick_start.run(config, resume=True, wait=True)
+    waited = execute(config, resume=True, wait=True)
     assert asked == [-1, 0]  # this run waits; the other one, bare, would have been refused
-    assert waited["run_dir"] == first[1]["run_dir"]
-    assert waited["cost"] == first[1]["cost"]  # it was read, not trained again
+    assert str(waited.folder.path) == first[1]["run_dir"]
+    assert waited.record.cost.to_dict() == first[1]["cost"]  # it was read, not trained again
 
 
 def killed_after_the_first_epoch(dataset, output, monkeypatch):

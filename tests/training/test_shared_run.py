@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from recbole_edt import quick_start
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.files import write_json
+from recbole_edt.runs import execute
 from recbole_edt.training.checkpoint import load_tensors, save_tensors
 from recbole_edt.training.shared_run import shared_settings
 
@@ -27,7 +27,8 @@ def run(dataset, tmp_path):
     def run(model="LLMEDT", shared_from=None, **keys):
         places = {"data_path": str(dataset.parent), "output_dir": str(tmp_path / "out")}
         config = EDTConfig(model, "toy", overrides={**SMALL, **places, **keys})
-        return quick_start.run(config, shared_from=shared_from)
+        folder, record = execute(config, shared_from=shared_from)
+        return {**record.to_dict(), "run_dir": str(folder.path)}
 
     return run
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, NotNegative
-from recbole_edt.config.rules import Label, checked_by, refuse
+from recbole_edt.config.rules import Label, check_text, checked_by, refuse
 from recbole_edt.errors import nearest
 
 METRICS = ("Hit", "NDCG", "MRR", "MAP", "Recall", "Precision")
@@ -34,8 +34,7 @@ def _cut_offs(value: Any) -> None:
 
 
 def _valid_metric(value: Any) -> None:
-    if type(value) not in (str, int, float):
-        refuse(f"found {value!r}, expected text")
+    check_text(value)
     name, _, k = str(value).partition("@")
     if not k.isdigit() or int(k) < 1:
         refuse(f"found {value!r}, expected a metric such as NDCG@10")

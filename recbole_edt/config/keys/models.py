@@ -12,7 +12,7 @@ from recbole_edt.config.keys.base import (
     Positive,
     Probability,
 )
-from recbole_edt.config.rules import Label, Text, checked_by, refuse
+from recbole_edt.config.rules import Label, check_text, checked_by, refuse
 
 _PAIRS = ("mixed-source", "mixed-target", "source-target")
 
@@ -32,6 +32,9 @@ def _rates(value: Any) -> None:
 
 
 InputScale = Annotated[Any, checked_by(_input_scale), Label("a number > 0 or sqrt_vector_size")]
+LossType = Annotated[
+    Any, checked_by(check_text), Label("`CE`, `SS`, `BCE`, `published`; stock models `CE`, `BPR`")
+]
 Rates = Annotated[Any, checked_by(_rates), Label("a list of three numbers >= 0")]
 
 
@@ -85,9 +88,9 @@ class Items(KeyGroup):
 class Loss(KeyGroup):
     """Loss."""
 
-    loss_type: Text
+    loss_type: LossType
     """CE: cross-entropy over the candidates; SS: softmax over sampled candidates; BCE: binary, one
-    negative; published: of the model's own paper (see baselines.md). Stock models: CE or BPR."""
+    negative; published: of the model's own paper (see baselines.md)."""
     loss_scope: Literal["target_domain", "all"]
     """Candidates and negatives of CE, SS and BCE: target_domain, or all items."""
     num_negatives: Count

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Gt, Lt
 
 from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, NotNegative, Positive
-from recbole_edt.config.rules import Anything, Label, Text, checked_by, refuse
+from recbole_edt.config.rules import Label, Text, checked_by, refuse
 from recbole_edt.errors import nearest
 
 _CLIPPING = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # torch's
@@ -31,6 +31,7 @@ def _sampling(value: Any) -> None:
 
 
 Clipping = Annotated[Any, checked_by(_clipping), Label("a mapping such as {max_norm: 1.0}")]
+PhaseNames = Annotated[Any, Label("a list of phases")]  # which ones depends on the model
 Sampling = Annotated[Any, checked_by(_sampling), Label("a mapping such as {distribution: uniform}")]
 
 
@@ -96,7 +97,7 @@ class Phases(KeyGroup):
     recipe: Text
     """full: what this project found best; paper: the published recipe. Any file of
     properties/recipe/."""
-    phases: Anything
+    phases: PhaseNames
     """Which phases are trained, from the first on; `[shared]` stops after the shared one."""
     shared_run: Text | None
     """Folder of a finished run (LLMEDT, or SASRecLLM, which is a shared phase) whose first phase is

@@ -1,7 +1,7 @@
 """ABXI: one shared encoder over mixed and task-guided domain sequences, low-rank per domain."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
@@ -15,13 +15,15 @@ from recbole_edt.model.baselines.abxi_layers import LowRank, RowAttention, SwiGL
 from recbole_edt.model.baselines.sampled_scores import draw_sets, scores_of_own_sets
 from recbole_edt.model.domain_rows import DomainRows, last_seen
 from recbole_edt.model.items import ItemEncoder
+from recbole_edt.model.protocols import KeyedConfig
+from recbole_edt.recbole_bridge import Interaction
 
 _MAP_STD = 1 / 50  # of a low-rank map's outer matrix [code]
 _PROJECTED_STD = 0.05  # of projected LLM vectors: at LLMEDT's 0.3 scores start too far apart
 
 
-class Rows(NamedTuple):
-    """Sequences of one thread, packed to the left.
+class PackedThread(NamedTuple):
+    """Sequences of one thread (mixed, or one domain's), packed to the left.
 
     Attributes
     ----------
@@ -72,16 +74,16 @@ class ABXI(CrossDomainModel):
       during the warm-up too;
     - ``item_projection: pca`` adds a trainable projection of the LLM vectors to e_i [ours], so that
       the model can be compared with what `LLMEDT` reads;
-    - ``loss_type`` CE, SS or BCE puts the loss that all models share in place of this one, as a
+    - ``loss_type`` CE, SS or BCE puts the loss that all models share in position of this one, as a
       mean over labels, scores divided by the temperature.
 
-    Positions from the end tell a training slot how many items (of its domain) follow; no state
+    Positions from the end reveal to a training slot how many items (of its domain) follow; no state
     depends on which they are.
 
     Parameters
     ----------
     config : EDTConfig
-        Keys are explained in ``properties/model/ABXI.yaml``.
+        Keys are explained in docs/keys.md.
     dataset : CrossDomainDataset
         The training part; gives domains.
 
@@ -91,7 +93,7 @@ class ABXI(CrossDomainModel):
         For sizes that do not fit together.
     """
 
-    def __init__(self, config: Any, dataset: CrossDomainDataset):
+    def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width, inner, heads = config["hidden_size"], config["inner_size"], config["n_heads"]
         check_heads(width, heads)
@@ -101,8 +103,8 @@ class ABXI(CrossDomainModel):
         domains = range(self.num_domains)
         threads = range(1 + self.num_domains)  # the mixed one first
 
-        def norms(places: range) -> nn.ModuleList:
-            return nn.ModuleList(nn.LayerNorm(width) for _ in places)
+        def norms(which: range) -> nn.ModuleList:
+            return nn.ModuleList(nn.LayerNorm(width) for _ in which)
 
         self.items = nn.Embedding(self.n_items, width)
         self.positions = nn.Embedding(self.max_length + 1, width)
@@ -142,7 +144,7 @@ class ABXI(CrossDomainModel):
 
     # ------------------------------------------------------------------ the model
 
-    def _states(self, threads: Sequence[Rows], table: Tensor) -> list[Tensor]:
+    def _states(self, threads: Sequence[PackedThread], table: Tensor) -> list[Tensor]:
         """Return the states of the wanted slots of each thread, [its wanted slots, d], row by row.
 
         `table` [n_items, d] holds the items' vectors. All threads go through the shared layers
@@ -176,10 +178,10 @@ class ABXI(CrossDomainModel):
         own = own + self.dropout(self.project_own[domain](own))
         return self.invariant_norms[domain](invariant) + self.own_norms[domain](own)
 
-    def _dense_rows(self, items: Tensor, wanted: Tensor) -> Rows:
+    def _dense_rows(self, items: Tensor, wanted: Tensor) -> PackedThread:
         """Return rows whose only empty slots are the release's padding in front."""
         padding = self.max_length - (items > 0).sum(1, keepdim=True)
-        return Rows(items, padding.expand_as(items), wanted)
+        return PackedThread(items, padding.expand_as(items), wanted)
 
     def training_states(self, items: Tensor, labels: Tensor, table: Tensor) -> Tensor:
         """Return z_k of every label, k being its domain, [labels, d], row by row.
@@ -194,14 +196,14 @@ class ABXI(CrossDomainModel):
         labelled = labels > 0
         dense = self._dense_rows(items, labelled)
         padding = dense.empty
-        place = torch.arange(items.shape[1], device=items.device).expand_as(items)
+        position = torch.arange(items.shape[1], device=items.device).expand_as(items)
         threads, guided = [dense], []
         for k in range(self.num_domains):
             row = task_guided_row(items, labels, self.item_domain, k)
             packed = DomainRows(row > 0)
-            empty = packed.pack(padding + place - (packed.seen - 1))
+            empty = packed.pack(padding + position - (packed.seen - 1))
             ids = packed.pack(row)
-            threads.append(Rows(ids, empty, ids > 0))
+            threads.append(PackedThread(ids, empty, ids > 0))
             guided.append((row > 0)[labelled])
         mixed, *own = self._states(threads, table)
         projected = self.dropout(self.project_shared(mixed))
@@ -214,7 +216,7 @@ class ABXI(CrossDomainModel):
             z = z.index_copy(0, here, self._query(k, mixed[here], projected[here], of_domain))
         return z
 
-    def last_states(self, interaction: Any) -> list[Tensor]:
+    def last_states(self, interaction: Interaction) -> list[Tensor]:
         """Return z_k after each history for each domain k, K times [B, d]."""
         items, lengths = self.history(interaction)
         step = torch.arange(items.shape[1], device=items.device)
@@ -242,7 +244,7 @@ class ABXI(CrossDomainModel):
 
     # -------------------------------------------------------------------- losses
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the loss of a batch of windows."""
         items, labels = interaction[ITEMS], interaction[LABELS]
         labelled = labels > 0

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
@@ -16,6 +15,8 @@ from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.item_graph import GraphConvolution, successor_graph
 from recbole_edt.model.baselines.sasrec_encoder import SASRecEncoder
 from recbole_edt.model.domain_rows import last_seen
+from recbole_edt.model.protocols import KeyedConfig
+from recbole_edt.recbole_bridge import Interaction
 
 
 class C2DSR(CrossDomainModel):
@@ -27,9 +28,9 @@ class C2DSR(CrossDomainModel):
 
     Loss: lambda * sum_k (L_sk + L_k) + (1 - lambda) * sum_k I_k. L_sk predicts the next item from
     h where it is of domain k; L_k predicts the next item of domain k from h + h^k at each item of
-    domain k; both divided by all slots of the batch. I_k tells the mean of h over the labelled
-    slots of the other domains from the same after domain k's items are replaced by random ones,
-    by a bilinear form with the mean of h^k.
+    domain k; both divided by all slots of the batch. I_k discriminates the mean of h over the
+    labelled slots of the other domains from the same after domain k's items are replaced by
+    random ones, by a bilinear form with the mean of h^k.
 
     What differs from the release:
 
@@ -37,20 +38,20 @@ class C2DSR(CrossDomainModel):
     - sequences are padded on the right and cut into windows, so that mixed states see no padding
       (inside a domain's sequence the empty slots take attention as in the release);
     - one item table for all domain sequences instead of one each (a domain's rows are read by
-      itself alone, so nothing changes), and one head, split by domain;
+      no other domain, so nothing changes), and one head, split by domain;
     - sequences of users without a label in some domain are kept; they have no infomax term for it;
     - random replacements are drawn anew for each batch; the release draws them once;
     - all slots are trained on; ``loss_slots: 10`` is the release's;
     - the graph may leave out each user's last training item (``graph_last_item``);
     - items without any training interaction do not compete unless ``unseen_negatives`` is set;
     - Adam's second beta is torch's .999, not .98; one best epoch for all domains, on validation;
-    - ``loss_type`` CE, SS or BCE puts the loss that all models share in place of L_sk and L_k,
+    - ``loss_type`` CE, SS or BCE puts the loss that all models share in position of L_sk and L_k,
       which are cross-entropies with one more logit for "padding" when it is ``published``.
 
     Parameters
     ----------
     config : EDTConfig
-        Keys are explained in ``properties/model/C2DSR.yaml``.
+        Keys are explained in docs/keys.md.
     dataset : CrossDomainDataset
         The training part; gives domains and training sequences.
 
@@ -60,7 +61,7 @@ class C2DSR(CrossDomainModel):
         For sizes that do not fit together.
     """
 
-    def __init__(self, config: Any, dataset: CrossDomainDataset):
+    def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width, std = config["hidden_size"], config["initializer_range"]
         check_heads(width, config["n_heads"])
@@ -106,7 +107,7 @@ class C2DSR(CrossDomainModel):
             (self.own_graph(own) + own) * self.scale,
         )
 
-    def _own_states(self, tokens: Tensor, ids: Tensor, slots: Sequence[Tensor]) -> list[Tensor]:
+    def own_states(self, tokens: Tensor, ids: Tensor, slots: Sequence[Tensor]) -> list[Tensor]:
         """Return h^k, K times [B, L, d], of the sequences of items in `slots` k, bool [B, L]."""
         vectors = F.embedding(ids, tokens)
         return [
@@ -114,7 +115,7 @@ class C2DSR(CrossDomainModel):
             for encoder, inside in zip(self.own_encoders, slots, strict=True)
         ]
 
-    def last_states(self, interaction: Any) -> list[Tensor]:
+    def last_states(self, interaction: Interaction) -> list[Tensor]:
         """Return h_T + h^k at the last item of each domain k, K times [B, d].
 
         Without any such item h^k is read from an empty slot, the same for all users [code].
@@ -125,7 +126,7 @@ class C2DSR(CrossDomainModel):
         mixed = self.gather_indexes(mixed, lengths - 1)
         slots = [self.item_domain[ids] == k for k in range(self.num_domains)]
         states = []
-        for inside, own in zip(slots, self._own_states(own_tokens, ids, slots), strict=True):
+        for inside, own in zip(slots, self.own_states(own_tokens, ids, slots), strict=True):
             last = last_seen(inside)[:, -1].clamp(min=0)
             states.append(mixed + self.gather_indexes(own, last))
         return states
@@ -136,12 +137,12 @@ class C2DSR(CrossDomainModel):
 
     # ------------------------------------------------------------------- losses
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the loss of a batch of windows."""
         next_item, infomax = self.loss_terms(interaction)
         return self.next_item_weight * next_item + (1 - self.next_item_weight) * infomax
 
-    def loss_terms(self, interaction: Any) -> tuple[Tensor, Tensor]:
+    def loss_terms(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
         """Return sum_k (L_sk + L_k) and sum_k I_k."""
         ids, labels = interaction[ITEMS], interaction[LABELS]
         domains = self.item_domain[ids]
@@ -151,7 +152,7 @@ class C2DSR(CrossDomainModel):
         rows = torch.cat([ids, *(self.replaced(ids, k) for k in range(self.num_domains))])
         mixed = self.mixed_encoder(F.embedding(rows, mixed_tokens), rows > 0)
         state, *corrupted = mixed.split(len(ids))
-        own_states = self._own_states(own_tokens, ids, slots)
+        own_states = self.own_states(own_tokens, ids, slots)
         infomax = state.new_zeros(())
         for k, judge in enumerate(self.judges):
             others = torch.stack([s for j, s in enumerate(slots) if j != k]).any(0)
@@ -179,13 +180,13 @@ class C2DSR(CrossDomainModel):
     def next_in_domain(self, labels: Tensor, domain: int) -> Tensor:
         """Return the first label of a domain from each slot on, int64 [B, L]; 0 if none."""
         length = labels.shape[1]
-        place = torch.arange(length, device=labels.device)
-        place = torch.where(self.item_domain[labels] == domain, place, length)
-        nearest = place.flip(1).cummin(1).values.flip(1)
+        position = torch.arange(length, device=labels.device)
+        position = torch.where(self.item_domain[labels] == domain, position, length)
+        nearest = position.flip(1).cummin(1).values.flip(1)
         return F.pad(labels, (0, 1)).gather(1, nearest)
 
     def replaced(self, ids: Tensor, domain: int) -> Tensor:
-        """Return sequences with uniform random items in place of those of one domain."""
+        """Return sequences with uniform random items in position of those of one domain."""
         members = self.members(domain)
         drawn = members[torch.randint(len(members), ids.shape, device=ids.device)]
         return torch.where(self.item_domain[ids] == domain, drawn, ids)
@@ -194,16 +195,16 @@ class C2DSR(CrossDomainModel):
         """Return the summed next-item loss of states [M, d] with labels [M]."""
         if self.loss_type != PUBLISHED:
             return self.next_item_loss([states], targets, self._candidates)
-        # one more candidate, whose score is the padding head's, rides along as one more dimension
+        # one more candidate, scored by the padding head, as one more dimension
         extended = torch.cat([states, self.padding_head(padding_states)], dim=1)
         total = states.new_zeros(())
-        for pool in self.pools(targets, self.loss_scope):
-            if len(pool.ids):
-                vectors, bias = self._candidates(pool.candidates)
+        for one in self.next_item.candidate_sets(targets, self.loss_scope):
+            if len(one.labels):
+                vectors, bias = self._candidates(one.candidates)
                 items = F.pad(vectors, (0, 1, 0, 1))
                 items[-1, -1] = 1.0
-                some = extended[pool.positions]
-                total = total + losses.cross_entropy(some, items, F.pad(bias, (0, 1)), pool.rows)
+                some = extended[one.positions]
+                total = total + losses.cross_entropy(some, items, F.pad(bias, (0, 1)), one.rows)
         return total
 
     def _candidates(self, ids: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 import math
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +12,11 @@ from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.model.alignment import one_of_each, soft_alignment
 from recbole_edt.model.backbone import check_heads
 from recbole_edt.model.base import PUBLISHED, CrossDomainModel
-from recbole_edt.model.baselines.llm4cdsr_encoder import Encoder
+from recbole_edt.model.baselines.llm4cdsr_encoder import LLM4CDSREncoder
 from recbole_edt.model.domain_rows import DomainRows, last_seen
+from recbole_edt.model.items import two_linear_layers
+from recbole_edt.model.protocols import KeyedConfig
+from recbole_edt.recbole_bridge import Interaction
 
 
 class LLM4CDSR(CrossDomainModel):
@@ -24,9 +26,9 @@ class LLM4CDSR(CrossDomainModel):
     Recommendation", SIGIR 2025, arXiv 2504.18383; facts from the copy of its code that the authors
     of LLM-EDT carry, none of its text. g(i) = W2 (W1 z_i + b1) + b2 adapts the frozen vector z_i
     of size m; e(i) is z_i reduced to d by a PCA of i's domain, frozen too. h encodes the mixed
-    sequence of sqrt(m) g, h^k that of domain k alone, of sqrt(d) e, each with an encoder of its
-    own. An item i of domain k
-    scores <h, g(i)> + <h^k, e(i)>, h^k being the state after domain k's last item.
+    sequence of sqrt(m) g, h^k that of domain k only, of sqrt(d) e, each with a separate
+    encoder. An item i of domain k scores <h, g(i)> + <h^k, e(i)>, h^k being the state after the
+    domain's last item.
 
     Loss: sum_k L_k + alpha R + beta U. L_k is the mean over the labels of domain k of the binary
     cross-entropy with one negative of domain k. R aligns g of one random training item in each of
@@ -55,7 +57,7 @@ class LLM4CDSR(CrossDomainModel):
     Parameters
     ----------
     config : EDTConfig
-        Keys are explained in ``properties/model/LLM4CDSR.yaml``.
+        Keys are explained in docs/keys.md.
     dataset : CrossDomainDataset
         The training part; gives domains, item vectors and, with ``profiles``, profile vectors.
 
@@ -68,23 +70,23 @@ class LLM4CDSR(CrossDomainModel):
     vectors: Tensor
     own_vectors: Tensor
 
-    def __init__(self, config: Any, dataset: CrossDomainDataset):
+    def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width, heads = config["hidden_size"], config["n_heads"]
         check_heads(width, heads)
         self.published = self.loss_type == PUBLISHED
         if self.published:
-            self.loss_type = "BCE"  # averaged otherwise: see calculate_loss
+            self.next_item.kind = "BCE"  # averaged otherwise: see calculate_loss
         self.width: int = width
         self.alpha: float = config["alpha"]
         self.beta: float = config["beta"]
         self.temperature: float = config["temperature"]
         self._take_vectors(dataset, config["freeze_local"])
-        self.adapter = _two_linear(self.vectors.shape[1], width)
+        self.adapter = two_linear_layers(self.vectors.shape[1], width)
         layers, dropout = config["n_layers"], config["dropout_prob"]
         kinds = (config["feed_forward"], config["causal"])
         self.mixed, *threads = (
-            Encoder(width, self.max_length, layers, heads, dropout, *kinds)
+            LLM4CDSREncoder(width, self.max_length, layers, heads, dropout, *kinds)
             for _ in range(1 + self.num_domains)
         )
         self.threads = nn.ModuleList(threads)
@@ -111,7 +113,7 @@ class LLM4CDSR(CrossDomainModel):
         mean = vectors.sum(1, where=present[:, :, None]) / np.maximum(count, 1)
         self.register_buffer("profile", torch.from_numpy(mean.astype(np.float32)), persistent=False)
         self.register_buffer("has_profile", torch.from_numpy(count[:, 0] > 0), persistent=False)
-        self.profile_adapter = _two_linear(mean.shape[1], self.width)
+        self.profile_adapter = two_linear_layers(mean.shape[1], self.width)
 
     # ------------------------------------------------------------------ the model
 
@@ -122,7 +124,7 @@ class LLM4CDSR(CrossDomainModel):
             vectors, own = vectors[ids], own[ids]
         return torch.cat([self.adapter(vectors), own], dim=1), None
 
-    def _states(self, vectors: Tensor, items: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def states(self, vectors: Tensor, items: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return h [B, L, d] and, for each domain k, h^k after its last item so far, [B, L, d].
 
         Parameters
@@ -143,10 +145,10 @@ class LLM4CDSR(CrossDomainModel):
             states.append(rows.unpack(packed))
         return mixed, states
 
-    def last_states(self, interaction: Any) -> list[Tensor]:
+    def last_states(self, interaction: Interaction) -> list[Tensor]:
         """Return [h; h^k] after each history for each domain k, K times [B, 2 d]."""
         items, lengths = self.history(interaction)
-        mixed, states = self._states(self.whole_table()[0][items], items)
+        mixed, states = self.states(self.whole_table()[0][items], items)
         last = self.gather_indexes(mixed, lengths - 1)
         return [torch.cat([last, self.gather_indexes(s, lengths - 1)], dim=1) for s in states]
 
@@ -156,38 +158,38 @@ class LLM4CDSR(CrossDomainModel):
 
     # -------------------------------------------------------------------- losses
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the loss of a batch of windows."""
         items, labels = interaction[ITEMS], interaction[LABELS]
         whole, lengths = _whole_rows(items, labels)
         wanted = labels > 0
         if self.published:
-            wanted &= self._has_predecessor(items, labels)
-        pools = self.pools(labels[wanted], self.loss_scope)
-        vectors, _, row = self.project(self._vectors_of, pools, whole)
-        mixed, own = self._states(vectors[row[items]], items)
+            wanted &= self.has_predecessor(items, labels)
+        sets = self.next_item.candidate_sets(labels[wanted], self.loss_scope)
+        table = self.next_item.project(self._vectors_of, sets, whole)
+        vectors, row = table.vectors, table.row
+        mixed, own = self.states(vectors[row[items]], items)
         here = mixed[wanted]
         states = [torch.cat([here, state[wanted]], dim=1) for state in own]
         if self.published:
             loss = vectors.new_zeros(())
-            for state, pool in zip(states, pools, strict=True):
-                of_pool = self.pool_losses([state], [pool], vectors, None, row)
-                loss = loss + of_pool / max(len(pool.ids), 1)
+            for state, one in zip(states, sets, strict=True):
+                loss = loss + self.next_item([state], [one], table) / max(len(one.labels), 1)
         else:
-            loss = self.pool_losses(states, pools, vectors, None, row) / max(len(here), 1)
+            loss = self.next_item(states, sets, table) / max(len(here), 1)
         loss = loss + self.alpha * self._domain_alignment(whole, vectors[:, : self.width], row)
         if self.profiles:
             last = self.gather_indexes(mixed, lengths - 1)
             loss = loss + self.beta * self._profile_alignment(interaction[self.USER_ID], last)
         return loss
 
-    def _has_predecessor(self, items: Tensor, labels: Tensor) -> Tensor:
-        """Tell which labels follow an item of their own domain, bool [B, L]."""
+    def has_predecessor(self, items: Tensor, labels: Tensor) -> Tensor:
+        """Return which labels follow an item of their own domain, bool [B, L]."""
         domains, of_label = self.item_domain[items], self.item_domain[labels]
-        found = torch.zeros_like(labels, dtype=torch.bool)
+        follows = torch.zeros_like(labels, dtype=torch.bool)
         for k in range(self.num_domains):
-            found |= (of_label == k) & (last_seen(domains == k) >= 0)
-        return found
+            follows |= (of_label == k) & (last_seen(domains == k) >= 0)
+        return follows
 
     def _domain_alignment(self, items: Tensor, adapted: Tensor, row: Tensor) -> Tensor:
         """Return R, the mean over pairs of domains that some user has both of."""
@@ -210,7 +212,7 @@ class LLM4CDSR(CrossDomainModel):
 
 
 def reduce_by_domain(vectors: np.ndarray, item_domain: np.ndarray, width: int) -> np.ndarray:
-    """Reduce item vectors by a PCA of each domain on its own.
+    """Reduce item vectors by a PCA per domain.
 
     Parameters
     ----------
@@ -237,11 +239,6 @@ def reduce_by_domain(vectors: np.ndarray, item_domain: np.ndarray, width: int) -
         top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(top.shape[1])])
         reduced[members, : top.shape[1]] = centred @ top
     return reduced
-
-
-def _two_linear(size: int, width: int) -> nn.Sequential:
-    """Return W2 (W1 z + b1) + b2 of half the size in between, without activation [code]."""
-    return nn.Sequential(nn.Linear(size, size // 2), nn.Linear(size // 2, width))
 
 
 def _whole_rows(items: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

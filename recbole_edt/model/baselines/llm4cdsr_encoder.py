@@ -10,7 +10,7 @@ _EPS, _INNER_EPS = 1e-8, 1e-12
 
 
 class Bottleneck(nn.Module):
-    """LN(z + W2 GELU(W1 z + b1) + b2) of half the width, as found in the release [code]."""
+    """LN(z + W2 GELU(W1 z + b1) + b2) of half the width, as in the release [code]."""
 
     def __init__(self, width: int, dropout: float):
         super().__init__()
@@ -31,8 +31,8 @@ _FEED_FORWARD: dict[str, type[Bottleneck] | type[Pointwise]] = {
 }
 
 
-class Encoder(nn.Module):
-    """Encoder of right-padded sequences with position vectors of its own.
+class LLM4CDSREncoder(nn.Module):
+    """Encoder of right-padded sequences, with its position vectors.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class Encoder(nn.Module):
     feed_forward : str
         ``bottleneck`` or ``pointwise``.
     causal : bool
-        Whether a position reads only what stands in front of it.
+        Whether a position reads only what comes before it.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Encoder(nn.Module):
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Encode scaled item vectors [B, L, d] of sequences of some lengths [B] to [B, L, d]."""
         size = tokens.shape[1]
-        place = torch.arange(size, device=tokens.device)
+        position = torch.arange(size, device=tokens.device)
         later, padding = None, None
         if self.causal:
             later = torch.ones(size, size, dtype=torch.bool, device=tokens.device).triu(1)
         else:
             # an empty sequence keeps its first slot: a softmax over nothing is not a number
-            padding = place >= lengths.clamp(min=1).unsqueeze(1)
-        z = self.dropout(tokens + self.positions(place + 1))
+            padding = position >= lengths.clamp(min=1).unsqueeze(1)
+        z = self.dropout(tokens + self.positions(position + 1))
         for layer in self.layers:
             z = layer(z, later, padding)
         return self.norm(z)

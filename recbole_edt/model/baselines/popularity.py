@@ -1,12 +1,12 @@
 """The first rung: how often an item was taken in training."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.model.baselines.untrained import Untrained
+from recbole_edt.model.protocols import KeyedConfig
+from recbole_edt.recbole_bridge import Interaction
 
 
 class Popularity(Untrained):
@@ -31,11 +31,11 @@ class Popularity(Untrained):
     has_settings = False
     scores: Tensor
 
-    def __init__(self, config: Any, dataset: CrossDomainDataset):
+    def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         counts = torch.from_numpy(dataset.item_counts()).float()
         self.register_buffer("scores", torch.log1p(counts), persistent=False)
 
-    def full_sort_predict(self, interaction: Any) -> Tensor:
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Return the scores of all items, [B, n_items]."""
         return self.scores.repeat(len(interaction[self.ITEM_SEQ_LEN]), 1)

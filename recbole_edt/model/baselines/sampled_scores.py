@@ -11,7 +11,7 @@ from torch import Tensor
 def draw_sets(members: Tensor, seen: Tensor, owner: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Draw sets of different items of a domain that their owner has not seen.
 
-    Every set is a stretch, from a random place on, of one random order of the domain; each is
+    Every set is a stretch, from a random position on, of one random order of the domain; each is
     uniform, two may overlap more often than independent ones.
 
     Parameters
@@ -52,7 +52,7 @@ def scores_of_own_sets(states: Tensor, table: Tensor, ids: Tensor) -> Tensor:
 
 
 class _ScoresOfOwnSets(torch.autograd.Function):
-    """Products at the given places of states @ table.T, and the sums that are its gradient."""
+    """Products at the given entries of states @ table.T, and the sums that are its gradient."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, table: Tensor, ids: Tensor) -> Tensor:
@@ -60,10 +60,10 @@ class _ScoresOfOwnSets(torch.autograd.Function):
         starts = torch.arange(0, ids.numel() + 1, ids.shape[1], device=ids.device)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # torch calls this layout a beta
-            places = torch.sparse_csr_tensor(
+            entries = torch.sparse_csr_tensor(
                 starts, ids.flatten(), states.new_zeros(ids.numel()), (len(states), len(table))
             )
-            scores = torch.sparse.sampled_addmm(places, states, table.T, beta=0.0)
+            scores = torch.sparse.sampled_addmm(entries, states, table.T, beta=0.0)
         return scores.values().view_as(ids)
 
     @staticmethod

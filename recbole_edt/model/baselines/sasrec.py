@@ -1,6 +1,6 @@
 """SASRec over several domains: one over all with LLM vectors, or one per domain."""
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -9,18 +9,21 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.model.backbone import Backbone, BackboneSettings
 from recbole_edt.model.base import CrossDomainModel
+from recbole_edt.model.candidate_sets import ItemVectors
 from recbole_edt.model.domain_rows import DomainRows
 from recbole_edt.model.items import ItemEncoder
+from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.model.shared import SharedModel
+from recbole_edt.recbole_bridge import Interaction
 
 
 class SASRecLLM(SharedModel):
-    """Merged SASRec with the same LLM item vectors as LLM-EDT: its shared phase alone.
+    """Merged SASRec with the same LLM item vectors as LLM-EDT: its shared phase only.
 
     After Kang and McAuley, "Self-Attentive Sequential Recommendation", ICDM 2018, arXiv
     1808.09781, with the item encoder, backbone and losses of `LLMEDT`, so that what a comparison
     of the two shows is LLM-EDT's other parts. ``item_projection: none`` is the SASRec of item ids
-    alone, under the same losses.
+    only, under the same losses.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ class SASRecLLM(SharedModel):
 
 
 class SASRecSingle(CrossDomainModel):
-    """One SASRec per domain, each on that domain's items alone; nothing is shared.
+    """One SASRec per domain, each on that domain's items only; nothing is shared.
 
     The towers are trained in one run, one loss added to the next, and each keeps the best epoch
     of its own domain. A user without an item in a domain is scored by the items' biases there.
@@ -45,7 +48,7 @@ class SASRecSingle(CrossDomainModel):
         The training part.
     """
 
-    def __init__(self, config: Any, dataset: CrossDomainDataset):
+    def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         self.width: int = config["hidden_size"]
         counts = torch.from_numpy(dataset.item_counts())
@@ -58,21 +61,20 @@ class SASRecSingle(CrossDomainModel):
         """Return the towers: they do not touch each other's domain."""
         return [f"towers.{k}." for k in range(self.num_domains)]
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the sum over domains of the mean loss over the domain's labels."""
         inputs, labels = interaction[ITEMS], interaction[LABELS]
         labelled = labels > 0
-        pools = self.pools(labels[labelled], "target_domain")
-        table = self.score_table()
+        sets = self.next_item.candidate_sets(labels[labelled], "target_domain")
         every_row = torch.arange(self.n_items, device=inputs.device)
-        total = table[0].new_zeros(())
-        for k, pool in enumerate(pools):
-            state = self._states(k, inputs)[labelled]
-            loss = self.pool_losses([state], [pool], *table, every_row)
-            total = total + loss / max(len(pool.ids), 1)
+        items = ItemVectors(*self.score_table(), every_row)
+        total = items.vectors.new_zeros(())
+        for k, one in enumerate(sets):
+            state = self.tower_states(k, inputs)[labelled]
+            total = total + self.next_item([state], [one], items) / max(len(one.labels), 1)
         return total
 
-    def _states(self, domain: int, items: Tensor) -> Tensor:
+    def tower_states(self, domain: int, items: Tensor) -> Tensor:
         """Return a tower's state after its domain's last item up to each position, [B, L, d]."""
         rows = DomainRows(self.item_domain[items] == domain)
         if rows.length == 0:
@@ -80,10 +82,10 @@ class SASRecSingle(CrossDomainModel):
         own = rows.pack(self.row_in_domain[items] + 1)
         return rows.unpack(self.towers[domain](own))
 
-    def last_states(self, interaction: Any) -> list[Tensor]:
+    def last_states(self, interaction: Interaction) -> list[Tensor]:
         """Return each tower's last state, K times [B, d]."""
         items, lengths = self.history(interaction)
-        states = [self._states(k, items) for k in range(self.num_domains)]
+        states = [self.tower_states(k, items) for k in range(self.num_domains)]
         return [self.gather_indexes(state, lengths - 1) for state in states]
 
     def score_table(self) -> tuple[Tensor, Tensor | None]:
@@ -109,7 +111,7 @@ class Tower(nn.Module):
         Training interactions of the domain's items, after a row for padding, [n_k + 1].
     """
 
-    def __init__(self, config: Any, counts: Tensor):
+    def __init__(self, config: KeyedConfig, counts: Tensor):
         super().__init__()
         width = config["hidden_size"]
         self.items = ItemEncoder(None, counts, width, "none", True, config["item_bias"])

@@ -23,7 +23,7 @@ class Pointwise(nn.Module):
 
 
 class SASRecLayer(nn.Module):
-    """One layer: attention whose queries alone are normalised, then a feed-forward part.
+    """One layer: attention of which only the queries are normalised, then a feed-forward part.
 
     q = LN(z); z = q + MHA(q, z, z); z = LN(z); z = feed-forward(z) [code]. Keys and values are not
     normalised, and both residuals start from the normalised values.
@@ -72,7 +72,7 @@ class SASRecLayer(nn.Module):
 
 
 class SASRecEncoder(nn.Module):
-    """Causal encoder with position vectors of its own.
+    """Causal encoder with its position vectors.
 
     Slots that are not `real` hold zero vectors in front of every layer. As in the originals they
     are not masked out of the attention: a zero vector to the left takes its share [code].
@@ -124,8 +124,8 @@ class SASRecEncoder(nn.Module):
         length = tokens.shape[1]
         later = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
         mask = real.unsqueeze(2)
-        place = (real.cumsum(1) - 1).clamp(min=0)
-        z = self.dropout(tokens + self.positions(place)) * mask
+        position = (real.cumsum(1) - 1).clamp(min=0)
+        z = self.dropout(tokens + self.positions(position)) * mask
         for layer in self.layers:
             z = layer(z, later) * mask
         return self.norm(z)

@@ -1,20 +1,20 @@
 """The training-free rung: nearest items by LLM vectors."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.model.baselines.untrained import Untrained
+from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.model.similarity import last_items, similarity_scores, unit_vectors
+from recbole_edt.recbole_bridge import Interaction
 
 
 class Similarity(Untrained):
     """Score items by the similarity of their LLM vectors to the user's last ones [ours].
 
     score_i = max_j (cos(z_i, z_j) - lag j) + popularity log(1 + n_i) over the last items j =
-    0, 1, ...; ``mean`` and ``last`` compare with the mean of the last items or the last alone.
+    0, 1, ...; ``mean`` and ``last`` compare with the mean of the last items or the last one only.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Similarity(Untrained):
     unit: Tensor
     popularity: Tensor
 
-    def __init__(self, config: Any, dataset: CrossDomainDataset):
+    def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         self.how, self.count = config["similarity"], config["similarity_items"]
         self.lag = config["similarity_lag"]
@@ -36,7 +36,7 @@ class Similarity(Untrained):
         weight = config["similarity_popularity"]
         self.register_buffer("popularity", weight * torch.log1p(counts), persistent=False)
 
-    def full_sort_predict(self, interaction: Any) -> Tensor:
+    def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Return the scores of all items after each history, [B, n_items]."""
         items, lengths = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
         recent = last_items(items, lengths, self.count)

@@ -53,7 +53,7 @@ class TripleAttention(nn.Module):
         """
         if not len(query) or not states.shape[1]:
             return torch.zeros_like(query)
-        # the first layer is linear: what depends on one slot alone is computed once per slot
+        # the first layer is linear: what depends on a single slot is computed once per slot
         of_state, of_query, of_product, of_difference, of_context = self.first.weight.chunk(5, 1)
         slots = states @ (of_state - of_difference).T
         queries = query @ (of_query + of_difference).T + context @ of_context.T + self.first.bias

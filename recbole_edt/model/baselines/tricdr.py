@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
@@ -17,6 +17,8 @@ from recbole_edt.model.baselines.sasrec_encoder import SASRecEncoder
 from recbole_edt.model.baselines.tri_attention import TripleAttention
 from recbole_edt.model.baselines.unseen import UnseenItems
 from recbole_edt.model.domain_rows import DomainRows
+from recbole_edt.model.protocols import KeyedConfig
+from recbole_edt.recbole_bridge import Interaction
 
 _PAIRS = ((0, 1), (0, 2), (1, 2))  # of mixed, source, target, in the order of contrastive_rates
 
@@ -87,7 +89,7 @@ class TriCDR(CrossDomainModel):
     Parameters
     ----------
     config : EDTConfig
-        Keys are explained in ``properties/model/TriCDR.yaml``.
+        Keys are explained in docs/keys.md.
     dataset : CrossDomainDataset
         The training part; gives domains and training sequences.
 
@@ -97,7 +99,7 @@ class TriCDR(CrossDomainModel):
         For an unknown loss or sizes that do not fit together.
     """
 
-    def __init__(self, config: Any, dataset: CrossDomainDataset):
+    def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         width = config["hidden_size"]
         check_heads(width, config["n_heads"])
@@ -197,16 +199,17 @@ class TriCDR(CrossDomainModel):
         weight = self._target_items().weight
         return F.normalize(weight if ids is None else F.embedding(ids, weight), dim=1), None
 
-    def _query(self, domain: int, views: Views) -> Tensor:
+    def query(self, domain: int, views: Views) -> Tensor:
+        """Return logit_scale u^k / |u^k|, which scores a domain's items, [M, d]."""
         fused = cast(TargetPart, self.targets[domain]).fuse(views)
         return self.logit_scale * F.normalize(fused, dim=1)
 
-    def last_states(self, interaction: Any) -> list[Tensor]:
+    def last_states(self, interaction: Interaction) -> list[Tensor]:
         """Return ``logit_scale`` * u^k / |u^k| after each history, K times [B, d]."""
         ids, lengths = self.history(interaction)
         mixed, user = self.mixed_states(ids), torch.arange(len(ids), device=ids.device)
         return [
-            self._query(k, self.views(k, ids, mixed, user, lengths - 1))
+            self.query(k, self.views(k, ids, mixed, user, lengths - 1))
             for k in range(self.num_domains)
         ]
 
@@ -216,11 +219,11 @@ class TriCDR(CrossDomainModel):
 
     # ------------------------------------------------------------------- losses
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the loss of a batch of windows."""
         return sum(self.loss_terms(interaction), start=torch.zeros(()))
 
-    def loss_terms(self, interaction: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def loss_terms(self, interaction: Interaction) -> tuple[Tensor, Tensor, Tensor]:
         """Return the recommendation, contrastive and triplet loss, weighted, summed over targets.
 
         A target's slots are the labels of its domain that some item of the domain comes before.
@@ -235,7 +238,7 @@ class TriCDR(CrossDomainModel):
             if not len(user):
                 continue
             views, targets = self.views(k, ids, mixed, user, slot), labels[user, slot]
-            loss = self._next_item(self._query(k, views), targets, users[user])
+            loss = self._next_item(self.query(k, views), targets, users[user])
             next_item = next_item + loss / len(targets)
             last = F.pad(user[1:] != user[:-1], (0, 1), value=True) & views.has_source
             if last.any():
@@ -253,14 +256,14 @@ class TriCDR(CrossDomainModel):
             return self.next_item_loss([queries], targets, self._candidates)
         total = queries.new_zeros(())
         in_domain = self.loss_scope == "target_domain"
-        for group, pool in enumerate(self.pools(targets, self.loss_scope)):
-            if not len(pool.ids):
+        for group, one in enumerate(self.next_item.candidate_sets(targets, self.loss_scope)):
+            if not len(one.labels):
                 continue
-            some = queries[pool.positions]
-            rows, possible = self.unseen.draw(users[pool.positions], group)
+            some = queries[one.positions]
+            rows, possible = self.unseen.draw(users[one.positions], group)
             positive, negative = (
                 (some * self._candidates(ids)[0]).sum(1)
-                for ids in (pool.ids, self.members(group)[rows] if in_domain else rows + 1)
+                for ids in (one.labels, self.members(group)[rows] if in_domain else rows + 1)
             )
             # a user who has every item of the domain has no negative
             total = total + losses.binary_cross_entropy(positive, negative[possible])

@@ -13,7 +13,7 @@ class UnseenItems(nn.Module):
     users, items : numpy.ndarray
         Training interactions, int [n].
     groups, rows : torch.Tensor
-        Group of each item id and its place in its group, int64 [n_items]; groups count from 0.
+        Group of each item id and its index in its group, int64 [n_items]; groups count from 0.
     """
 
     keys: Tensor
@@ -26,9 +26,9 @@ class UnseenItems(nn.Module):
         owner = torch.from_numpy(users) * self.n_groups + groups[torch.from_numpy(items)]
         pairs = torch.unique(owner * self.step + rows[torch.from_numpy(items)])
         owner, row = pairs // self.step, pairs % self.step
-        place = torch.arange(len(owner)) - torch.searchsorted(owner, owner)
+        rank = torch.arange(len(owner)) - torch.searchsorted(owner, owner)
         # per user and group, how many unseen rows lie below each seen one, in ascending order
-        self.register_buffer("keys", owner * self.step + row - place, persistent=False)
+        self.register_buffer("keys", owner * self.step + row - rank, persistent=False)
         self.register_buffer("sizes", sizes, persistent=False)
 
     def draw(self, users: Tensor, group: int) -> tuple[Tensor, Tensor]:

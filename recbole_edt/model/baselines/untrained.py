@@ -1,16 +1,15 @@
 """What models that learn nothing have in common."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.recbole_bridge import InputType, SequentialRecommender
+from recbole_edt.model.protocols import KeyedConfig
+from recbole_edt.recbole_bridge import InputType, Interaction, SequentialRecommender
 
 
 class Untrained(SequentialRecommender):
-    """A model that scores by counts or vectors alone; one pass over the data stands for an epoch.
+    """A model that scores by counts or vectors only; one pass over the data counts as an epoch.
 
     Parameters
     ----------
@@ -23,15 +22,15 @@ class Untrained(SequentialRecommender):
     input_type = InputType.POINTWISE
     trains_on_windows = True
 
-    def __init__(self, config: Any, dataset: CrossDomainDataset):
+    def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         self.nothing = nn.Parameter(torch.zeros(()))  # optimizers refuse to have no parameter
 
-    def calculate_loss(self, interaction: Any) -> Tensor:
+    def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return zero: there is nothing to learn."""
         return self.nothing * 0.0
 
-    def predict(self, interaction: Any) -> Tensor:
+    def predict(self, interaction: Interaction) -> Tensor:
         """Return the score of one item after each history, [B]."""
         scores: Tensor = self.full_sort_predict(interaction)
         return scores.gather(1, interaction[self.ITEM_ID][:, None])[:, 0]

@@ -1,0 +1,42 @@
+"""``recbole-edt evaluate``: rank a finished run's test targets by another protocol."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from recbole_edt.cli.keys import CommandParser
+from recbole_edt.errors import UserError, nearest
+
+USAGE = """\
+  evaluate --run=DIR [--candidates=all] [--sampled_candidates=N] [--key=value ...]
+                                              a finished run's test targets by another protocol
+"""
+_PROTOCOL = ("candidates", "sampled_candidates", "metrics", "topk")
+_WHERE = ("data_path", "eval_batch_size", "use_gpu", "gpu_id")
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument("--run", metavar="DIR", help="folder of a finished run")
+    keys = ", ".join((*_PROTOCOL, *_WHERE))
+    parser.accept_keys(f"Keys of the configuration that may be given as --key=value: {keys}.")
+
+
+def run(args: Namespace) -> None:
+    """Rank again, write the figures beside the run, and print them."""
+    allowed = (*_PROTOCOL, *_WHERE)
+    for key in args.keys:
+        if key not in allowed:
+            hint = nearest(key, ("run", *allowed))
+            raise UserError(f"--{key}: a finished run cannot change it{hint}")
+    if args.run is None:
+        raise UserError("evaluate: expected --run=DIR")
+    from recbole_edt.cli.tables import headline, metric_table
+    from recbole_edt.runs import RunFolder, reevaluate
+
+    figures, names, path = reevaluate(RunFolder(Path(args.run)), args.keys)
+    print(headline(figures.model, figures.dataset, figures.protocol))
+    if figures.without_expert is not None:
+        print(metric_table(figures.without_expert.test, names))
+        print("\nwith the content expert")
+    print(metric_table(figures.test, names))
+    print(f"\nwritten to {path}")

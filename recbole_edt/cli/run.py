@@ -1,0 +1,36 @@
+"""``recbole-edt run``: train and evaluate one model."""
+
+from argparse import Namespace
+
+from recbole_edt.cli.keys import CommandParser, configuration
+
+USAGE = """\
+  run --model=M --dataset=D [--config_files="a.yaml b.yaml"] [--resume] [--key=value ...]
+                                              train and evaluate one model
+"""
+
+
+def add_arguments(parser: CommandParser) -> None:
+    """Add the command's flags."""
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the newest run of this configuration"
+    )
+    parser.accept_keys()
+
+
+def run(args: Namespace) -> None:
+    """Run one configuration and print its test figures."""
+    config = configuration(args.keys)
+    from recbole_edt.cli.tables import headline, metric_table
+    from recbole_edt.evaluation.report import metric_names
+    from recbole_edt.runs import execute
+
+    folder, record = execute(config, args.resume)
+    names = metric_names(config["metrics"], config["topk"])
+    for phase in record.phases[:-1]:
+        if phase.test is not None:
+            print(f"test after the {phase.name} phase")
+            print(metric_table(phase.test, names), end="\n\n")
+    print(headline(record.model, record.dataset, record.protocol))
+    print(metric_table(record.test, names))
+    print(f"\nwritten to {folder.path}")

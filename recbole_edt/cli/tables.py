@@ -1,0 +1,21 @@
+"""Test figures as the commands print them."""
+
+from collections.abc import Sequence
+
+from recbole_edt.runs import Protocol, Report
+
+
+def headline(model: str, dataset: str, protocol: Protocol) -> str:
+    """Return whose test figures follow, and what targets were ranked among, in words."""
+    return f"{model} on {dataset}: test, ranked among {protocol.candidate_set}"
+
+
+def metric_table(report: Report, metrics: Sequence[str]) -> str:
+    """Return a report's overall and per-domain metrics as an aligned text table."""
+    rows = {"all": report.overall, **report.domains}
+    width = max(map(len, rows))
+    lines = [" " * width + "    users" + "".join(f"{metric:>10}" for metric in metrics)]
+    for name, scores in rows.items():
+        cells = "".join(f"{scores.metrics[metric]:10.4f}" for metric in metrics)
+        lines.append(f"{name:<{width}}{scores.users:9d}{cells}")
+    return "\n".join(lines)

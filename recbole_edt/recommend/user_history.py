@@ -1,0 +1,68 @@
+"""What is known of a user: interactions with dates, profiles, augmented interactions."""
+
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from recbole_edt import fields
+from recbole_edt.artefacts.store import ANCHOR, AUGMENT, PROFILES, SCORE
+from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.recommend.item_labels import ItemLabels
+from recbole_edt.recommend.scoring import history_rows
+from recbole_edt.runs import LoadedRun
+
+_FIRST_YEAR = 1e8  # seconds; smaller numbers are no dates
+_LATEST = 1e11  # year 5138; larger ones count milliseconds or less
+
+
+def history_lines(
+    dataset: CrossDomainDataset, labels: ItemLabels, user: int, shown: int
+) -> list[str]:
+    """Return the user's `shown` latest interactions, the latest first."""
+    rows = history_rows(dataset, user)[::-1]
+    times = dataset.flat[dataset.time_field].numpy()
+    lines = ["", f"history, latest first ({len(rows):,} interactions)"]
+    for row in rows[:shown]:
+        number = int(dataset.flat[dataset.iid_field][row])
+        item = labels.item_id(number)
+        title = labels.title(item)
+        lines.append(f"  {date_of(times[row])}{item:>12}  {labels.domain(number)}  {title}")
+    if len(rows) > shown:
+        lines.append(f"  and {len(rows) - shown:,} earlier ones")
+    return lines
+
+
+def date_of(timestamp: float) -> str:
+    """Return the UTC date of a time in seconds or smaller units; empty for what is no date."""
+    if not _FIRST_YEAR <= timestamp < float("inf"):
+        return ""
+    while timestamp > _LATEST:  # milliseconds, or finer
+        timestamp /= 1000
+    return datetime.fromtimestamp(float(timestamp), UTC).strftime("%Y-%m-%d")
+
+
+def artefact_lines(run: LoadedRun, labels: ItemLabels, user: str, suffix: str) -> list[str]:
+    """Return the user's profiles and augmented interactions; none where the run read none."""
+    artefacts, lines = run.artefacts, []
+    if artefacts is None:
+        return []
+    if artefacts.has(PROFILES):
+        texts = _of_user(artefacts.profile_texts(), user)
+        lines += ["", f"profiles{suffix}"]
+        pairs = zip(texts[fields.DOMAIN], texts["text"], strict=True)
+        lines += [f"  {domain}: {text}" for domain, text in pairs] or ["  none"]
+    if artefacts.has(AUGMENT):
+        frame = artefacts.augmented()
+        rows = _of_user(frame, user) if frame is not None else pd.DataFrame()
+        unused = "" if run.config["augment"] else ", not used by this run"
+        lines += ["", f"augmented interactions{suffix}{unused}"]
+        lines += [
+            f"  {row[fields.ITEM]:>12}  {row[fields.DOMAIN]}  {labels.title(row[fields.ITEM])} "
+            f"(behind {row[ANCHOR]} {labels.title(row[ANCHOR])}; score {row[SCORE]:.4g})"
+            for _, row in rows.iterrows()
+        ] or ["  none"]
+    return lines
+
+
+def _of_user(frame: pd.DataFrame, user: str) -> pd.DataFrame:
+    return frame[frame[fields.USER] == user]

@@ -1,0 +1,118 @@
+"""One run from its configuration to its record: data, model, training, evaluation, files."""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from recbole_edt.artefacts.store import ArtefactSettings, identity_now, refuse_other_artefacts
+from recbole_edt.config import EDTConfig
+from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.split import Split
+from recbole_edt.recbole_bridge import init_seed
+from recbole_edt.runs.assembly import build_model, find_dataset, prepare_data, seed_everything
+from recbole_edt.runs.folders import RunFolder, choose_folder, exclusive_run, lock_path
+from recbole_edt.runs.logs import logging_to
+from recbole_edt.runs.measuring import measure
+from recbole_edt.runs.record import RunRecord
+from recbole_edt.runs.reuse import reuse_first_phase
+from recbole_edt.training.checkpoint import refuse_other_data
+from recbole_edt.training.trainer import get_trainer
+
+_log = logging.getLogger(__name__)
+
+
+class CompletedRun(NamedTuple):
+    """A finished run: where it is and what it measured."""
+
+    folder: RunFolder
+    record: RunRecord
+
+
+def execute(
+    config: EDTConfig,
+    resume: bool = False,
+    wait: bool = False,
+    shared_from: Path | None = None,
+) -> CompletedRun:
+    """Train and evaluate one configuration.
+
+    Parameters
+    ----------
+    config : EDTConfig
+        Of the run; it is not changed.
+    resume : bool
+        Go on with the newest run of exactly this configuration, if there is one; a finished run
+        is returned as it is.
+    wait : bool
+        Wait for another process that is at work on this configuration and seed, in place of
+        refusing. Two processes never are.
+    shared_from : pathlib.Path, optional
+        A finished run with the same shared phase, which is reused in place of training it once
+        more; the numbers are the same.
+
+    Raises
+    ------
+    UserError
+        Bad data, artefacts or checkpoint; another process; training that diverges.
+    """
+    settings = config.to_dict()
+    show_progress = config["show_progress"] and sys.stderr.isatty()
+    if lock_path(settings).exists():
+        with exclusive_run(settings, wait):
+            pass  # refused, or waited, before the work of reading data and not after it
+    seed_everything(config)
+    find_dataset(config)
+    dataset = CrossDomainDataset(config)
+    folder, is_earlier = choose_folder(settings, resume)
+    if is_earlier and folder.is_finished:
+        return _checked(folder, config, dataset)
+    train_data, valid, test = prepare_data(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    if config["sampled_candidates"]:  # a draw that cannot be made is no news for after training
+        for targets in (valid, test):
+            targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
+    begun = time.perf_counter()
+    model = build_model(config, train_data.dataset)
+    build_seconds = time.perf_counter() - begun
+    trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
+    with exclusive_run(settings, wait):  # from here on the run's folder is written to
+        folder, is_earlier = choose_folder(settings, resume)
+        if is_earlier and folder.is_finished:  # by another process meanwhile
+            return _checked(folder, config, dataset)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        with logging_to(folder.log_path):
+            folder.write_settings(settings)
+            trainer = trainer_class(config, model, folder.path)
+            if not (is_earlier and trainer.resume()):
+                if is_earlier:
+                    _log.info("nothing to resume yet: starting from the beginning")
+                reuse_first_phase(trainer, shared_from, valid)
+            trainer.fit(train_data, valid, show_progress=show_progress)
+            record = measure(config, folder, trainer, dataset, valid, test, build_seconds)
+            record.write(folder.metrics_path)
+    return CompletedRun(folder, record)
+
+
+def _checked(folder: RunFolder, config: EDTConfig, dataset: CrossDomainDataset) -> CompletedRun:
+    """Return an earlier finished run; refuse one of other data or artefacts than today's."""
+    record = folder.read_record()
+    refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)
+    refuse_stale(folder, record, config, dataset.split)
+    return CompletedRun(folder, record)
+
+
+def refuse_stale(folder: RunFolder, record: RunRecord, config: EDTConfig, split: Split) -> None:
+    """Refuse a finished run whose artefacts would be others today.
+
+    Raises
+    ------
+    UserError
+        When titles, domains or what makes the artefacts have changed.
+    """
+    if record.artefacts is None:
+        return
+    name, settings = config["dataset"], ArtefactSettings.from_config(config)
+    identity = identity_now(config.dataset_dir, name, settings, split)
+    refuse_other_artefacts(folder.path, record.artefacts.hash, config.dataset_dir, name, identity)

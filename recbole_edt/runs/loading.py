@@ -1,0 +1,166 @@
+"""Loading a finished run: dataset, model and weights put together again."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from recbole_edt.artefacts import store
+from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
+from recbole_edt.config import EDTConfig
+from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.errors import UserError
+from recbole_edt.evaluation.expert import ContentExpert
+from recbole_edt.evaluation.ranking import rank_targets
+from recbole_edt.evaluation.report import flatten_metrics, report_metrics
+from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.protocols import capabilities_of
+from recbole_edt.recbole_bridge import init_seed
+from recbole_edt.recbole_bridge.model_state import has_other_state
+from recbole_edt.runs.assembly import build_model, find_dataset, prepare_data, seed_everything
+from recbole_edt.runs.folders import RunFolder, Settings
+from recbole_edt.runs.record import RunRecord
+from recbole_edt.training.checkpoint import (
+    load_state,
+    model_weights,
+    refuse_other_data,
+    unpack_outside,
+)
+
+_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A finished run that can score items again.
+
+    Attributes
+    ----------
+    folder : RunFolder
+        Where it is.
+    record : RunRecord
+        What it measured.
+    config : EDTConfig
+        Its configuration.
+    dataset : CrossDomainDataset
+        All interactions, as evaluation sees them.
+    model : RecBole model
+        With the run's chosen weights, in evaluation mode.
+    expert : ContentExpert or None
+        What the run adds to the model's scores, with the weights that it chose.
+    catalogue : Catalogue
+        The items with their titles.
+    artefacts : ArtefactSet or None
+        The set that the run read; None when it read none.
+    """
+
+    folder: RunFolder
+    record: RunRecord
+    config: EDTConfig
+    dataset: CrossDomainDataset
+    model: Any
+    expert: ContentExpert | None
+    catalogue: Catalogue
+    artefacts: store.ArtefactSet | None
+
+
+def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
+    """Load a finished run: its configuration, the dataset, and the model with its weights.
+
+    Parameters
+    ----------
+    folder : RunFolder
+        Where it is.
+    overrides : mapping
+        Keys that decide where and how to compute, such as ``data_path``.
+
+    Raises
+    ------
+    UserError
+        When the run is not finished or cannot be loaded, or the dataset is no longer the one
+        that it was trained on.
+    """
+    folder.require_finished()
+    record = folder.read_record()
+    config = EDTConfig(None, None, [str(folder.config_path)], overrides)
+    find_dataset(config)
+    seed_everything(config)
+    dataset = CrossDomainDataset(config)
+    refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)
+    catalogue = read_catalogue(config.dataset_dir, config["dataset"], config["text_template"])
+    artefacts = _artefacts_of(folder, record, config, dataset, catalogue)
+    train_data, valid, test = prepare_data(config, dataset)
+    init_seed(config["seed"], config["reproducibility"])
+    model = build_model(config, train_data.dataset)
+    _load_weights(folder, model)
+    model.eval()
+    if has_other_state(model):
+        _refuse_lost_state(folder, record, model, valid)
+    expert = _expert_of(record, config, test.part)
+    return LoadedRun(folder, record, config, test.part, model, expert, catalogue, artefacts)
+
+
+def _artefacts_of(
+    folder: RunFolder,
+    record: RunRecord,
+    config: EDTConfig,
+    dataset: CrossDomainDataset,
+    catalogue: Catalogue,
+) -> store.ArtefactSet | None:
+    """Return the set that a run read; refuse one of another catalogue or other settings."""
+    if record.artefacts is None:
+        return None
+    name, dataset_dir = config["dataset"], config.dataset_dir
+    identity = store.ArtefactSettings.from_config(config).identity(catalogue, dataset.split)
+    read = record.artefacts.hash
+    store.refuse_other_artefacts(folder.path, read, dataset_dir, name, identity)
+    return store.find_set(dataset_dir, name, identity)
+
+
+def _expert_of(
+    record: RunRecord, config: EDTConfig, dataset: CrossDomainDataset
+) -> ContentExpert | None:
+    if record.expert_weights is None:
+        return None
+    expert = ContentExpert(dataset)
+    weights = [record.expert_weights[domain] for domain in dataset.domains]
+    expert.weights = torch.tensor(weights, device=config["device"])
+    return expert
+
+
+def _load_weights(folder: RunFolder, model: Any) -> None:
+    state = load_state(folder.checkpoint_dir)
+    if state is None:
+        raise UserError(f"run: {folder.path} has no checkpoint")
+    capabilities_of(model).begin_phase(state.phase)
+    try:
+        model.load_state_dict(model_weights(state.tensors))
+        unpack_outside(model, state.tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"run: {folder.checkpoint_dir} does not fit the dataset as it is now ({reason})"
+        ) from None
+
+
+def _refuse_lost_state(folder: RunFolder, record: RunRecord, model: Any, valid: Targets) -> None:
+    """Refuse a model whose state outside tensors does not come back with its construction.
+
+    RecBole's EASE and ItemKNN compute theirs from the training rows when they are built; whether
+    another does, only its scores show: validation is ranked again and compared.
+    """
+    before, protocol = record.model_valid, record.protocol
+    names = list(before.overall.metrics)
+    depth = max(int(name.split("@")[1]) for name in names)
+    try:
+        ranks = rank_targets(model, valid, protocol.candidates, protocol.sampled, depth=depth)
+        now = flatten_metrics(report_metrics(ranks, valid, names))
+        # never for what is not a number
+        same = all(abs(now[name] - value) < _TOLERANCE for name, value in before.flat().items())
+    except (UserError, TypeError, AttributeError):  # a count that was never made
+        same = False
+    if not same:
+        raise UserError(
+            f"run: {folder.path}: {record.model} keeps its state outside the checkpoint's "
+            "tensors, so that it cannot be loaded again; expected a model that learns weights"
+        )

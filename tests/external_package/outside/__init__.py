@@ -1,0 +1,1 @@
+"""A package of somebody else, with two models and a reader."""
