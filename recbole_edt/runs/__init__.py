@@ -2,7 +2,7 @@
 
 Public, and all that other packages use; names of files and keys of ``metrics.json`` stay in here:
 
-- `RunRecord`: the content of ``metrics.json``, with `Report`, `Scores`, `Protocol`, `Phase`;
+- `RunRecord`: the content of ``metrics.json``, with `Report`, `MetricScores`, `Protocol`, `Phase`;
 - `RunFolder`: the paths of a run's files, ``read_record()``, ``read_settings()``, ``is_finished``;
 - `runs_of`, `finished_run_of`, `choose_folder`, `first_folder`, `newest_finished`: runs on disk;
 - `exclusive_run`, `lock_path`: one process per configuration and seed;
@@ -17,7 +17,7 @@ The last five import torch and RecBole, and are imported when they are first ask
 
 from typing import TYPE_CHECKING, Any
 
-from recbole_edt.runs.figures import Phase, Protocol, Report, ScopedScores, Scores
+from recbole_edt.runs.figures import MetricScores, Phase, Protocol, Report, ScopedScores
 from recbole_edt.runs.folders import (
     RunFolder,
     choose_folder,
@@ -37,10 +37,30 @@ if TYPE_CHECKING:
     from recbole_edt.runs.reevaluation import reevaluate
 
 __all__ = [
-    "FINAL", "WITHOUT_EXPERT", "CompletedRun", "LoadedRun", "NamedReport", "Phase", "Protocol",
-    "Report", "RunFolder", "RunRecord", "ScopedScores", "Scores", "choose_folder", "exclusive_run",
-    "execute", "find_dataset", "finished_run_of", "first_folder", "load_run", "lock_path",
-    "newest_finished", "reevaluate", "refuse_stale", "runs_of",
+    "FINAL",
+    "WITHOUT_EXPERT",
+    "CompletedRun",
+    "LoadedRun",
+    "MetricScores",
+    "NamedReport",
+    "Phase",
+    "Protocol",
+    "Report",
+    "RunFolder",
+    "RunRecord",
+    "ScopedScores",
+    "choose_folder",
+    "exclusive_run",
+    "execute",
+    "find_dataset",
+    "finished_run_of",
+    "first_folder",
+    "load_run",
+    "lock_path",
+    "newest_finished",
+    "reevaluate",
+    "refuse_stale",
+    "runs_of",
 ]  # fmt: skip
 
 _LAZY = {

@@ -49,7 +49,7 @@ class Part(BaseModel):
         return self.model_dump(by_alias=True)
 
 
-class Scores(Part):
+class MetricScores(Part):
     """Mean metrics of some test or validation targets; one flat object in the file.
 
     Attributes
@@ -82,15 +82,15 @@ class ScopedScores(NamedTuple):
     scope: str
     domain: str
     group: str
-    scores: Scores
+    scores: MetricScores
 
 
 class Report(Part):
     """One evaluation: overall, per domain, and per group of each grouping of targets."""
 
-    overall: Scores
-    domains: dict[str, Scores]
-    groups: dict[str, dict[str, Scores]] = {}
+    overall: MetricScores
+    domains: dict[str, MetricScores]
+    groups: dict[str, dict[str, MetricScores]] = {}
 
     def scopes(self) -> Iterator[ScopedScores]:
         """Yield all scores; ``scope`` is ``overall``, ``domain`` or the name of a grouping."""

@@ -37,7 +37,7 @@ def _model_name(value: Any) -> None:
 ModelName = Annotated[Any, checked_by(_model_name), Label("text")]
 
 
-class ItemVectors(KeyGroup):
+class ItemVectorsKeys(KeyGroup):
     """Item vectors (see artefacts.md)."""
 
     encoder: Name
@@ -52,7 +52,7 @@ class ItemVectors(KeyGroup):
     """Tokens of a text that are read."""
 
 
-class LanguageModel(KeyGroup):
+class LanguageModelKeys(KeyGroup):
     """The language model that proposes interactions and writes profiles (see llm.md)."""
 
     llm: ModelName
@@ -80,7 +80,7 @@ class LanguageModel(KeyGroup):
     """What a server writes over all requests, for --dry-run."""
 
 
-class Augmenter(KeyGroup):
+class AugmenterKeys(KeyGroup):
     """Transferable item augmenter (see augmenter.md)."""
 
     augment_mode: Annotated[
@@ -108,7 +108,7 @@ class Augmenter(KeyGroup):
     """Draws of the mode random."""
 
 
-class Profiles(KeyGroup):
+class ProfilesKeys(KeyGroup):
     """Domain-aware profiles (see artefacts.md)."""
 
     profile_mode: Annotated[Literal["llm", "titles"], _UNKNOWN]

@@ -8,7 +8,7 @@ from recbole_edt.config.rules import Label, Text
 GpuIds = Annotated[Any, Label("a number or text")]
 
 
-class Run(KeyGroup):
+class RunKeys(KeyGroup):
     """Where things are, and the run."""
 
     data_path: Text
@@ -33,7 +33,7 @@ class Run(KeyGroup):
     """Project at Weights & Biases."""
 
 
-class Data(KeyGroup):
+class DataKeys(KeyGroup):
     """What is read."""
 
     USER_ID_FIELD: Text

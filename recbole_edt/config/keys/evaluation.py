@@ -65,7 +65,7 @@ GroupEdges = Annotated[Any, checked_by(_group_edges), Label("a mapping of rising
 Weights = Annotated[Any, checked_by(_weights), Label("a list of numbers >= 0")]
 
 
-class Evaluation(KeyGroup):
+class EvaluationKeys(KeyGroup):
     """How models are compared."""
 
     split: Literal["leave_one_out", "time"]
@@ -94,7 +94,7 @@ class Evaluation(KeyGroup):
     items)."""
 
 
-class ContentExpert(KeyGroup):
+class ContentExpertKeys(KeyGroup):
     """The content expert (see method.md)."""
 
     content_expert: bool

@@ -38,7 +38,7 @@ LossType = Annotated[
 Rates = Annotated[Any, checked_by(_rates), Label("a list of three numbers >= 0")]
 
 
-class Artefacts(KeyGroup):
+class ArtefactsKeys(KeyGroup):
     """What a model reads of the LLM's artefacts."""
 
     augment: bool
@@ -61,7 +61,7 @@ class Artefacts(KeyGroup):
     """Divides similarities in the alignments; of ABXI, scores in every loss."""
 
 
-class Items(KeyGroup):
+class ItemsKeys(KeyGroup):
     """Item representation."""
 
     item_projection: Literal["pca", "mlp", "none"]
@@ -85,7 +85,7 @@ class Items(KeyGroup):
     """The domains' reduced item vectors are not trained."""
 
 
-class Loss(KeyGroup):
+class LossKeys(KeyGroup):
     """Loss."""
 
     loss_type: LossType
@@ -118,7 +118,7 @@ class Loss(KeyGroup):
     """Margin of the triplet loss."""
 
 
-class Encoder(KeyGroup):
+class EncoderKeys(KeyGroup):
     """Sequence encoder."""
 
     hidden_size: Count
@@ -161,7 +161,7 @@ class Encoder(KeyGroup):
     it."""
 
 
-class DomainPhase(KeyGroup):
+class DomainPhaseKeys(KeyGroup):
     """Domain-specific phase."""
 
     adapter_size: Count
@@ -175,7 +175,7 @@ class DomainPhase(KeyGroup):
     """Dropout of the frozen backbone in the domain thread."""
 
 
-class Untrained(KeyGroup):
+class UntrainedKeys(KeyGroup):
     """Rungs without training."""
 
     similarity: Literal["max", "mean", "last"]
@@ -188,7 +188,7 @@ class Untrained(KeyGroup):
     """Weight of the log of the training count."""
 
 
-class Stock(KeyGroup):
+class StockKeys(KeyGroup):
     """Stock models of RecBole (their other keys: RecBole's documentation)."""
 
     embedding_size: Count

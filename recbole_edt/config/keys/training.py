@@ -35,7 +35,7 @@ PhaseNames = Annotated[Any, Label("a list of phases")]  # which ones depends on 
 Sampling = Annotated[Any, checked_by(_sampling), Label("a mapping such as {distribution: uniform}")]
 
 
-class PhaseTraining(KeyGroup):
+class PhaseTrainingKeys(KeyGroup):
     """Training, of each phase."""
 
     per_phase = True
@@ -66,7 +66,7 @@ class PhaseTraining(KeyGroup):
     """Epochs over which the rate grows linearly from next to nothing."""
 
 
-class Training(KeyGroup):
+class TrainingKeys(KeyGroup):
     """Training."""
 
     train_batch_size: Count
@@ -91,7 +91,7 @@ class Training(KeyGroup):
     """Decimals of the loss in the log."""
 
 
-class Phases(KeyGroup):
+class PhasesKeys(KeyGroup):
     """Phases, of models that train in several."""
 
     recipe: Text
