@@ -13,8 +13,12 @@ import time
 import numpy as np
 import pandas as pd
 
-from recbole_edt.artefacts.embeddings.encoder import Encoder, locate
-from recbole_edt.artefacts.embeddings.make import Plan, plan_encoding
+from recbole_edt.artefacts.embeddings import (
+    EncodingPlan,
+    TextEncoder,
+    find_encoder,
+    plan_encoding,
+)
 
 
 def main() -> None:
@@ -29,9 +33,10 @@ def main() -> None:
     texts = read_titles(options.titles) if options.titles else drawn_texts(4 * options.texts)
     rng = np.random.default_rng(1)
     texts = rng.permutation(pd.unique(texts))[: options.texts].tolist()
-    encoder = Encoder(locate(options.encoder, None), max_length=128)
+    encoder = TextEncoder(find_encoder(options.encoder, None), max_length=128)
     by_length = plan_encoding(texts, encoder, options.batch_size)
-    as_given = Plan(texts, encoder.count_tokens(texts), np.arange(len(texts)), options.batch_size)
+    tokens = encoder.count_tokens(texts)
+    as_given = EncodingPlan(texts, tokens, np.arange(len(texts)), options.batch_size)
     orders = {"file order": as_given, "by length": by_length}
 
     encoder.encode(texts[: options.batch_size])
@@ -60,14 +65,14 @@ def drawn_texts(count: int) -> np.ndarray:
     return np.array([" ".join(rng.choice(words, length)) for length in lengths], dtype=object)
 
 
-def seconds(plan: Plan, encoder: Encoder) -> float:
+def seconds(plan: EncodingPlan, encoder: TextEncoder) -> float:
     started = time.perf_counter()
     for number in range(len(plan)):
         encoder.encode(plan.batch(number))
     return time.perf_counter() - started
 
 
-def padding(plan: Plan, encoder: Encoder) -> float:
+def padding(plan: EncodingPlan, encoder: TextEncoder) -> float:
     tokens = plan.tokens.clip(max=encoder.max_length)
     starts = np.arange(0, len(tokens), plan.batch_size)
     sizes = np.diff(np.append(starts, len(tokens)))

@@ -26,14 +26,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 
-from recbole_edt.llm.client import Generation, Prompt
-from recbole_edt.llm.prompts import PROFILE, SCORE, SELECT, fill
+from recbole_edt.llm import PROFILE, SCORE, SELECT, Generation, LLMSettings, Prompt, fill
 from recbole_edt.llm.transformers_client import TransformersClient
+from recbole_edt.paths import properties_dir
 
 
 @dataclass
-class Work:
+class Questions:
     prompts: list[Prompt]
     texts: list[list[str]] | None
 
@@ -62,35 +63,37 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     start = time.perf_counter()
-    client = TransformersClient(options.llm, batch_size=options.batch_size, dtype=options.dtype)
+    defaults = yaml.safe_load((properties_dir() / "overall.yaml").read_text(encoding="utf-8"))
+    keys = {"llm": options.llm, "llm_batch_size": options.batch_size}
+    client = TransformersClient(LLMSettings.from_config(defaults | keys), dtype=options.dtype)
     print(f"loaded in {time.perf_counter() - start:.1f} s on {client.device}")
     settings = Generation(options.new_tokens)
     print("work     prompts tokens  plain t/s  ours t/s  ratio  same")
-    for name, work in make_work(options).items():
+    for name, questions in make_questions(options).items():
         plain, ours, same = Spent(), Spent(), []
-        warm_up(client, work, settings)
+        warm_up(client, questions, settings)
         for part in range(options.slices):
             piece = slice(part, None, options.slices)
-            same += run_slice(client, work, piece, settings, plain, ours)
+            same += run_slice(client, questions, piece, settings, plain, ours)
         rates = [one.tokens / one.seconds for one in (plain, ours)]
-        mean = client.count_tokens(work.prompts).mean()
+        mean = client.count_tokens(questions.prompts).mean()
         print(
-            f"{name:8} {len(work.prompts):7} {mean:6.0f} {rates[0]:10.1f} {rates[1]:9.1f} "
+            f"{name:8} {len(questions.prompts):7} {mean:6.0f} {rates[0]:10.1f} {rates[1]:9.1f} "
             f"{plain.seconds / ours.seconds:6.2f}  {np.mean(same):.0%}"
         )
 
 
 def run_slice(
     client: TransformersClient,
-    work: Work,
+    questions: Questions,
     piece: slice,
     settings: Generation,
     plain: Spent,
     ours: Spent,
 ) -> list[bool]:
-    prompts = work.prompts[piece]
+    prompts = questions.prompts[piece]
     sizes = client.count_tokens(prompts)
-    if work.texts is None:
+    if questions.texts is None:
         start = time.perf_counter()
         alone = [generate_plainly(client, prompt, settings) for prompt in prompts]
         plain.seconds += time.perf_counter() - start
@@ -100,7 +103,7 @@ def run_slice(
         plain.tokens += int(sizes.sum()) + sum(count for _, count in alone)
         ours.tokens += int(sizes.sum()) + sum(reply.generated_tokens for reply in replies)
         return [text == reply.text for (text, _), reply in zip(alone, replies, strict=True)]
-    texts = work.texts[piece]
+    texts = questions.texts[piece]
     start = time.perf_counter()
     single = [score_plainly(client, *pair) for pair in zip(prompts, texts, strict=True)]
     plain.seconds += time.perf_counter() - start
@@ -146,12 +149,12 @@ def score_plainly(client: TransformersClient, prompt: Prompt, texts: list[str]) 
     return totals
 
 
-def warm_up(client: TransformersClient, work: Work, settings: Generation) -> None:
-    generate_plainly(client, work.prompts[0], Generation(2))
-    client.generate(work.prompts[:2], Generation(2))
+def warm_up(client: TransformersClient, questions: Questions, settings: Generation) -> None:
+    generate_plainly(client, questions.prompts[0], Generation(2))
+    client.generate(questions.prompts[:2], Generation(2))
 
 
-def make_work(options: argparse.Namespace) -> dict[str, Work]:
+def make_questions(options: argparse.Namespace) -> dict[str, Questions]:
     """Prompts as the artefacts ask them: users whose history's last titles are all there."""
     items = pd.read_csv(options.items, dtype=str).dropna(subset=["title"]).set_index("item_id")
     inter = pd.read_csv(options.inter, dtype={"user_id": str, "item_id": str})
@@ -161,7 +164,8 @@ def make_work(options: argparse.Namespace) -> dict[str, Work]:
     domains = sorted(items["domain"].unique())
     pools = {domain: items.index[items["domain"] == domain].to_numpy() for domain in domains}
     scored: list[list[str]] = []
-    work = {name: Work([], None) for name in ("select", "profile")} | {"score": Work([], scored)}
+    made = {"select": Questions([], None), "profile": Questions([], None)}
+    made["score"] = Questions([], scored)
     for number, user in enumerate(users):
         history = inter[inter["user_id"] == user].tail(options.history)
         titles, where = history["title"].tolist(), history["domain"].tolist()
@@ -169,13 +173,13 @@ def make_work(options: argparse.Namespace) -> dict[str, Work]:
         drawn = rng.choice(pools[domain], options.candidates, replace=False)
         offered = items.loc[drawn, "title"].str[:120].tolist()
         select = fill(SELECT, domain, titles, offered, 3, history_domains=where)
-        work["select"].prompts.append(select.prompt)
-        work["profile"].prompts.append(fill(PROFILE, where[-1], titles).prompt)
+        made["select"].prompts.append(select.prompt)
+        made["profile"].prompts.append(fill(PROFILE, where[-1], titles).prompt)
         if number < options.score_prompts:
             score = fill(SCORE, domain, titles, history_domains=where)
-            work["score"].prompts.append(score.prompt)
+            made["score"].prompts.append(score.prompt)
             scored.append(offered)
-    return work
+    return made
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What tests of several folders share; the functions themselves are in synthetic.py."""
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,11 @@ import torch
 
 from recbole_edt import cli
 
-torch.set_num_threads(2)
+# pytest -n starts a process per core: with two threads each they wait for each other, and the
+# suite takes twice the CPU time.
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+torch.set_num_threads(THREADS)
+os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))  # of the processes that tests start
 # A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -22,6 +27,7 @@ SLOW = {
     "test_augment.py", "test_compare_cli.py", "test_determinism.py", "test_embeddings.py",
     "test_encoder.py", "test_make_profiles.py", "test_phases.py", "test_resume.py",
     "test_schedule.py", "test_shared_run.py", "test_transformers_client.py", "test_tuning.py",
+    "test_tutorials.py",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from synthetic import hash_tree
 
+from recbole_edt.cli.entry import COMMANDS
 from recbole_edt.runs import execution
 
 QUICK = (
@@ -226,8 +227,20 @@ def test_commands(run_cli):
     assert run_cli("rnu").status == 2
     assert "did you mean 'run'" in run_cli("rnu").err
     assert run_cli().status == 2
-    assert run_cli("--help").status == run_cli("run", "--help").status == 0
+    assert run_cli("--help").status == 0
     assert "recbole-edt run" in run_cli("--help").out.replace("run --", "recbole-edt run --")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_lists_its_flags_only(run_cli, command):
+    shown = run_cli(command, "--help")
+    assert (shown.status, shown.err) == (0, "")
+    assert f"  {command} " in shown.out
+    others = [name for name in COMMANDS if f"\n  {name} " in shown.out.split("options:")[0]]
+    assert others == [command]
+    assert ("--resume" in shown.out) == (command == "run")
+    assert ("--key=value" in shown.out) == (command not in ("prepare", "doctor"))
+    assert shown.out.partition("\n\n")[0].removeprefix("usage: ") in run_cli("--help").out
 
 
 def test_a_run_prints_its_tables_and_leaves_its_files(dataset, run, tmp_path):

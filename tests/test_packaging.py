@@ -74,7 +74,7 @@ def test_the_lock_file_has_the_tested_versions_and_no_ray(constraints):
     assert {name: locked.get(name) for name in constraints} == {
         name: {version} for name, version in constraints.items()
     }
-    assert not {"ray", "plotly", "tabulate", "thop", "llama-cpp-python"} & set(locked)
+    assert not {"ray", "plotly", "thop", "llama-cpp-python"} & set(locked)
 
 
 @pytest.mark.parametrize("marker", ["run", "tests"])

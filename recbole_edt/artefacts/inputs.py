@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recbole_edt import fields
-from recbole_edt.artefacts.augmenter.augmented_file import ANCHOR
 from recbole_edt.artefacts.settings import SETTING_KEYS
 from recbole_edt.artefacts.store import (
+    ANCHOR,
     AUGMENT,
     EMBEDDINGS,
     PROFILES,

@@ -6,11 +6,9 @@ from typing import Any
 
 from recbole_edt import fields
 from recbole_edt.artefacts.catalogue import Catalogue
-from recbole_edt.config import checked_keys
 from recbole_edt.data.split import Split
-from recbole_edt.errors import UserError
 from recbole_edt.files import digest
-from recbole_edt.llm import prompts
+from recbole_edt.llm import GENERATE, PROFILE, SCORE, SELECT, Template
 
 SCHEMA = 1
 
@@ -35,17 +33,14 @@ PROFILE_KEYS = (
 )
 LLM_KEYS = ("llm", "llm_model", "llm_revision")
 SETTING_KEYS = (*VECTOR_KEYS, *AUGMENT_KEYS, *PROFILE_KEYS, *LLM_KEYS)
-_AUGMENT_PROMPTS = {"select": prompts.SELECT, "score": prompts.SCORE, "generate": prompts.GENERATE}
-_PROFILE_PROMPTS = {"llm": prompts.PROFILE}
+_AUGMENT_PROMPTS = {"select": SELECT, "score": SCORE, "generate": GENERATE}
+_PROFILE_PROMPTS = {"llm": PROFILE}
 _OF_MODELS = ("augment_history", "profile_max_tokens", "profile_hide_titles")
 
 
 @dataclass(frozen=True)
 class ArtefactSettings:
-    """What artefacts are made with.
-
-    The values in `augment`, `profiles` and `llm` are taken as they are: whether they make sense
-    is checked where a part is made, so that a run with ready artefacts needs none of them.
+    """The configuration keys that a set is found by, as they are in the configuration.
 
     Attributes
     ----------
@@ -78,22 +73,18 @@ class ArtefactSettings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "ArtefactSettings":
-        """Take the settings out of a configuration.
-
-        Raises
-        ------
-        UserError
-            When a key is missing or its value is of the wrong kind.
-        """
-        values = checked_keys(config, (*VECTOR_KEYS, "encoder_batch_size", "DOMAIN_FIELD"))
-        if values["encoder_revision"] is not None:
-            values["encoder_revision"] = str(values["encoder_revision"])
+        """Take the keys out of a configuration, which has checked their values."""
+        revision = config["encoder_revision"]
         return cls(
-            domain_field=values.pop("DOMAIN_FIELD"),
-            augment=_take(config, AUGMENT_KEYS),
-            profiles=_take(config, PROFILE_KEYS),
-            llm=_take(config, LLM_KEYS),
-            **values,
+            encoder=config["encoder"],
+            encoder_revision=None if revision is None else str(revision),
+            text_template=config["text_template"],
+            encoder_batch_size=config["encoder_batch_size"],
+            encoder_max_length=config["encoder_max_length"],
+            domain_field=config["DOMAIN_FIELD"],
+            augment={key: config[key] for key in AUGMENT_KEYS},
+            profiles={key: config[key] for key in PROFILE_KEYS},
+            llm={key: config[key] for key in LLM_KEYS},
         )
 
     def identity(self, catalogue: Catalogue, split: Split) -> dict[str, Any]:
@@ -116,9 +107,9 @@ class ArtefactSettings:
         }
 
     def _determined_by(
-        self, keys: Mapping[str, Any], mode: str, templates: Mapping[str, prompts.Template]
+        self, keys: Mapping[str, Any], mode: str, templates: Mapping[str, Template]
     ) -> dict[str, Any]:
-        """Return what a part follows from: the model's keys only where a model is asked."""
+        """Return what a part follows from; the model's keys only where a model is asked."""
         made = {key: value for key, value in keys.items() if key != "augment_seed"}
         if keys[mode] == "random":
             made["augment_seed"] = keys["augment_seed"]
@@ -126,10 +117,3 @@ class ArtefactSettings:
         if template is None:
             return {key: value for key, value in made.items() if key not in _OF_MODELS}
         return {**made, "prompt": [template.version, template.hash[:12]], "llm": dict(self.llm)}
-
-
-def _take(config: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        return {key: config[key] for key in keys}
-    except KeyError as error:
-        raise UserError(f"{error.args[0]}: missing from the configuration") from None

@@ -1,68 +1,47 @@
-"""What every part of a set of artefacts is made from: settings, items, training rows, model."""
+"""What every part of a set is made from, what making it reports, and reuse of a finished part."""
 
-import csv
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import filelock
 import numpy as np
-import pandas as pd
 
 from recbole_edt import fields
 from recbole_edt.artefacts import store
-from recbole_edt.artefacts.catalogue import Catalogue
-from recbole_edt.data.split import TRAIN, Split
+from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
+from recbole_edt.artefacts.settings import ArtefactSettings
+from recbole_edt.artefacts.training_rows import TrainingRows, read_training_rows
+from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
-from recbole_edt.llm.cached import CachedClient
-from recbole_edt.llm.settings import LLMSettings
-from recbole_edt.llm.sharding import Shard
-from recbole_edt.llm.store import ReplyStore
+from recbole_edt.llm import LanguageModel, LLMSettings, Shard, open_language_model
 
 
 @dataclass(frozen=True)
-class Training:
-    """The rows that may be learnt from, and nothing of any other row.
-
-    R rows of U users, sorted by user and time, equal times in file order; N items of the
-    catalogue and K domains.
+class PartReport:
+    """What became of one part of a set.
 
     Attributes
     ----------
-    users : numpy.ndarray
-        int64 [R], index into `user_tokens`, not decreasing.
-    items : numpy.ndarray
-        int64 [R], row of the catalogue.
-    times : numpy.ndarray
-        float64 [R].
-    domains : numpy.ndarray
-        int64 [R], index into `domain_names`.
-    starts : numpy.ndarray
-        int64 [U + 1]; the rows of user u are ``starts[u]:starts[u + 1]``.
-    user_tokens : list of str
-        Users with a training row, in the order in which the file names them.
-    domain_names : list of str
-        All domains of the catalogue in alphabetical order.
-    item_domains : numpy.ndarray
-        int64 [N], domain of each catalogue row.
+    part : str
+        One of `store.PARTS`.
+    status : str
+        ``made``, ``complete`` (it was there), ``reused`` (files of another set), ``estimated``
+        (a dry run), or ``asked`` (a shard's questions are answered, the part is not made yet).
+    text : str
+        Lines to print.
     """
 
-    users: np.ndarray
-    items: np.ndarray
-    times: np.ndarray
-    domains: np.ndarray
-    starts: np.ndarray
-    user_tokens: list[str]
-    domain_names: list[str]
-    item_domains: np.ndarray
+    part: str
+    status: Literal["made", "complete", "reused", "estimated", "asked"]
+    text: str
 
 
 @dataclass(frozen=True)
-class Task:
-    """The set that is to be made.
+class ArtefactTask:
+    """The set that is to be made, and lazily read inputs.
 
     Attributes
     ----------
@@ -73,15 +52,11 @@ class Task:
     name : str
         The dataset's name.
     settings : ArtefactSettings
-        Of the set.
+        Settings of the set.
     catalogue : Catalogue
         The items.
     split : Split
         Which rows are trained on.
-    identity : dict
-        What the hash of the set covers.
-    folder : pathlib.Path
-        Where the set is made.
     shard : Shard
         The share of the questions to a language model that this process asks, by user id.
     """
@@ -89,25 +64,55 @@ class Task:
     config: Mapping[str, Any]
     dataset_dir: Path
     name: str
-    settings: store.ArtefactSettings
+    settings: ArtefactSettings
     catalogue: Catalogue
     split: Split
-    identity: dict[str, Any]
-    folder: Path
-    shard: Shard = field(default_factory=Shard)
+    shard: Shard
 
-    def training(self) -> Training:
-        """Return the training rows, read once.
+    @classmethod
+    def from_config(
+        cls,
+        config: Mapping[str, Any],
+        dataset_dir: Path,
+        name: str,
+        split: Split,
+        shard: Shard | None = None,
+    ) -> "ArtefactTask":
+        """Return the task of the set that a configuration asks for.
 
         Raises
         ------
         UserError
-            When ``NAME.inter`` is malformed, or names an item that ``NAME.item`` lacks.
+            When ``NAME.item`` is missing or malformed.
         """
-        return self._training
+        settings = ArtefactSettings.from_config(config)
+        catalogue = read_catalogue(dataset_dir, name, settings.text_template)
+        return cls(config, dataset_dir, name, settings, catalogue, split, shard or Shard())
 
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the hash of the set covers."""
+        return self.settings.identity(self.catalogue, self.split)
+
+    @property
+    def folder(self) -> Path:
+        """Where the set is made."""
+        return store.set_folder(self.dataset_dir, self.identity)
+
+    @property
+    def show_progress(self) -> bool:
+        """The key ``show_progress``."""
+        return bool(self.config["show_progress"])
+
+    @cached_property
+    def training(self) -> TrainingRows:
+        """The training rows; `UserError` as `read_training_rows`."""
+        path = self.dataset_dir / f"{self.name}.inter"
+        return read_training_rows(path, self.split, self.catalogue, self.settings.domain_field)
+
+    @cached_property
     def titles(self) -> list[str]:
-        """Return the title of each catalogue row, ``""`` where there is none.
+        """Title of each catalogue row, ``""`` where there is none.
 
         Raises
         ------
@@ -124,6 +129,18 @@ class Task:
             )
         return titles
 
+    @cached_property
+    def language_model(self) -> LanguageModel:
+        """The language model behind the dataset's store of replies.
+
+        Raises
+        ------
+        UserError
+            When the model cannot be loaded.
+        """
+        settings = LLMSettings.from_config(self.config)
+        return open_language_model(settings, self.dataset_dir / "artefacts")
+
     def item_vectors(self) -> np.ndarray:
         """Return the vector of each catalogue row, float32 [N, m]; zeros without text.
 
@@ -132,122 +149,50 @@ class Task:
         UserError
             When they have not been made, or are damaged.
         """
-        found = self._set()
-        if found is None:
+        source = self._vector_set()
+        if source is None:
             raise UserError(
                 f"{self.dataset_dir / 'artefacts'}: no item vectors of encoder "
                 f"{self.settings.encoder!r}; make them with "
                 f"'recbole-edt artefacts --dataset={self.name} --only {store.EMBEDDINGS}'"
             )
-        return found.item_vectors(self.catalogue.ids)
+        return source.item_vectors(self.catalogue.ids)
 
     def has_item_vectors(self) -> bool:
-        """Whether the vectors have been made, for this set or for another that lends them."""
-        return self._set() is not None
+        """Whether the vectors have been made, in this set or in another with the same ones."""
+        return self._vector_set() is not None
 
-    def _set(self) -> store.ArtefactSet | None:
-        found = store.find_set(self.dataset_dir, self.name, self.identity)
-        return found if found is not None and found.has(store.EMBEDDINGS) else None
+    def _vector_set(self) -> store.ArtefactSet | None:
+        artefacts = store.find_set(self.dataset_dir, self.name, self.identity)
+        return artefacts if artefacts is not None and artefacts.has(store.EMBEDDINGS) else None
 
-    def llm_settings(self) -> LLMSettings:
-        """Return the settings of the language model."""
-        return LLMSettings.from_config(self.config)
+    def record(self, part: str, entry: store.Entry) -> store.ArtefactSet:
+        """Enter a finished part into the set's manifest and return the set."""
+        return store.record_part(self.folder, self.name, self.identity, part, entry)
 
-    def client(self) -> CachedClient:
-        """Return the language model behind the dataset's store of replies, opened once.
-
-        Raises
-        ------
-        UserError
-            When the model cannot be loaded, or a key is wrong.
-        """
-        return self._client
-
-    @cached_property
-    def _client(self) -> CachedClient:
-        settings = self.llm_settings()
-        replies = ReplyStore(self.dataset_dir / "artefacts")
-        return CachedClient(settings.open(), replies, settings.prices)
-
-    @cached_property
-    def _training(self) -> Training:
-        path = self.dataset_dir / f"{self.name}.inter"
-        frame = _read_interactions(path)
-        if len(frame) != len(self.split.codes):
-            raise UserError(
-                f"{path}: has {len(frame)} rows, the split of it {len(self.split.codes)}"
-            )
-        frame = frame[self.split.codes == TRAIN]
-        rows = pd.Index(self.catalogue.ids, dtype=object)
-        items = rows.get_indexer(frame[fields.ITEM])
-        unknown = np.flatnonzero(items < 0)
-        if len(unknown):
-            raise UserError(
-                f"{path}: line {frame.index[unknown[0]] + 2}: item "
-                f"{frame[fields.ITEM].iloc[unknown[0]]!r} is not in {self.catalogue.path.name}"
-            )
-        users, user_tokens = pd.factorize(frame[fields.USER])
-        times = frame[fields.TIME].to_numpy()
-        order = np.lexsort((times, users))
-        users, items = users[order].astype(np.int64), items[order].astype(np.int64)
-        column = self.catalogue.column(self.settings.domain_field)
-        if "" in column:
-            item = self.catalogue.ids[column.index("")]
-            raise UserError(f"{self.catalogue.path}: item {item!r} has no domain")
-        domain_names, item_domains = np.unique(
-            np.asarray(column, dtype=object), return_inverse=True
-        )
-        return Training(
-            users=users,
-            items=items,
-            times=times[order],
-            domains=item_domains[items],
-            starts=np.searchsorted(users, np.arange(len(user_tokens) + 1)),
-            user_tokens=user_tokens.tolist(),
-            domain_names=domain_names.tolist(),
-            item_domains=item_domains.astype(np.int64),
-        )
+    def exclusive_lock(self, work: Path, what: str) -> AbstractContextManager[None]:
+        """Lock the work folder of a part, so that no question is asked, and paid for, twice."""
+        name = f"{self.shard.index}-of-{self.shard.count}.lock"
+        refusal = f"{self.folder}: another process is making its {what}; --shard shares the work"
+        return store.exclusive_lock(work / name, refusal)
 
 
-def _read_interactions(path: Path) -> pd.DataFrame:
-    """Read user, item and time of every row; tokens literally, times as float64."""
-    kinds = {fields.USER: "token", fields.ITEM: "token", fields.TIME: "float"}
-    names = {f"{field}:{kind}": field for field, kind in kinds.items()}
-    try:
-        frame = pd.read_csv(
-            path,
-            sep="\t",
-            usecols=list(names),
-            dtype={
-                name: np.float64 if field == fields.TIME else str for name, field in names.items()
-            },
-            keep_default_na=False,
-            quoting=csv.QUOTE_NONE,
-            encoding="utf-8",
-        )
-    except (ValueError, pd.errors.ParserError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: expected the columns {list(names)} ({reason})") from None
-    return frame.rename(columns=names)
-
-
-def take_over(
-    task: Task,
-    lender: store.ArtefactSet,
+def reuse_part(
+    task: ArtefactTask,
     part: str,
     describe: Callable[[store.ArtefactSet], str],
     what: str,
     spared: str,
     dry_run: bool,
-) -> str:
-    """Use a part that is there already, the set's own or another set's, and report it.
+) -> PartReport | None:
+    """Reuse a part that this set or another one has already; None when no set has it.
+
+    A part with questions that failed is not reused: they are asked again.
 
     Parameters
     ----------
-    task : Task
-        The set that wants the part.
-    lender : ArtefactSet
-        The set that has it; see `store.find_lender`.
+    task : ArtefactTask
+        The set that needs the part.
     part : str
         Its name.
     describe : callable
@@ -262,26 +207,16 @@ def take_over(
     UserError
         When the part is not as it was made.
     """
-    lender.check(part)
-    if lender.hash == task.folder.name:
-        return f"{part}: complete already\n{describe(lender)}"
+    source = store.find_source_set(task.dataset_dir, task.name, task.identity, part)
+    if source is None or source.manifest[part].get("failed"):
+        return None
+    source.check(part)
+    if source.hash == task.folder.name:
+        return PartReport(part, "complete", f"{part}: complete already\n{describe(source)}")
     if dry_run:
-        return f"{part}: would share {what} of {lender.path}; nothing to {spared}"
-    store.share_part(lender, task.folder, part)
-    made = lender.manifest[part] | {"shared_with": lender.hash}
-    shared = store.record_part(task.folder, task.name, task.identity, part, made)
-    return f"{part}: shared with the set {lender.hash}\n{describe(shared)}"
-
-
-@contextmanager
-def alone(task: Task, work: Path, what: str) -> Iterator[None]:
-    """Keep a second process from asking, and paying for, the same questions."""
-    work.mkdir(parents=True, exist_ok=True)
-    name = f"{task.shard.index}-of-{task.shard.count}.lock"
-    try:
-        with filelock.FileLock(work / name).acquire(timeout=0):
-            yield
-    except filelock.Timeout:
-        raise UserError(
-            f"{task.folder}: another process is making its {what}; --shard shares the work"
-        ) from None
+        text = f"{part}: would share {what} of {source.path}; nothing to {spared}"
+        return PartReport(part, "estimated", text)
+    store.share_part(source, task.folder, part)
+    shared = task.record(part, source.manifest[part] | {"shared_with": source.hash})
+    text = f"{part}: shared with the set {source.hash}\n{describe(shared)}"
+    return PartReport(part, "reused", text)

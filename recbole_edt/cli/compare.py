@@ -31,7 +31,7 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: Namespace) -> int:
     """Run the comparison, print its tables and return the exit status."""
-    from recbole_edt.compare.command import compare
+    from recbole_edt.compare import compare
 
     return compare(args.keys, args.given, print, _print_message)
 

@@ -76,12 +76,12 @@ def _pieces() -> list[tuple[str, str]]:
 
 
 def _encoder() -> tuple[str, str]:
-    from recbole_edt.artefacts.embeddings.encoder import locate
+    from recbole_edt.llm import find_model_folder
 
     defaults = (properties_dir() / "overall.yaml").read_text(encoding="utf-8")
     name = yaml.safe_load(defaults)["encoder"]
     try:
-        locate(name, None)
+        find_model_folder(name, None, "encoder")
     except UserError as error:
         return "no ", f"default encoder ({error})"
     return "yes", f"default encoder {name}, for 'artefacts'"

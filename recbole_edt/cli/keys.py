@@ -47,7 +47,11 @@ class CommandParser(ArgumentParser):
         """
         if not self._accepts_keys or {"-h", "--help"} & {*(args or ())}:
             return super().parse_args(args, namespace)
-        flags = {name[2:]: action for name, action in self._option_string_actions.items()}
+        flags = {
+            name.removeprefix("--"): action
+            for name, action in self._option_string_actions.items()
+            if action.dest != "help"
+        }
         keys, given, switches = _split(args or (), flags)
         values: dict[str, object] = {action.dest: action.default for action in flags.values()}
         values |= {flags[name].dest: True for name in switches}

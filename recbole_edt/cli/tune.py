@@ -25,6 +25,6 @@ def add_arguments(parser: CommandParser) -> None:
 
 def run(args: Namespace) -> int:
     """Tune one model, print the trials and return the exit status."""
-    from recbole_edt.compare.command import tune
+    from recbole_edt.compare import tune
 
     return tune(args.keys, args.given, print)

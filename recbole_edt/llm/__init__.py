@@ -1,1 +1,38 @@
-"""Language models: one protocol, two clients, a store of every reply, prompts and parsing."""
+"""Language models behind one facade: ask for text or for scores, each question once.
+
+`open_language_model` gives a `LanguageModel` with `generate`, `score` and `estimate`; clients,
+the store of replies and decoding are private to this package. What is asked is filled from a
+template (`fill`), what comes back is read by a `parse_...` function.
+"""
+
+from recbole_edt.llm.estimate import Estimate
+from recbole_edt.llm.messages import Answer, Generation, Prompt, Reply, Scores
+from recbole_edt.llm.model import LanguageModel, Progress, open_language_model
+from recbole_edt.llm.model_folder import ModelFolder, find_model_folder, load_pretrained, one_line
+from recbole_edt.llm.parsing import (
+    DUPLICATE,
+    OVER_LIMIT,
+    parse_choices,
+    parse_summary,
+    parse_titles,
+)
+from recbole_edt.llm.prompts import (
+    GENERATE,
+    PROFILE,
+    SCORE,
+    SELECT,
+    Template,
+    clean_title,
+    fill,
+)
+from recbole_edt.llm.requests import GenerateRequests, ScoreRequests
+from recbole_edt.llm.settings import LLMSettings
+from recbole_edt.llm.sharding import Shard, parse_shard, shard_from_environment
+
+__all__ = [
+    "DUPLICATE", "GENERATE", "OVER_LIMIT", "PROFILE", "SCORE", "SELECT", "Answer", "Estimate",
+    "GenerateRequests", "Generation", "LLMSettings", "LanguageModel", "ModelFolder", "Progress",
+    "Prompt", "Reply", "ScoreRequests", "Scores", "Shard", "Template", "clean_title", "fill",
+    "find_model_folder", "load_pretrained", "one_line", "open_language_model", "parse_choices",
+    "parse_shard", "parse_summary", "parse_titles", "shard_from_environment",
+]  # fmt: skip

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 
 Ids = Sequence[int]
+Choose = Callable[[torch.Tensor, Sequence[int]], torch.Tensor]
+"""(Logits [rows, vocabulary], row numbers) to the next token of each row, [rows]."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def generate(
     rests: Sequence[Ids],
     max_new_tokens: int,
     ends: frozenset[int],
-    choose: Callable[[torch.Tensor, Sequence[int]], torch.Tensor],
+    choose: Choose,
 ) -> list[list[int]]:
     """Return the tokens generated after prefix + rest of each row, the end token left out.
 
@@ -93,8 +95,8 @@ def generate(
         Bound on the generated tokens of a row.
     ends : frozenset of int
         Tokens that end a reply.
-    choose : callable
-        (logits [rows, vocabulary], row numbers) -> token ids [rows].
+    choose : Choose
+        Takes or draws the next tokens.
     """
     device = model.device
     ids, mask = _left_padded(rests, device)
@@ -123,7 +125,7 @@ def generate(
                 ended.add(row)
             else:
                 generated[row].append(token)
-        alive = [place for place, row in enumerate(rows) if row not in ended]
+        alive = [index for index, row in enumerate(rows) if row not in ended]
         if not alive or step == max_new_tokens - 1:
             break
         ids, positions = tokens[:, None], positions[:, -1:] + 1
@@ -131,7 +133,7 @@ def generate(
             keep = torch.tensor(alive, device=device)
             cache.batch_select_indices(keep)
             ids, positions, mask = ids[keep], positions[keep], mask[keep]
-            rows = [rows[place] for place in alive]
+            rows = [rows[index] for index in alive]
         mask = torch.nn.functional.pad(mask, (0, 1), value=1)
     return generated
 
@@ -174,7 +176,7 @@ def _later_tokens(
     model: Any, prefix: Prefix, inputs: list[list[int]], targets: list[Ids], width: int
 ) -> torch.Tensor:
     device, length = model.device, len(prefix.ids)
-    # Padding stands on the right, where a causal model's earlier tokens cannot see it.
+    # Padding is on the right, where a causal model's earlier tokens cannot see it.
     ids = torch.tensor([row + [0] * (width - len(row)) for row in inputs], device=device)
     wanted = torch.tensor(
         [list(row) + [-100] * (width - len(row)) for row in targets], device=device

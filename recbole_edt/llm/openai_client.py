@@ -1,18 +1,31 @@
 """Any server that speaks OpenAI's protocol: vLLM, Ollama, llama.cpp, a cloud."""
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import replace
-from typing import Any
-from urllib.parse import urlsplit
+from itertools import islice
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
 from recbole_edt.errors import UserError
-from recbole_edt.llm.client import Done, Generation, Prompt, Reply, Scores
+from recbole_edt.llm.client import OnAnswers
+from recbole_edt.llm.messages import Generation, Prompt, Reply, Scores
 from recbole_edt.llm.prompts import plain_text
-from recbole_edt.llm.transport import LOOPBACK, Outcome, RejectedError, Transport, UnsupportedError
+from recbole_edt.llm.settings import LLMSettings
+from recbole_edt.llm.transport import (
+    LOOPBACK,
+    RejectedError,
+    RequestResult,
+    Transport,
+    UnsupportedError,
+)
+
+_A = TypeVar("_A", Reply, Scores)
+_AnswerAndResult = TypeVar("_AnswerAndResult")
 
 KEY_VARIABLES = ("RECBOLE_EDT_API_KEY", "OPENAI_API_KEY")
 _NO_SCORES = (
@@ -25,35 +38,25 @@ def key_for(base_url: str) -> str | None:
 
     The latter is often set for other programs, so it goes only over https or to this machine.
     """
-    own, general = (os.environ.get(name, "").strip() for name in KEY_VARIABLES)
+    ours, general = (os.environ.get(name, "").strip() for name in KEY_VARIABLES)
     parts = urlsplit(base_url)
     trusted = parts.scheme == "https" or parts.hostname in LOOPBACK
-    key = own or (general if trusted else "")
+    key = ours or (general if trusted else "")
     if any(ord(character) < 33 or ord(character) > 126 for character in key):
         raise UserError(f"{KEY_VARIABLES[0]}: the key holds a character that no key can hold")
     return key or None
 
 
 class OpenAIClient:
-    """A model behind a server; see `client.LanguageModel` for the calls.
+    """A model on a server; see `client.ModelClient` for the calls.
 
     Parameters
     ----------
-    base_url : str
-        Such as ``http://localhost:8000/v1``.
-    model : str
-        The model's name on the server.
-    revision : str or None
-        What the user says distinguishes this model from others of the same name; part of the
-        key of every stored reply, and of nothing else.
-    concurrency : int
-        Requests in flight at a time.
-    timeout : float
-        Seconds for one attempt.
-    retries : int
-        Attempts after the first.
-    max_prompt_tokens : int
-        A longer prompt (as estimated) is answered by the failure ``prompt_too_long``.
+    settings : LLMSettings
+        URL, name of the model on the server, and how requests are made. `llm_revision`
+        distinguishes models of the same name: it is part of the key of every stored reply, and
+        of nothing else. A prompt above `llm_max_prompt_tokens` (as estimated) is answered by the
+        failure ``prompt_too_long``.
     sleep : callable, optional
         For tests: what waits between attempts.
 
@@ -66,76 +69,62 @@ class OpenAIClient:
     exact_tokens = False
     free_to_try = False
 
-    def __init__(
-        self,
-        base_url: str,
-        model: str | None,
-        revision: str | None = None,
-        *,
-        concurrency: int = 8,
-        timeout: float = 120.0,
-        retries: int = 6,
-        max_prompt_tokens: int = 2048,
-        sleep: Callable[[float], Any] | None = None,
-    ):
-        _check_url(base_url)
+    def __init__(self, settings: LLMSettings, sleep: Callable[[float], Any] | None = None):
+        url, model = _checked_url(settings.llm), settings.llm_model
         if not model:
             raise UserError("llm_model: missing; a server needs the name of a model")
         self._model = model
-        self._concurrency = concurrency
-        self._max_prompt_tokens = max_prompt_tokens
+        self._settings = settings
         self._length_field = "max_tokens"
-        self._transport = Transport(base_url, key_for(base_url), timeout, retries, sleep)
-        address = self._transport.address("")
-        self.identity: Mapping[str, Any] = {
-            "client": "openai",
-            "url": address,
-            "model": model,
-            "revision": revision,
-        }
-        self.source: Mapping[str, Any] = {"llm": address, "model": model, "revision": revision}
+        self._url = url
+        self._transport = Transport(
+            url, key_for(url), settings.llm_timeout, settings.llm_retries, sleep
+        )
+        named = {"model": model, "revision": settings.llm_revision}
+        self.identity: Mapping[str, object] = {"client": "openai", "url": url, **named}
+        self.source: Mapping[str, object] = {"llm": url, **named}
 
     def generate(
-        self, prompts: Sequence[Prompt], settings: Generation, done: Done | None = None
+        self, prompts: Sequence[Prompt], settings: Generation, on_answers: OnAnswers | None = None
     ) -> list[Reply]:
-        """See `client.LanguageModel.generate`; replies are handed to `done` as they come."""
+        """See `client.ModelClient.generate`; replies are passed to `on_answers` as they come."""
 
-        def ask(index: int) -> tuple[Reply, Outcome]:
-            outcome = self._chat(prompts[index], settings)
-            reply = outcome.value or Reply("", finish="failed", failure=outcome.failure)
-            return _with_retries(reply, outcome), outcome
+        def ask(index: int) -> tuple[Reply, RequestResult[Reply]]:
+            result = self._chat(prompts[index], settings)
+            reply = result.value or Reply("", finish="failed", failure=result.failure)
+            return replace(reply, retries=result.retries), result
 
         failed = Reply("", finish="failed", failure="prompt_too_long")
-        return self._run(prompts, "/chat/completions", ask, failed, done)
+        return self._run(prompts, "/chat/completions", ask, failed, on_answers)
 
     def score(
         self,
         prompts: Sequence[Prompt],
         continuations: Sequence[Sequence[str]],
-        done: Done | None = None,
+        on_answers: OnAnswers | None = None,
     ) -> list[Scores]:
-        """See `client.LanguageModel.score`.
+        """See `client.ModelClient.score`.
 
         Through ``/completions`` with ``echo`` and ``logprobs``, which vLLM offers and most
         others do not. No chat template there: the prompt is sent as plain text.
         """
 
-        def ask(index: int) -> tuple[Scores, Outcome]:
-            outcome = self._completions(plain_text(prompts[index]), continuations[index])
-            if outcome.status in (404, 405, 501):
-                outcome = replace(outcome, failure="cannot_score")
-            scores = outcome.value or Scores((), (), failure=outcome.failure)
-            return _with_retries(scores, outcome), outcome
+        def ask(index: int) -> tuple[Scores, RequestResult[Scores]]:
+            result = self._completions(plain_text(prompts[index]), continuations[index])
+            if result.status in (404, 405, 501):
+                result = replace(result, failure="cannot_score")
+            scores = result.value or Scores((), (), failure=result.failure)
+            return replace(scores, retries=result.retries), result
 
         failed = Scores((), (), failure="prompt_too_long")
-        return self._run(prompts, "/completions", ask, failed, done)
+        return self._run(prompts, "/completions", ask, failed, on_answers)
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> np.ndarray:
         """Return characters / 4, a common rule of thumb: the server's tokenizer is unknown."""
         sizes = (len(prompt.system) + len(prompt.user) for prompt in prompts)
         return -(-np.fromiter(sizes, dtype=np.int64, count=len(prompts)) // 4)
 
-    def _chat(self, prompt: Prompt, settings: Generation) -> Outcome:
+    def _chat(self, prompt: Prompt, settings: Generation) -> RequestResult[Reply]:
         turns = [{"role": "user", "content": prompt.user}]
         if prompt.system:
             turns.insert(0, {"role": "system", "content": prompt.system})
@@ -146,16 +135,17 @@ class OpenAIClient:
         }
         if settings.temperature > 0:
             body["seed"] = settings.seed
-        length = {self._length_field: settings.max_new_tokens}
-        outcome = self._transport.post("/chat/completions", body | length, self._reply_of(prompt))
-        if outcome.status == 400 and "max_completion_tokens" in outcome.message:
+
+        def post() -> RequestResult[Reply]:
+            length = {self._length_field: settings.max_new_tokens}
+            return self._transport.post("/chat/completions", body | length, self._reply_of(prompt))
+
+        result = post()
+        if result.status == 400 and "max_completion_tokens" in result.message:
             # OpenAI's newer models know the same bound under this name only.
             self._length_field = "max_completion_tokens"
-            length = {self._length_field: settings.max_new_tokens}
-            outcome = self._transport.post(
-                "/chat/completions", body | length, self._reply_of(prompt)
-            )
-        return outcome
+            result = post()
+        return result
 
     def _reply_of(self, prompt: Prompt) -> Callable[[Any], Reply]:
         def parse(body: Any) -> Reply:
@@ -171,10 +161,10 @@ class OpenAIClient:
 
         return parse
 
-    def _completions(self, text: str, continuations: Sequence[str]) -> Outcome:
+    def _completions(self, text: str, continuations: Sequence[str]) -> RequestResult[Scores]:
         wanted = [index for index, one in enumerate(continuations) if one]
         if not wanted:
-            return Outcome(Scores((0.0,) * len(continuations), (0,) * len(continuations)))
+            return RequestResult(Scores((0.0,) * len(continuations), (0,) * len(continuations)))
         body = {
             "model": self._model,
             "prompt": [text + continuations[index] for index in wanted],
@@ -189,16 +179,16 @@ class OpenAIClient:
             choices = answer.get("choices") if isinstance(answer, dict) else None
             if not isinstance(choices, list) or len(choices) != len(wanted):
                 raise RejectedError("empty_choices")
-            places = [
+            positions = [
                 choice["index"]
                 for choice in choices
                 if isinstance(choice, dict) and isinstance(choice.get("index"), int)
             ]
-            if sorted(places) != list(range(len(wanted))):
+            if sorted(positions) != list(range(len(wanted))):
                 raise RejectedError("bad_choices")
             sums, counts = [0.0] * len(continuations), [0] * len(continuations)
-            for place, choice in zip(places, choices, strict=True):
-                index = wanted[place]
+            for position, choice in zip(positions, choices, strict=True):
+                index = wanted[position]
                 sums[index], counts[index] = _tail(choice, len(text), len(continuations[index]))
             read = _usage(answer, "prompt_tokens", -(-len(text) // 4) * len(wanted))
             return Scores(tuple(sums), tuple(counts), read)
@@ -209,75 +199,69 @@ class OpenAIClient:
         self,
         prompts: Sequence[Prompt],
         path: str,
-        ask: Callable[[int], tuple[Any, Outcome]],
-        too_long: Any,
-        done: Done | None,
-    ) -> list[Any]:
+        ask: Callable[[int], tuple[_A, RequestResult[_A]]],
+        too_long: _A,
+        on_answers: OnAnswers | None,
+    ) -> list[_A]:
         """Ask all prompts at the configured concurrency.
 
         A failed prompt stays a failure among answers as long as the server answers others; when
         it answers none, or a whole row of failures has come, the run ends: somebody has to look.
         """
-        answers: list[Any] = [too_long] * len(prompts)
-        fits = self.count_tokens(prompts) <= self._max_prompt_tokens
-        if done and not fits.all():
-            done([(int(index), too_long) for index in np.flatnonzero(~fits)])
-        address = self._transport.address(path)
+        answers = [too_long] * len(prompts)
+        fits = self.count_tokens(prompts) <= self._settings.llm_max_prompt_tokens
+        if on_answers and not fits.all():
+            on_answers([(int(index), too_long) for index in np.flatnonzero(~fits)])
         in_a_row, answered = 0, False
-        self._transport.restart()
-        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="llm")
-        try:
-            for index, (answer, outcome) in self._completed(
-                pool, ask, np.flatnonzero(fits).tolist()
-            ):
+        # Closing ends the requests in flight before an error leaves this method.
+        with closing(self._completed(ask, np.flatnonzero(fits).tolist())) as completed:
+            for index, (answer, result) in completed:
                 answers[index] = answer
-                if outcome.failure is None:
+                if result.failure is None:
                     in_a_row, answered = 0, True
                 else:
                     in_a_row += 1
-                if done:
-                    done([(index, answer)])
-                if outcome.failure == "cannot_score":
-                    raise UserError(f"llm: {_NO_SCORES.format(url=address)}")
-                useless = _is_down(outcome) and not answered
-                if useless or in_a_row >= max(8, 2 * self._concurrency):
+                if on_answers:
+                    on_answers([(index, answer)])
+                if result.failure == "cannot_score":
+                    raise UserError(f"llm: {_NO_SCORES.format(url=self._url + path)}")
+                useless = _is_down(result) and not answered
+                if useless or in_a_row >= max(8, 2 * self._settings.llm_concurrency):
                     row = f", {in_a_row} failures in a row" if in_a_row > 1 else ""
                     raise UserError(
-                        f"llm: {address} gives no usable answer after {outcome.retries + 1} "
-                        f"attempts{row}; the last: {outcome.message}"
+                        f"llm: {self._url + path} gives no usable answer after "
+                        f"{result.retries + 1} attempts{row}; the last: {result.message}"
                     )
-        finally:
-            self._transport.stop()
-            pool.shutdown(wait=True, cancel_futures=True)
         return answers
 
     def _completed(
-        self, pool: ThreadPoolExecutor, ask: Callable[[int], Any], indices: list[int]
-    ) -> Iterator[tuple[int, Any]]:
+        self, ask: Callable[[int], _AnswerAndResult], indices: list[int]
+    ) -> Generator[tuple[int, _AnswerAndResult], None, None]:
         """Yield answers as they come, with a bounded number of requests waiting."""
-        running: dict[Future[Any], int] = {}
+        running: dict[Future[_AnswerAndResult], int] = {}
         left = iter(indices)
-        while True:
-            for index in left:
-                running[pool.submit(ask, index)] = index
-                if len(running) >= 2 * self._concurrency:
-                    break
-            if not running:
-                return
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in sorted(finished, key=running.__getitem__):
-                yield running.pop(future), future.result()
+        concurrency = self._settings.llm_concurrency
+        with self._transport:
+            pool = ThreadPoolExecutor(concurrency, thread_name_prefix="llm")
+            try:
+                while True:
+                    for index in islice(left, 2 * concurrency - len(running)):
+                        running[pool.submit(ask, index)] = index
+                    if not running:
+                        return
+                    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in sorted(finished, key=running.__getitem__):
+                        yield running.pop(future), future.result()
+            finally:
+                self._transport.stop()
+                pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _is_down(outcome: Outcome) -> bool:
-    """Whether the failure speaks of the server, not of what it said to this prompt."""
-    return outcome.failure in ("connection", "timeout") or (
-        outcome.status is not None and outcome.status != 200
+def _is_down(result: RequestResult[Any]) -> bool:
+    """Whether the failure is one of the server, not of its answer to this prompt."""
+    return result.failure in ("connection", "timeout") or (
+        result.status is not None and result.status != 200
     )
-
-
-def _with_retries(answer: Any, outcome: Outcome) -> Any:
-    return replace(answer, retries=outcome.retries)
 
 
 def _first_choice(body: Any) -> dict[str, Any]:
@@ -316,9 +300,10 @@ def _valid(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _check_url(base_url: str) -> None:
+def _checked_url(url: str) -> str:
+    """Return the URL without a slash or fragment at its end."""
     try:
-        parts = urlsplit(base_url)
+        parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         good = False
@@ -330,3 +315,5 @@ def _check_url(base_url: str) -> None:
             "llm: the URL holds credentials or a query; "
             f"keys are read from the environment ({' or '.join(KEY_VARIABLES)}) only"
         )
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path.rstrip("/"), "", ""))

@@ -1,4 +1,4 @@
-"""Reading a model's reply: what is usable, and what was turned away for which reason.
+"""Reading a model's reply: what is usable, and what was rejected for which reason.
 
 A reply is data from an untrusted source: its length is bounded before it is read, and nothing
 in it is executed, looked up or repaired.
@@ -19,7 +19,7 @@ OVER_LIMIT = "over_limit"
 TOO_LONG = "too_long"
 NOT_A_TITLE = "not_a_title"
 REASONS = (EMPTY, INVALID, OUT_OF_RANGE, OTHER_TITLE, DUPLICATE, OVER_LIMIT, TOO_LONG, NOT_A_TITLE)
-"""Reasons to turn a reply, or a part of it, away."""
+"""Reasons to reject a reply, or a part of it."""
 
 _LONGEST_REPLY, _LONGEST_LIST, _SAME_START = 20_000, 300, 16
 _NONE = re.compile(r"\W*none\b[\w\s]{0,40}\W*", re.IGNORECASE)
@@ -42,7 +42,7 @@ class Choices:
     numbers : tuple of int
         Valid ones from 1, in the order of the reply, each once.
     rejects : collections.Counter
-        How much was turned away, by reason.
+        How much was rejected, by reason.
     none : bool
         The model said that nothing fits.
     """
@@ -92,11 +92,11 @@ def parse_choices(reply: str, candidates: int | Sequence[str], limit: int | None
     reply : str
         The model's text.
     candidates : int or sequence of str
-        How many were offered, or their titles. With titles, a list item counts only when what
-        stands behind its number starts like the title of that number: models like to number
+        How many were offered, or their titles. With titles, a list item counts only when the
+        text after its number starts like the title of that number: models like to number
         the titles of the history anew, which is no choice at all. Without them it counts.
     limit : int, optional
-        How many may be chosen; the rest is turned away.
+        How many may be chosen; the rest is rejected.
     """
     text = _clean_lines(reply)
     if not text:
@@ -105,17 +105,17 @@ def parse_choices(reply: str, candidates: int | Sequence[str], limit: int | None
         return Choices(none=True)
     titles = None if isinstance(candidates, int) else [_letters(title) for title in candidates]
     count = candidates if isinstance(candidates, int) else len(candidates)
-    found: list[tuple[str, str]] = []
+    listed: list[tuple[str, str]] = []
     for line in map(_head, text):
         if match := _LIST.fullmatch(line):
-            found += [(digits, "") for digits in re.findall("[0-9]+", match["numbers"])]
+            listed += [(digits, "") for digits in re.findall("[0-9]+", match["numbers"])]
         elif match := _ITEM.match(line):
-            found.append((match["number"], _letters(_unquoted(match["title"]))))
-    if not found:
+            listed.append((match["number"], _letters(_unquoted(match["title"]))))
+    if not listed:
         return Choices(rejects=Counter({INVALID: 1}))
     numbers: list[int] = []
     rejects: Counter[str] = Counter()
-    for digits, title in found:
+    for digits, title in listed:
         # Beyond nine digits nothing is in range, and int() of thousands of digits raises.
         number = int(digits) if len(digits) < 10 else 0
         if not 1 <= number <= count:
@@ -139,7 +139,7 @@ def parse_titles(reply: str, limit: int, max_characters: int = 200) -> Titles:
     reply : str
         The model's text.
     limit : int
-        How many may be named; the rest is turned away.
+        How many may be named; the rest is rejected.
     max_characters : int
         A longer line is no title.
     """
@@ -187,7 +187,7 @@ def _head(line: str) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """Return what stands between the first quotes, where the text starts with one."""
+    """Return the text between the first quotes, where it starts with one."""
     text = text.lstrip("*_ ")
     return text.split('"')[1] if text.startswith('"') else text
 

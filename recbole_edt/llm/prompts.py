@@ -1,8 +1,8 @@
 """Prompt templates, versioned, and putting item titles into them.
 
 Titles are written by strangers. Each one becomes one list item, a JSON string on one line, so
-that nothing inside a title can end its item or start another; the system text says that what
-stands in quotes is data. No template asks for anything that a single title could decide for
+that nothing inside a title can end its item or start another; the system text says that text
+in quotes is data. No template asks for anything that a single title could decide for
 another item.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recbole_edt.files import digest
-from recbole_edt.llm.client import Prompt
+from recbole_edt.llm.messages import Prompt
 
 MAX_TITLE_CHARACTERS = 120
 """A longer title is cut and counted: titles of thousands of characters exist, and hold no more."""
@@ -35,8 +35,8 @@ class Template:
     version : int
         Raised with every change of the text.
     system, user : str
-        Texts; ``{gap}`` in `user` is filled. What is the same in all prompts stands first, so
-        that it is read once.
+        Texts; ``{gap}`` in `user` is filled. What all prompts share comes first, so that it
+        is read once.
     """
 
     name: str
@@ -143,13 +143,13 @@ def clean_title(title: str, max_characters: int = MAX_TITLE_CHARACTERS) -> tuple
     return text[:end].rstrip(), True
 
 
-def _joins(text: str, place: int) -> bool:
-    """Whether a cut before `place` would split what is drawn as one character."""
+def _joins(text: str, index: int) -> bool:
+    """Whether a cut before `index` would split what is drawn as one character."""
     joiner = "\u200d"
-    after = text[place]
+    after = text[index]
     return (
         after == joiner
-        or text[place - 1] == joiner
+        or text[index - 1] == joiner
         or unicodedata.category(after) in ("Mn", "Me", "Mc")
         or 0x1F3FB <= ord(after) <= 0x1F3FF
     )

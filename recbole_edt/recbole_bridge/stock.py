@@ -100,7 +100,9 @@ def is_stock(model_class: type) -> bool:
 
 def needs_own_dataset(name: str) -> bool:
     """Return whether RecBole has a dataset class for one model alone."""
-    source = (recbole_dir() / "data" / "dataset" / "customized_dataset.py").read_text("utf-8")
+    source = (recbole_dir() / "data" / "dataset" / "customized_dataset.py").read_text(
+        encoding="utf-8"
+    )
     return f"class {name}Dataset(" in source
 
 

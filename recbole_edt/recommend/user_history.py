@@ -5,8 +5,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from recbole_edt import fields
-from recbole_edt.artefacts.augmenter.augmented_file import ANCHOR, SCORE
-from recbole_edt.artefacts.store import AUGMENT, PROFILES
+from recbole_edt.artefacts.store import ANCHOR, AUGMENT, PROFILES, SCORE
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.recommend.item_labels import ItemLabels
 from recbole_edt.recommend.scoring import history_rows

@@ -3,12 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
+from fake_llm import defaults
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from recbole_edt.data.split import Split
-from recbole_edt.paths import properties_dir
 
 WORDS = [f"w{number}" for number in range(60)]
 
@@ -42,13 +41,23 @@ def tiny_model(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def config(tiny_model) -> dict:
-    defaults = yaml.safe_load((properties_dir() / "overall.yaml").read_text(encoding="utf-8"))
-    return defaults | {
+    return defaults() | {
         "encoder": str(tiny_model),
         "encoder_batch_size": 4,
         "encoder_max_length": 12,
         "show_progress": False,
     }
+
+
+@pytest.fixture
+def use_model(monkeypatch):
+    """Return a function that puts a client in place of the configured one, and returns it."""
+
+    def use(client):
+        monkeypatch.setattr("recbole_edt.llm.model.open_client", lambda settings: client)
+        return client
+
+    return use
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fake_model import write_shop
+from shops import write_shop
 
-from recbole_edt.artefacts import store
-from recbole_edt.artefacts.augmenter import augmented_file
-from recbole_edt.artefacts.catalogue import read_catalogue
-from recbole_edt.artefacts.settings import ArtefactSettings
+from recbole_edt.artefacts import ArtefactSettings, read_catalogue, store
+from recbole_edt.artefacts.store import augmented_file
 from recbole_edt.errors import UserError
 
 ROWS = pd.DataFrame(

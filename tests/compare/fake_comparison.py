@@ -1,7 +1,8 @@
 """A made-up comparison: runs with ranks, curves and metrics that agree with one another."""
 
 import csv
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,6 +91,13 @@ def make_comparison(
     content["keys"] = {"epochs": 20, "topk": [5, 10]}
     write_json(folder / "compare.json", content)
     return folder
+
+
+def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Apply a function to the content of a JSON file."""
+    content = json.loads(path.read_text())
+    edit(content)
+    path.write_text(json.dumps(content))
 
 
 def _cell(seed: int, status: str, run_dir: str | None, reason: str | None) -> dict[str, Any]:

@@ -13,10 +13,12 @@ import pytest
 import torch
 from synthetic import give_vectors
 
-from recbole_edt.compare.grid.processes import _log_path
-from recbole_edt.compare.plan import Row, make_job, read_compare_file
-from recbole_edt.compare.results import load
-from recbole_edt.compare.tuning.trials import Tuning, find_space
+from recbole_edt.compare.cell_job import make_job
+from recbole_edt.compare.compare_file import read_compare_file
+from recbole_edt.compare.grid.child_process import log_path
+from recbole_edt.compare.plan import ComparisonRow
+from recbole_edt.compare.results import load_results
+from recbole_edt.compare.tuning.row_tuning import RowTuning, find_space
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, write_json
 from recbole_edt.paths import properties_dir
@@ -69,7 +71,7 @@ def stamps(output: Path) -> dict:
         (["--seeds=1"], "expected one of --models, --file, --runs"),
         (["--models=Pop", "--file=ladder", "--seeds=1"], "--models and --file"),
         (["--file=laddr"], "did you mean 'ladder'"),
-        (["--models=Pop", "--seeds=1", "--seed=1"], "seed: not used here; its place is --seeds"),
+        (["--models=Pop", "--seeds=1", "--seed=1"], "seed: not used here; give it with --seeds"),
         (["--models=Pop", "--seeds=1", "--jobs=0"], "--jobs: found '0'"),
         (["--models=Pop", "--seeds=1", "--tune=some"], "tune: found 'some'"),
         (["--models=Pop", "--seeds=1", "--strategy=rnd"], "did you mean 'random'"),
@@ -186,9 +188,11 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
     everything = ",".join(str(path.parent) for path in complete)
     from_runs = compare(f"--runs={everything}", "--name=runs")
     assert from_runs.status == 0
-    by_label = {row.label: row.values("ndcg@10") for row in load(output / "compare" / "runs").rows}
+    by_label = {
+        row.label: row.values("ndcg@10") for row in load_results(output / "compare" / "runs").rows
+    }
     first = next(p for p in (output / "compare").iterdir() if p.name != "runs")
-    assert by_label == {row.label: row.values("ndcg@10") for row in load(first).rows}
+    assert by_label == {row.label: row.values("ndcg@10") for row in load_results(first).rows}
 
 
 def test_a_model_that_cannot_take_the_data(make_dataset, compare, tmp_path):
@@ -235,7 +239,7 @@ def test_runs_of_other_items_are_refused(make_dataset, compare, tmp_path):
         metrics = read_json(path / "metrics.json")
         metrics["protocol"]["items_hash"] = items
         if items is None:
-            del metrics["protocol"]["items_hash"]  # as before runs told it
+            del metrics["protocol"]["items_hash"]  # as in runs of earlier versions
         write_json(path / "metrics.json", metrics)
     outcome = compare(f"--runs={first},{second}")
     assert outcome.status == 2
@@ -286,9 +290,7 @@ def test_rows_of_finished_runs_are_named_as_asked(make_dataset, compare, tmp_pat
         assert outcome.err.count("\n") == 1
 
 
-def test_which_shared_run_was_taken_over_makes_no_row(
-    make_dataset, give_vectors, compare, tmp_path
-):
+def test_which_shared_run_was_reused_makes_no_row(make_dataset, give_vectors, compare, tmp_path):
     dataset = make_dataset()
     give_vectors(dataset)
     keys = {"hidden_size": 8, "inner_size": 8, "shared_epochs": 1, "shared_min_epochs": 0,
@@ -297,8 +299,8 @@ def test_which_shared_run_was_taken_over_makes_no_row(
     for seed in (1, 2):
         own = {**keys, "seed": seed}
         shared = run_recbole_edt("LLMEDT", "toy", overrides={**own, "phases": ["shared"]})
-        taken = {**own, "domain_epochs": 1, "shared_run": shared["run_dir"]}
-        runs.append(run_recbole_edt("LLMEDT", "toy", overrides=taken)["run_dir"])
+        reusing = {**own, "domain_epochs": 1, "shared_run": shared["run_dir"]}
+        runs.append(run_recbole_edt("LLMEDT", "toy", overrides=reusing)["run_dir"])
     assert compare(f"--runs={','.join(runs)}").status == 0
     cells = cells_of(tmp_path / "output" / "toy" / "compare")
     assert {*cells} == {("LLMEDT", 1), ("LLMEDT", 2)}
@@ -328,9 +330,9 @@ def test_a_shared_phase_that_rows_have_in_common_is_trained_once(
     assert {row for (row, _), own in trained.items() if own} == {"other phase"}
     for seed in (1, 2):
         first = read_json(runs["LLM-EDT", seed] / "metrics.json")["phases"][0]
-        alone = read_json(runs["without phase 2", seed] / "metrics.json")
-        assert first["test"] == alone["test"]
-        assert first["seconds"] == alone["phases"][0]["seconds"]  # told as if it were trained
+        single = read_json(runs["without phase 2", seed] / "metrics.json")
+        assert first["test"] == single["test"]
+        assert first["seconds"] == single["phases"][0]["seconds"]  # as if it were trained
     torch.set_num_threads(1)
     bare = run_recbole_edt(
         "LLMEDT",
@@ -339,9 +341,9 @@ def test_a_shared_phase_that_rows_have_in_common_is_trained_once(
                    "data_path": "dataset", "output_dir": "bare"},
     )  # fmt: skip
     assert Path(bare["run_dir"]).name == runs["LLM-EDT", 2].name
-    told = read_json(runs["LLM-EDT", 2] / "metrics.json")
-    assert told["test"] == bare["test"]
-    assert told["valid"] == bare["valid"]
+    metrics = read_json(runs["LLM-EDT", 2] / "metrics.json")
+    assert metrics["test"] == bare["test"]
+    assert metrics["valid"] == bare["valid"]
 
 
 @pytest.mark.parametrize("path", sorted((properties_dir() / "compare").glob("*.yaml")))
@@ -353,7 +355,7 @@ def test_shipped_compare_files_name_models_and_keys_that_exist(path):
         try:
             space = find_space(make_job(row, "toy", keys, 1, row.label))
             if space is not None:  # --tune can be given
-                Tuning(row, "toy", keys, 1, space, "random", 2)
+                RowTuning(row, "toy", keys, 1, space, "random", 2)
         except UserError as error:
             pytest.fail(json.dumps([row.label, str(error)]))
 
@@ -372,17 +374,20 @@ def test_rows_of_shipped_files_share_their_first_phase(name, rows_with_one_phase
     assert {job.row.label for job in jobs if job.shared_phase == of_llmedt} == rows_with_one_phase
 
 
-def test_one_phase_given_as_a_name_takes_nothing_over():
+def test_one_phase_given_as_a_name_reuses_nothing():
     keys = {"phases": "shared", "shared_epochs": 7}
-    job = make_job(Row("A", "LLMEDT", keys), "toy", keys, 1, "A")
-    assert not job.takes_shared
+    job = make_job(ComparisonRow("A", "LLMEDT", keys), "toy", keys, 1, "A")
+    assert not job.can_reuse_shared
     assert job.epochs == 7
-    assert make_job(Row("B", "LLMEDT", {}), "toy", {}, 1, "B").takes_shared
+    assert make_job(ComparisonRow("B", "LLMEDT", {}), "toy", {}, 1, "B").can_reuse_shared
 
 
 def test_logs_of_rows_with_like_labels_are_two_files(tmp_path):
-    jobs = [make_job(Row(label, "BPR", {}), "toy", {}, 1, f"{label}, seed 1") for label in "+*a"]
-    names = [_log_path(tmp_path, job).name for job in jobs]
+    jobs = [
+        make_job(ComparisonRow(label, "BPR", {}), "toy", {}, 1, f"{label}, seed 1")
+        for label in "+*a"
+    ]
+    names = [log_path(tmp_path, job).name for job in jobs]
     assert len({*names}) == 3
     assert names[2] == "a-seed-1.log"
 
@@ -390,7 +395,7 @@ def test_logs_of_rows_with_like_labels_are_two_files(tmp_path):
 def test_wrong_phases_are_refused_before_any_cell():
     keys = {"phases": ["domain"]}
     with pytest.raises(UserError, match=r"A: phases: found \['domain'\], expected \['shared'\]"):
-        make_job(Row("A", "LLMEDT", keys), "toy", keys, 1, "A")
+        make_job(ComparisonRow("A", "LLMEDT", keys), "toy", keys, 1, "A")
 
 
 def test_cells_do_not_import_from_the_working_directory(make_dataset, compare, tmp_path):

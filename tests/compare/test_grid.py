@@ -1,6 +1,8 @@
 """Many processes: how many at a time, what failures become, and that none is left behind."""
 
 import io
+import os
+import signal
 import sys
 import threading
 import time
@@ -8,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from recbole_edt.compare.grid import processes as grid
-from recbole_edt.compare.grid.progress import View
-from recbole_edt.compare.plan import Job, Row
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.compare.cell_job import CellJob
+from recbole_edt.compare.grid.outcome import CRASH, DONE, CellOutcome
+from recbole_edt.compare.grid.progress import GridProgress
+from recbole_edt.compare.grid.scheduler import GridScheduler
+from recbole_edt.compare.plan import ComparisonRow
+from recbole_edt.config import EDTConfig
 
-FAKE = Path(__file__).parent / "fake_cell.py"
+FAKE = (sys.executable, str(Path(__file__).parent / "fake_cell.py"))
 
 
 @pytest.fixture
@@ -21,14 +25,15 @@ def work(tmp_path, monkeypatch):
     """Return a function that runs fake cells given as (row, seed, behaviour)."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(grid, "COMMAND", [sys.executable, str(FAKE)])
 
-    def run(cells, at_a_time=1, changes=None):
+    def run(cells, processes=1, changes=None):
         jobs = [job(tmp_path, *cell) for cell in cells]
         stream = io.StringIO()
-        view = View(len(jobs), at_a_time, stream=stream)
-        note = (lambda *change: None) if changes is None else (lambda *c: changes.append(c[:2]))
-        return grid.run_jobs(jobs, at_a_time, tmp_path / "folder", view, note), stream.getvalue()
+        progress = GridProgress(len(jobs), processes, stream=stream)
+        note = None if changes is None else (lambda *change: changes.append(change[:2]))
+        folder = tmp_path / "folder"
+        scheduler = GridScheduler(jobs, processes, folder, progress, note, command=FAKE)
+        return scheduler.run(), stream.getvalue()
 
     return run
 
@@ -37,15 +42,15 @@ def job(tmp_path, row, seed, behaviour):
     keys = {"seed": seed, "BEHAVIOUR": behaviour, "RUN_DIR": str(tmp_path / "run")}
     overrides = {"output_dir": str(tmp_path / "out"), "seed": seed}
     config = EDTConfig("Pop", "toy", overrides=overrides)
-    return Job(Row(row, "Pop", {}), seed, f"{row}, seed {seed}", keys, config)
+    return CellJob(ComparisonRow(row, "Pop", {}), seed, f"{row}, seed {seed}", keys, config)
 
 
-def test_a_crash_and_a_kill_are_told_and_the_others_go_on(work, tmp_path):
+def test_a_crash_and_a_kill_are_reported_and_the_others_go_on(work, tmp_path):
     changes = []
     cells = [("bad", 1, "crash"), ("worse", 1, "kill"), ("good", 1, "done")]
     outcomes, said = work(cells, changes=changes)
     crashed, killed, done = outcomes
-    assert (crashed.kind, killed.kind, done.kind) == (grid.CRASH, grid.CRASH, None)
+    assert (crashed.kind, killed.kind, done.kind) == (CRASH, CRASH, None)
     assert "MemoryError: no room" in crashed.reason
     assert "SIGKILL" in killed.reason
     assert "bad-seed-1.log" in crashed.reason
@@ -68,50 +73,41 @@ def test_a_row_that_is_refused_before_training_is_not_tried_again(work, tmp_path
 
 
 def test_threads_are_shared_out(work, tmp_path, monkeypatch):
-    monkeypatch.setattr(grid.os, "sched_getaffinity", lambda _: {*range(9)}, raising=False)
-    work([("a", 1, "done"), ("a", 2, "done")], at_a_time=4)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {*range(9)}, raising=False)
+    work([("a", 1, "done"), ("a", 2, "done")], processes=4)
     assert (tmp_path / "started-1-done").read_text() == "2"
-    work([("a", 3, "done")], at_a_time=1)
+    work([("a", 3, "done")], processes=1)
     assert (tmp_path / "started-3-done").read_text() == ""  # as a bare run
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    work([("a", 4, "done")], at_a_time=4)
+    work([("a", 4, "done")], processes=4)
     assert (tmp_path / "started-4-done").read_text() == "7"
 
 
 def test_as_many_at_a_time_as_asked_for_and_none_after_an_interruption(work, tmp_path):
-    children = []
-    original = grid.Child
-
-    def remember(*args):
-        children.append(original(*args))
-        return children[-1]
-
     def interrupt():
         while len(list(tmp_path.glob("started-*"))) < 2:
             time.sleep(0.02)
-        grid.signal.raise_signal(grid.signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
-    grid.Child, waiter = remember, threading.Thread(target=interrupt)
+    waiter = threading.Thread(target=interrupt)
     waiter.start()
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            work([("a", seed, "sleep") for seed in range(5)], at_a_time=2)
-    finally:
-        grid.Child = original
-        waiter.join()
-    assert len(children) == 2
-    assert all(child.process.poll() is not None for child in children)
+    with pytest.raises(KeyboardInterrupt):
+        work([("a", seed, "sleep") for seed in range(5)], processes=2)
+    waiter.join()
+    started = [path.name for path in tmp_path.glob("started-*")]
+    assert len(started) == 2
+    for path in tmp_path.glob("pid-*"):
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(path.read_text()), 0)
 
 
-def test_eta_goes_by_finished_runs_of_the_row(tmp_path):
-    view = View(4, 1, stream=io.StringIO())
-    jobs = [job(tmp_path, "a", 1, ""), job(tmp_path, "b", 1, ""), job(tmp_path, "a", 2, ""),
-            job(tmp_path, "b", 2, "")]  # fmt: skip
-    view.add(jobs)
-    assert view.eta() is None
-    for done, seconds in zip(jobs[:2], (10.0, 30.0), strict=True):
-        view.start(done)
-        view.end(done, grid.Outcome(grid.DONE, tmp_path, seconds=seconds))
-    assert view.eta() == pytest.approx(40.0)
-    view.at_a_time = 2
-    assert view.eta() == pytest.approx(20.0)
+@pytest.mark.parametrize(("processes", "seconds"), [(1, 40.0), (2, 20.0)])
+def test_eta_goes_by_finished_runs_of_the_row(tmp_path, processes, seconds):
+    progress = GridProgress(4, processes, stream=io.StringIO())
+    jobs = [job(tmp_path, row, seed, "") for seed in (1, 2) for row in "ab"]
+    progress.add(jobs)
+    assert progress.eta() is None
+    for done, took in zip(jobs[:2], (10.0, 30.0), strict=True):
+        progress.start(done)
+        progress.end(done, CellOutcome(DONE, tmp_path, seconds=took))
+    assert progress.eta() == pytest.approx(seconds)

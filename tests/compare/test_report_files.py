@@ -1,17 +1,15 @@
 """What write_report reads, refuses and writes."""
 
-import json
 import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from fake_comparison import DEFAULT, Line, make_comparison
+from fake_comparison import DEFAULT, Line, change, make_comparison
 
-from recbole_edt.compare.report import stats
-from recbole_edt.compare.report.make import write_report
+from recbole_edt.compare.report import bootstrap, write_report
 from recbole_edt.compare.report.significance import Significance
-from recbole_edt.compare.results import load
+from recbole_edt.compare.results import load_results
 from recbole_edt.errors import UserError
 
 FILES = {"results.csv", "results.md", "results.tex", "tests.csv", "report.html"}
@@ -29,29 +27,28 @@ def folder(tmp_path_factory):
 def copy(folder, tmp_path):
     """Return a comparison without its report, to be damaged."""
     made = tmp_path / "copy"
-    shutil.copytree(folder, made, ignore=shutil.ignore_patterns(*FILES))
+    shutil.copytree(folder, made, ignore=shutil.ignore_patterns(*FILES, "figures"))
     return made
 
 
-def change(path, edit):
-    content = json.loads(path.read_text())
-    edit(content)
-    path.write_text(json.dumps(content))
-
-
 def test_all_files_are_written_and_nothing_else(folder):
-    assert {p.name for p in folder.iterdir()} == FILES | {"compare.json", "runs", "terminal.txt"}
+    assert {p.name for p in folder.iterdir()} == FILES | {
+        "compare.json",
+        "figures",
+        "runs",
+        "terminal.txt",
+    }
 
 
 def test_results_hold_every_metric_of_every_run(folder):
     frame = pd.read_csv(folder / "results.csv", keep_default_na=False, float_precision="round_trip")
-    for row, seed, run in load(folder).runs():
+    for row, seed, run in load_results(folder).runs():
         mine = frame[(frame["label"] == row.label) & (frame["seed"] == seed)]
         final = mine[(mine["variant"] == "final") & (mine["part"] == "test")]
-        for domain, metrics in run.metrics["test"]["domains"].items():
-            found = final[(final["scope"] == "domain") & (final["domain"] == domain)]
-            values = dict(zip(found["metric"], found["value"].astype(float), strict=True))
-            assert values == {k: v for k, v in metrics.items() if k != "users"}
+        for domain, scores in run.record.test.domains.items():
+            lines = final[(final["scope"] == "domain") & (final["domain"] == domain)]
+            values = dict(zip(lines["metric"], lines["value"].astype(float), strict=True))
+            assert values == scores.metrics
     assert set(frame["variant"]) == {"final", "after shared"}
     assert frame["split_hash"].nunique() == 1
 
@@ -75,24 +72,38 @@ def test_tests_are_all_pairs_and_agree_with_the_runs(folder):
 
 
 def test_holm_is_applied_to_the_reference_family(folder):
-    tests = Significance(load(folder)).against_reference("ndcg@10")
+    tests = Significance(load_results(folder)).against_reference("ndcg@10")
     assert len(tests) == 4 * 4
-    assert [t.p_holm for t in tests] == stats.holm([t.effect.p for t in tests])
+    assert [t.p_holm for t in tests] == bootstrap.holm([t.effect.p for t in tests])
 
 
 def test_the_report_is_the_same_twice(folder, copy):
     write_report(copy)
     for name in FILES - {"results.csv", "report.html"}:  # those name the folder
         assert (copy / name).read_bytes() == (folder / name).read_bytes()
+    figures = sorted((folder / "figures").iterdir())
+    assert [path.name for path in figures] == sorted(p.name for p in (copy / "figures").iterdir())
+    for path in figures:
+        assert (copy / "figures" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_figures_of_an_earlier_report_are_removed(tmp_path):
+    folder = make_comparison(tmp_path, [Line("LLMEDT", 1.0, "LLMEDT"), Line("SASRec", 0.5)])
+    for name in ("curves-09-gone.svg", "curves-09-gone.pdf", "mine.svg"):
+        (folder / "figures").mkdir(exist_ok=True)
+        (folder / "figures" / name).write_text("")
+    write_report(folder)
+    names = {path.name for path in (folder / "figures").iterdir()}
+    assert {"mine.svg", "bars-01-books.pdf", "curves-01-sasrec.svg", "cost.pdf"} <= names
+    assert not any("gone" in name for name in names)
 
 
 def test_several_targets_per_user(tmp_path):
-    made = load(make_comparison(tmp_path, DEFAULT[:2], users=60, targets_per_user=5))
+    made = load_results(make_comparison(tmp_path, DEFAULT[:2], users=60, targets_per_user=5))
     effect = Significance(made).tests[0].effect
     assert effect.users == 60
     means = [
-        np.mean([run.metrics["test"]["overall"]["ndcg@10"] for run in row.runs.values()])
-        for row in made.rows
+        np.mean([run.record.value("ndcg@10") for run in row.runs.values()]) for row in made.rows
     ]
     assert effect.difference == pytest.approx(means[0] - means[1])
 
@@ -130,7 +141,7 @@ def test_runs_of_another_split_than_the_comparison_are_refused(copy):
 def test_bad_comparison_files(copy, edit, message):
     change(copy / "compare.json", edit)
     with pytest.raises(UserError, match=message):
-        load(copy)
+        load_results(copy)
 
 
 def test_ranks_of_another_run_are_refused(copy):
@@ -169,15 +180,15 @@ def test_a_comparison_that_has_just_begun(tmp_path):
     assert "out of memory" in text
 
 
-def test_histories_of_different_lengths_are_told(copy):
-    rows = load(copy).rows
+def test_histories_of_different_lengths_are_noted(copy):
+    rows = load_results(copy).rows
     for row, length in zip(rows, (50, 47, 50, 200, 50), strict=True):
         for run in row.runs.values():
             (run.path / "config.yaml").write_text(f"MAX_ITEM_LIST_LENGTH: {length}\n")
     change(copy / "compare.json", lambda content: content["rows"][3].update(model="BPR"))
-    (note,) = [n for n in load(copy).notes if "MAX_ITEM_LIST_LENGTH" in n]
+    (note,) = [n for n in load_results(copy).notes if "MAX_ITEM_LIST_LENGTH" in n]
     assert f"47 items: {rows[1].label}; 50 items: {rows[0].label}, " in note
     assert "200" not in note  # of a model that reads no history
     for run in rows[1].runs.values():
         (run.path / "config.yaml").write_text("MAX_ITEM_LIST_LENGTH: 50\n")
-    assert not [n for n in load(copy).notes if "MAX_ITEM_LIST_LENGTH" in n]
+    assert not [n for n in load_results(copy).notes if "MAX_ITEM_LIST_LENGTH" in n]

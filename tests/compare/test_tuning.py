@@ -5,11 +5,12 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
-from recbole_edt.compare.command import tune
-from recbole_edt.compare.plan import Row
+from recbole_edt.compare.plan import ComparisonRow
+from recbole_edt.compare.tuning.row_tuning import RowTuning
 from recbole_edt.compare.tuning.search_space import read_search_space
-from recbole_edt.compare.tuning.trials import Trial, Tuning
+from recbole_edt.compare.tuning.trial import Trial
 from recbole_edt.files import read_json, write_json
 from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import run_recbole_edt
@@ -153,21 +154,18 @@ def test_the_first_trial_is_the_row_as_it_stands(tuned, tmp_path, strategy):
 def test_shipped_spaces_fit_their_models(path):
     model = {"sequential": "NARM", "SASRecIds": "SASRecLLM"}.get(path.stem, path.stem)
     space = read_search_space(path)
-    tuning = Tuning(Row(model, model, {}), "toy", {}, 1, space, "random", 4)
+    tuning = RowTuning(ComparisonRow(model, model, {}), "toy", {}, 1, space, "random", 4)
     assert len(tuning.next_jobs(1)) == 4
 
 
-def test_scores_of_sampled_metrics_choose_nothing(tuned, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        "recbole_edt.compare.command.run_tunings", lambda tunings, *_: seen.extend(tunings)
-    )
-    keys = {"model": "SASRec", "dataset": "toy", "sampled_candidates": 5}
-    Path("space.hyper").write_text(SPACE)
-    tune(keys, {"params_file": "space.hyper"}, lambda line: None)
-    assert seen[0].keys["sampled_candidates"] is None
-    trial = Trial(1, {}, score=0.5)
-    assert "sampled_candidates: 5\n" in seen[0]._best_yaml(trial)
+def test_scores_of_sampled_metrics_choose_nothing(tmp_path):
+    (tmp_path / "space.hyper").write_text(SPACE)
+    space, row = read_search_space(tmp_path / "space.hyper"), ComparisonRow("A", "SASRec", {})
+    keys = {"sampled_candidates": 5, "output_dir": str(tmp_path)}
+    tuning = RowTuning(row, "toy", keys, 1, space, "random", 2)
+    assert all(job.settings["sampled_candidates"] is None for _, job in tuning.next_jobs(2))
+    best = yaml.safe_load(tuning.configuration_of(Trial(1, {"n_heads": 2}, score=0.5)))
+    assert best == {"model": "SASRec", "dataset": "toy", "sampled_candidates": 5, "n_heads": 2}
 
 
 def test_a_model_that_learns_nothing_is_not_called_unconverged(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
-from recbole_edt.artefacts.augmenter.augment_settings import LLM_MODES
+from recbole_edt.artefacts.augmenter.settings import LLM_MODES
 from recbole_edt.config import RULES, KeyRule, checked_keys
 from recbole_edt.config.keys.evaluation import METRICS
 from recbole_edt.config.rules import Says, rule_of_default

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from recbole_edt.artefacts import store
-from recbole_edt.artefacts.augmenter import augmented_file
 from recbole_edt.artefacts.catalogue import read_catalogue
 from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.artefacts.settings import ArtefactSettings
@@ -55,7 +54,7 @@ def propose(folder, rows):
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "anchor_item"])
     frame["domain"] = frame["item_id"].str[0]
     frame = frame.assign(timestamp=0.0, score=0.5, mode="select")
-    hashes = augmented_file.save_augmented(target, frame)
+    hashes = store.save_augmented(target, frame)
     store.record_part(target, "small", identity, store.AUGMENT, {"sha256": hashes})
 
 
@@ -147,7 +146,7 @@ def test_a_run_on_augmented_sequences_differs_and_is_ranked_on_the_same_targets(
     frame = frame.drop_duplicates("user_id")
     frame = frame.assign(item_id="d0-3", domain="d0", timestamp=0.0, score=1.0, mode="random")
     target = store.set_folder(toy, identity)
-    hashes = augmented_file.save_augmented(target, frame)
+    hashes = store.save_augmented(target, frame)
     store.record_part(target, "toy", identity, store.AUGMENT, {"sha256": hashes})
     keys = {"data_path": str(toy.parent), "output_dir": str(tmp_path / "out"), "epochs": 2}
     plain = run_recbole_edt("LLMEDT", "toy", overrides=keys)

@@ -5,7 +5,6 @@ import pytest
 
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import read_catalogue
-from recbole_edt.artefacts.profiles import profile_files
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.data.windows import ITEMS, WindowLoader
 from recbole_edt.errors import UserError
@@ -36,7 +35,7 @@ def store_profiles(dataset, users, domains=None):
         if k != 1
     ]
     target = store.set_folder(folder, identity)
-    hashes = profile_files.save_profiles(target, users, vectors, present, texts)
+    hashes = store.save_profiles(target, users, vectors, present, texts)
     made = {"sha256": hashes, "domains": domains, "dim": 4, "users": len(users)}
     store.record_part(target, "toy", identity, store.PROFILES, made)
 

@@ -1,14 +1,14 @@
-"""A model that counts what it is asked, and a real small one."""
+"""A client that notes what it is asked, and a real small one."""
 
 import importlib.util
 
 import pytest
-from echo_model import REAL, EchoModel
+from fake_llm import REAL, FakeClient, llm_settings
 
 
 @pytest.fixture
-def echo():
-    return EchoModel()
+def fake():
+    return FakeClient()
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +23,5 @@ def smollm():
     threads = torch.get_num_threads()
     # On a busy machine several threads wait for each other longer than they work.
     torch.set_num_threads(1)
-    yield TransformersClient(REAL, batch_size=4)
+    yield TransformersClient(llm_settings(llm=REAL, llm_batch_size=4))
     torch.set_num_threads(threads)

@@ -2,11 +2,11 @@ import logging
 
 import pytest
 from bad_server import BadServer, chat
+from fake_llm import llm_settings
 
 from recbole_edt.errors import UserError
-from recbole_edt.llm.cached import CachedClient
-from recbole_edt.llm.client import Generation, Prompt
-from recbole_edt.llm.openai_client import OpenAIClient
+from recbole_edt.llm import Generation, LanguageModel, Prompt
+from recbole_edt.llm.openai_client import OpenAIClient, key_for
 from recbole_edt.llm.store import ReplyStore
 
 ONE = [Prompt("Be brief.", "hello")]
@@ -15,9 +15,13 @@ KEY = "sk-very-secret-123"
 
 
 def client(server, waits=None, **options):
-    options = {"timeout": 5, "retries": 3, "concurrency": 2} | options
-    waits = [] if waits is None else waits
-    return OpenAIClient(server.url, "tiny", sleep=waits.append, **options)
+    return open_url(server.url, waits, **options)
+
+
+def open_url(url, waits=None, **options):
+    options = {"timeout": 5, "retries": 3, "concurrency": 2, "model": "tiny"} | options
+    settings = llm_settings(llm=url, **{f"llm_{name}": value for name, value in options.items()})
+    return OpenAIClient(settings, sleep=([] if waits is None else waits).append)
 
 
 def test_a_reply_and_what_is_asked():
@@ -102,7 +106,7 @@ def test_a_server_that_is_not_there():
         gone = server.url
     waits = []
     with pytest.raises(UserError, match=r"after 4 attempts.*refused"):
-        OpenAIClient(gone, "m", retries=3, sleep=waits.append).generate(ONE, SETTINGS)
+        open_url(gone, waits).generate(ONE, SETTINGS)
     assert len(waits) == 3
 
 
@@ -127,9 +131,9 @@ def test_endless_garbage_ends_the_run_and_keeps_what_was_done(tmp_path):
 
     prompts = [Prompt("", str(i)) for i in range(40)]
     with BadServer([answer]) as server, ReplyStore(tmp_path) as store:
-        cached = CachedClient(client(server, retries=1), store)
+        model = LanguageModel(client(server, retries=1), store)
         with pytest.raises(UserError, match="failures in a row"):
-            cached.generate(prompts, SETTINGS)
+            model.generate(prompts, SETTINGS)
         assert len(server.requests) < 2 * len(prompts)
     assert len(ReplyStore(tmp_path)) == 2
     assert ReplyStore(tmp_path).usage.failures >= 8
@@ -150,20 +154,20 @@ def test_the_key_is_sent_and_never_shown(monkeypatch, tmp_path, caplog, variable
     quoting = (500, {"error": {"message": f"the key {KEY} is bad"}})
     with BadServer([chat("fine"), quoting]) as server, ReplyStore(tmp_path) as store:
         one = client(server)
-        CachedClient(one, store).generate(ONE, SETTINGS)
+        LanguageModel(one, store).generate(ONE, SETTINGS)
         with pytest.raises(UserError) as caught:
-            CachedClient(one, store).generate([Prompt("", "again")], SETTINGS)
+            LanguageModel(one, store).generate([Prompt("", "again")], SETTINGS)
     assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
     kept = "".join(path.read_text() for path in tmp_path.rglob("*.jsonl"))
-    shown = [str(caught.value), repr(one._transport), str(one.identity), str(one.source)]
+    shown = [str(caught.value), repr(vars(one)), str(one.identity), str(one.source)]
     assert "the key *** is bad" in shown[0]
     assert not [text for text in [*shown, kept, caplog.text] if KEY in text]
 
 
 def test_the_general_key_goes_to_no_foreign_host_in_the_clear(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    assert OpenAIClient("http://192.0.2.1/v1", "m")._transport.key is None
-    assert OpenAIClient("https://192.0.2.1/v1", "m")._transport.key == KEY
+    assert key_for("http://192.0.2.1/v1") is None
+    assert key_for("https://192.0.2.1/v1") == key_for("http://localhost:1/v1") == KEY
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_the_general_key_goes_to_no_foreign_host_in_the_clear(monkeypatch):
 )
 def test_urls_that_are_refused(url):
     with pytest.raises(UserError, match=r"^llm: ") as caught:
-        OpenAIClient(url, "m")
+        open_url(url)
     assert "pass" not in str(caught.value)
 
 
@@ -224,3 +228,31 @@ def test_a_server_that_cannot_score_says_so_at_once(reply):
     with BadServer([reply]) as server, pytest.raises(UserError, match=r"cannot score.*select"):
         client(server).score(ONE, [["tea"]])
     assert len(server.requests) == 1
+
+
+def test_no_redirect_is_followed_and_the_key_stays(monkeypatch):
+    monkeypatch.setenv("RECBOLE_EDT_API_KEY", KEY)
+    with BadServer([chat("stolen")]) as thief:
+        away = (307, b"", {"Location": f"{thief.url}/chat/completions"})
+        with BadServer([away]) as server, pytest.raises(UserError, match="HTTP 307"):
+            client(server).generate(ONE, SETTINGS)
+    assert thief.requests == []
+
+
+def test_a_proxy_is_for_other_machines_only(monkeypatch):
+    with BadServer([chat("by proxy")]) as proxy, BadServer([chat("direct")]) as server:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        (here,) = client(server).generate(ONE, SETTINGS)
+        (there,) = open_url("http://192.0.2.1/v1").generate(ONE, SETTINGS)
+        monkeypatch.setenv("no_proxy", "192.0.2.1")
+        with pytest.raises(UserError, match=r"http://192\.0\.2\.1"):
+            open_url("http://192.0.2.1/v1", timeout=0.05, retries=0).generate(ONE, SETTINGS)
+    assert (here.text, there.text) == ("direct", "by proxy")
+
+
+def test_a_proxy_that_is_none(monkeypatch):
+    monkeypatch.setenv("http_proxy", "socks9://me:pass@nowhere")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with pytest.raises(UserError, match=r"^http_proxy: not the URL of an HTTP proxy$"):
+        open_url("http://192.0.2.1/v1").generate(ONE, SETTINGS)

@@ -1,7 +1,7 @@
 import pytest
 
 from recbole_edt.errors import UserError
-from recbole_edt.llm.sharding import Shard, shard_from_environment
+from recbole_edt.llm import Shard, parse_shard, shard_from_environment
 
 
 def test_parts_cover_the_work_once():
@@ -23,3 +23,13 @@ def test_the_part_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("RANK", "4")
     with pytest.raises(UserError, match="part 4 of 4"):
         shard_from_environment()
+
+
+@pytest.mark.parametrize("text", ["1", "4/4", "a/2", "-1/2", "1/0", ""])
+def test_bad_shard(text):
+    with pytest.raises(UserError, match="shard: "):
+        parse_shard(text)
+
+
+def test_shard_as_written():
+    assert parse_shard("1/4") == Shard(1, 4)

@@ -1,1 +1,22 @@
-"""Item vectors."""
+"""Item vectors: texts of the catalogue, encoded by a text encoder."""
+
+from recbole_edt.artefacts.embeddings.encoder import TextEncoder, find_encoder
+from recbole_edt.artefacts.embeddings.encoding import (
+    EncodingPlan,
+    encode_texts,
+    estimate_seconds,
+    finished_batches,
+    plan_encoding,
+)
+from recbole_edt.artefacts.embeddings.make import make_embeddings
+from recbole_edt.artefacts.embeddings.title_vectors import (
+    TitleEncoder,
+    title_encoder,
+    unit_vectors,
+)
+
+__all__ = [
+    "EncodingPlan", "TextEncoder", "TitleEncoder", "encode_texts", "estimate_seconds",
+    "find_encoder", "finished_batches", "make_embeddings", "plan_encoding", "title_encoder",
+    "unit_vectors",
+]  # fmt: skip

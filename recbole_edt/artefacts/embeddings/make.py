@@ -1,217 +1,136 @@
-"""Item vectors: encode every distinct item text once, in an order that a restart can repeat.
+"""The part `embeddings` of a set: one vector per item of the catalogue."""
 
-Texts are sorted by their length in tokens, longest first, and cut into batches of a fixed
-size; finished batches are appended to a work file in that order. How far the work has come is
-therefore the length of that file, and a restarted run encodes the very batches that an
-unbroken one would have encoded.
-"""
+import shutil
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
-import json
-import os
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import filelock
-import numpy as np
-import pandas as pd
 import torch
+import transformers
 
-from recbole_edt.artefacts.embeddings.encoder import Encoder
+import recbole_edt
+from recbole_edt.artefacts.catalogue import Catalogue
+from recbole_edt.artefacts.embeddings.encoder import TextEncoder
+from recbole_edt.artefacts.embeddings.encoding import (
+    EncodingPlan,
+    encode_texts,
+    estimate_seconds,
+    finished_batches,
+    plan_encoding,
+)
+from recbole_edt.artefacts.store import EMBEDDINGS, ArtefactSet, Entry, save_item_vectors
+from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
 from recbole_edt.errors import UserError
-from recbole_edt.files import digest, write_json
-from recbole_edt.progress import progress_of
-
-_STORED = np.dtype(np.float16)
-_SECONDS = np.dtype(np.float64)
-_TOKENIZE_AT_ONCE = 4096
-_VECTORS, _PLAN = "vectors.f16", "plan.json"
+from recbole_edt.files import digest
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What is to be encoded, in which batches.
-
-    Attributes
-    ----------
-    texts : list of str
-        The U distinct texts, longest first.
-    tokens : numpy.ndarray
-        int64 [U], tokens of each text before any cut.
-    rows : numpy.ndarray
-        int64 [N], index into `texts` for each item; -1 for an item without text.
-    batch_size : int
-        Texts in a batch.
-    """
-
-    texts: list[str]
-    tokens: np.ndarray
-    rows: np.ndarray
-    batch_size: int
-
-    def batch(self, number: int) -> list[str]:
-        """Return the texts of one batch."""
-        return self.texts[number * self.batch_size : (number + 1) * self.batch_size]
-
-    def __len__(self) -> int:
-        """Return the number of batches."""
-        return -(-len(self.texts) // self.batch_size)
-
-
-def plan_encoding(texts: Sequence[str], encoder: Encoder, batch_size: int) -> Plan:
-    """Plan the encoding of the items' texts [N]; an empty text is an item without text."""
-    codes, distinct = pd.factorize(np.asarray(texts, dtype=object))
-    tokens = np.concatenate(
-        [
-            encoder.count_tokens(distinct[start : start + _TOKENIZE_AT_ONCE])
-            for start in range(0, len(distinct), _TOKENIZE_AT_ONCE)
-        ]
-    )
-    # Longest first: a batch too big for the memory shows at once, and the ETA is not too rosy.
-    order = np.argsort(-tokens, kind="stable")
-    order = order[distinct[order] != ""]
-    position = np.full(len(distinct), -1)
-    position[order] = np.arange(len(order))
-    return Plan(distinct[order].tolist(), tokens[order], position[codes], batch_size)
-
-
-def encode_items(
-    plan: Plan, encoder: Encoder, work: Path, show_progress: bool, what: str = "item vectors"
-) -> tuple[np.ndarray, float]:
-    """Encode all texts of a plan, going on where an interrupted call with the same plan stopped.
-
-    An item without text gets a zero vector [ours]: no similarity to anything, instead of the
-    spurious one to all other items without text.
+def make_embeddings(task: ArtefactTask, dry_run: bool) -> PartReport:
+    """Make the item vectors of a set, or resume, reuse or estimate them.
 
     Parameters
     ----------
-    plan : Plan
-        What to encode.
-    encoder : Encoder
-        What to encode it with.
-    work : pathlib.Path
-        Folder for the unfinished vectors; the caller removes it when the result is safe.
-    show_progress : bool
-        Whether to show a progress bar where standard error is a terminal.
-    what : str
-        Name of the bar.
-
-    Returns
-    -------
-    numpy.ndarray
-        float16 [N, m], one row per item.
-    float
-        Seconds of encoding, those of earlier, interrupted calls included.
+    task : ArtefactTask
+        The set.
+    dry_run : bool
+        Write nothing; report what there is to do and how long it takes here.
 
     Raises
     ------
     UserError
-        When another process is at the same work, or the encoder gives vectors that are not
-        finite.
+        When the encoder cannot be used, another process is making them, or a shard is asked for.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(work / "lock").acquire(timeout=0):
-            return _encode(plan, encoder, work, show_progress, what)
-    except filelock.Timeout:
-        raise UserError(f"{work.parent}: another process is making this set") from None
-
-
-def _encode(
-    plan: Plan, encoder: Encoder, work: Path, show_progress: bool, what: str
-) -> tuple[np.ndarray, float]:
-    vectors, seconds = work / _VECTORS, work / "seconds.f64"
-    row_bytes = encoder.dim * _STORED.itemsize
-    finished = finished_batches(plan, encoder, work)
-    if finished:
-        # Cut off what a kill left of the batch that was being written.
-        done = min(finished * plan.batch_size, len(plan.texts))
-        os.truncate(vectors, done * row_bytes)
-        os.truncate(seconds, finished * _SECONDS.itemsize)
-    else:
-        vectors.unlink(missing_ok=True)
-        seconds.unlink(missing_ok=True)
-        write_json(work / _PLAN, {"plan": _key(plan, encoder)})
-    with (
-        open(vectors, "ab") as file,
-        open(seconds, "ab") as clock,
-        progress_of(
-            len(plan.texts),
-            what,
-            "text",
-            show_progress,
-            done=min(finished * plan.batch_size, len(plan.texts)),
-        ) as bar,
-    ):
-        for number in range(finished, len(plan)):
-            started = time.perf_counter()
-            encoded = encoder.encode(plan.batch(number))
-            if not np.isfinite(encoded).all():
-                bad = plan.batch(number)[int(np.argmin(np.isfinite(encoded).all(axis=1)))]
-                raise UserError(f"encoder: gives no finite vector for the text {bad[:80]!r}")
-            file.write(encoded.astype(_STORED).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-            clock.write(_SECONDS.type(time.perf_counter() - started).tobytes())
-            clock.flush()
-            bar.update(len(encoded))
-    if vectors.stat().st_size != len(plan.texts) * row_bytes:
-        raise RuntimeError(f"{vectors} has {vectors.stat().st_size} bytes after all batches")
-    # A last row of zeros is what index -1, an item without text, picks.
-    table = np.zeros((len(plan.texts) + 1, encoder.dim), dtype=_STORED)
-    table[:-1] = np.fromfile(vectors, dtype=_STORED).reshape(-1, encoder.dim)
-    return table[plan.rows], float(np.fromfile(seconds, dtype=_SECONDS).sum())
-
-
-def finished_batches(plan: Plan, encoder: Encoder, work: Path) -> int:
-    """Return how many batches of this very plan the work folder already holds."""
-    try:
-        begun = json.loads((work / _PLAN).read_text(encoding="utf-8"))
-        size = (work / _VECTORS).stat().st_size
-    except (OSError, ValueError):
-        return 0
-    if begun != {"plan": _key(plan, encoder)}:
-        return 0
-    row_bytes = encoder.dim * _STORED.itemsize
-    whole = size // (row_bytes * plan.batch_size)
-    return len(plan) if size == len(plan.texts) * row_bytes else min(whole, len(plan))
-
-
-def _key(plan: Plan, encoder: Encoder) -> str:
-    """Return a hash of all that decides which rows stand in the work file."""
-    return digest(
-        {
-            "weights": encoder.weights_sha256,
-            "max_length": encoder.max_length,
-            "batch_size": plan.batch_size,
-            "texts": plan.texts,
-            "device": encoder.device.type,
+    reused = reuse_part(task, EMBEDDINGS, _describe, "the vectors", "encode", dry_run)
+    if reused is not None:
+        return reused
+    if task.shard.count > 1 and not dry_run:
+        raise UserError(
+            "shard: item vectors are not made in parts; "
+            f"make them first, with '--only {EMBEDDINGS}'"
+        )
+    settings = task.settings
+    encoder = TextEncoder.from_settings(settings)
+    plan = plan_encoding(task.catalogue.texts, encoder, settings.encoder_batch_size)
+    work = task.folder / ".work"
+    counts = _count(task.catalogue, settings.domain_field, plan, encoder)
+    if dry_run:
+        finished = finished_batches(plan, encoder, work)
+        lines = [f"{EMBEDDINGS}: would be made in {task.folder}", *_lines(counts)]
+        lines.append(
+            f"  {finished:,} of {len(plan):,} batches are done, the others take "
+            f"about {estimate_seconds(plan, encoder, finished):.0f} s on {encoder.device}"
+        )
+        return PartReport(EMBEDDINGS, "estimated", "\n".join(lines))
+    vectors, seconds = encode_texts(plan, encoder, work, task.show_progress)
+    entry = {
+        "encoder": settings.encoder,
+        "revision": encoder.folder.revision,
+        "weights_sha256": encoder.weights_sha256,
+        "pooling": "mean",
+        "declared_pooling": encoder.declared_pooling(),
+        "max_length": settings.encoder_max_length,
+        "batch_size": settings.encoder_batch_size,
+        "template": settings.text_template,
+        "template_hash": digest(settings.text_template),
+        "dim": encoder.dim,
+        **counts,
+        "seconds": round(seconds, 2),
+        "device": encoder.device.type,
+        "made_with": {
+            "recbole_edt": recbole_edt.__version__,
             "torch": torch.__version__,
-        }
+            "transformers": transformers.__version__,
+        },
+        "sha256": save_item_vectors(task.folder, task.catalogue.ids, vectors),
+    }
+    made = task.record(EMBEDDINGS, entry)
+    shutil.rmtree(work)
+    return PartReport(EMBEDDINGS, "made", f"{EMBEDDINGS}: made\n{_describe(made)}")
+
+
+def _count(
+    catalogue: Catalogue, domain_field: str, plan: EncodingPlan, encoder: TextEncoder
+) -> Entry:
+    has_text = plan.rows >= 0
+    cut = plan.tokens > encoder.max_length
+    domains = zip(catalogue.column(domain_field), catalogue.texts, strict=True)
+    without = [domain for domain, text in domains if not text]
+    return {
+        "items": len(plan.rows),
+        "without_text": int((~has_text).sum()),
+        "without_text_by_domain": dict(sorted(Counter(without).items())),
+        "truncated": int(cut[plan.rows[has_text]].sum()),
+        "texts": len(plan.texts),
+        "tokens": int(plan.tokens.clip(max=encoder.max_length).sum()),
+    }
+
+
+def _describe(artefacts: ArtefactSet) -> str:
+    entry = artefacts.manifest[EMBEDDINGS]
+    model = f"{entry['encoder']} {entry['revision'] or ''}".rstrip()
+    lines = [f"  set {artefacts.hash} in {artefacts.path}", *_lines(entry)]
+    lines.append(
+        f"  {entry['dim']} values per item, by {model}, {entry['seconds']:.0f} s of encoding"
     )
+    if entry["declared_pooling"] not in (None, entry["pooling"]):
+        lines.append(
+            f"  note: the model declares {entry['declared_pooling']} pooling, "
+            f"{entry['pooling']} pooling was used"
+        )
+    return "\n".join(lines)
 
 
-def estimate_seconds(plan: Plan, encoder: Encoder, finished: int) -> float:
-    """Return about how long the batches after the first `finished` take here.
-
-    A few of them are timed, and the time of the others is interpolated by their token counts.
-    """
-    left = range(finished, len(plan))
-    if not left:
-        return 0.0
-    # Shortest first, as the interpolation wants it; a batch is padded to its first text.
-    lengths = plan.tokens[:: plan.batch_size].clip(max=encoder.max_length)[left][::-1]
-    places = np.unique(np.linspace(0, len(left) - 1, num=8).round().astype(int))
-    timed = []
-    for place in places:
-        batch = plan.batch(left[-1 - place])
-        # The better of two: the first call with a new shape pays for allocations.
-        timed.append(min(_seconds(encoder, batch), _seconds(encoder, batch)))
-    return float(np.interp(lengths, lengths[places], timed).sum())
-
-
-def _seconds(encoder: Encoder, batch: list[str]) -> float:
-    started = time.perf_counter()
-    encoder.encode(batch)
-    return time.perf_counter() - started
+def _lines(counts: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"  {counts['items']:,} items, {counts['texts']:,} distinct texts, "
+        f"{counts['tokens']:,} tokens"
+    ]
+    if counts["without_text"]:
+        by_domain = counts["without_text_by_domain"].items()
+        detail = ", ".join(f"{domain} {count:,}" for domain, count in by_domain)
+        lines.append(
+            f"  {counts['without_text']:,} items without text get a zero vector"
+            + (f" ({detail})" if detail else "")
+        )
+    if counts["truncated"]:
+        lines.append(f"  {counts['truncated']:,} items with a text cut at the maximum length")
+    return lines

@@ -1,7 +1,7 @@
 """The probe: whether the augmenter finds behaviour that really happened.
 
 Real training interactions of some users are hidden, the augmenter proposes items for these
-users, and the recall of what was hidden is compared with choices that no language model made.
+users, and the recall of what was hidden is compared with selections without a language model.
 Held-out rows are not read.
 """
 
@@ -11,33 +11,40 @@ from functools import partial
 
 import numpy as np
 
-from recbole_edt.artefacts.augmenter.augment import ask, assemble
-from recbole_edt.artefacts.augmenter.augment_settings import LLM_MODES, AugmentSettings
-from recbole_edt.artefacts.augmenter.choose import Choice, Encode, choose_by_rule, read_answers
-from recbole_edt.artefacts.embeddings.title_vectors import title_encoder
-from recbole_edt.artefacts.probe.probe_case import hide, plant
-from recbole_edt.artefacts.probe.probe_report import report
-from recbole_edt.artefacts.probe.probe_stats import Hidden, Outcome
-from recbole_edt.artefacts.questions import Work, make_questions, shown_titles
-from recbole_edt.artefacts.task import Task
+from recbole_edt.artefacts.augmenter import (
+    LLM_MODES,
+    AugmentSettings,
+    SelectedItems,
+    SelectionInputs,
+    answer_questions,
+    make_questions,
+    read_answers,
+    select_by_rule,
+    shown_titles,
+)
+from recbole_edt.artefacts.embeddings import TitleEncoder, title_encoder
+from recbole_edt.artefacts.probe.recall import HiddenItems, ModeRecall
+from recbole_edt.artefacts.probe.report import ProbeTable, report
+from recbole_edt.artefacts.probe.sample import hide_rows, plant
+from recbole_edt.artefacts.task import ArtefactTask
 from recbole_edt.errors import UserError
 
 
-def run_probe(task: Task, users: int) -> str:
+def run_probe(task: ArtefactTask, users: int) -> str:
     """Measure all modes on a seeded sample of users.
 
     Users with training items in two domains or more are drawn by ``seed``; all training rows
     of the smallest of each one's domains are hidden (of equally small ones, the first in
     alphabetical order). Every mode proposes `augment_cap` items per user.
 
-    Two pools are tried. The *own pool* is made as in the augmenter, among all items with a
-    title and a vector (trained on or not, so that hiding a row takes no item away). The
-    *planted pool* holds one hidden item among random ones of its domain: an easier task that
+    Two kinds of candidate sets are tried. The *own pool* is made as in the augmenter, among all
+    items with a title and a vector (trained on or not, so that hiding a row takes no item away).
+    The *planted pool* holds one hidden item among random ones of its domain: an easier task that
     says more about a model's judgement with few users.
 
     Parameters
     ----------
-    task : Task
+    task : ArtefactTask
         The set; nothing of it is written but replies.
     users : int
         Size of the sample; all users when there are fewer.
@@ -55,77 +62,91 @@ def run_probe(task: Task, users: int) -> str:
     if users < 1:
         raise UserError(f"probe: {users} users; expected 1 or more")
     settings = AugmentSettings.from_config(task.config)
-    titles, seed = shown_titles(task.titles()), int(task.config["seed"])
+    titles, seed = shown_titles(task.titles), int(task.config["seed"])
     has_vector = np.asarray(task.item_vectors().any(axis=1))
     usable = has_vector & np.fromiter(map(bool, titles), dtype=bool, count=len(titles))
-    case = hide(task.training(), usable, users, settings.augment_cap, seed)
-    own = assemble(task, settings, case.training, case.demands, titles, usable)
-    planted, target = plant(own, case.hidden, usable, settings, seed)
-    encode = title_encoder(task, own.unit.shape[1])
-    tables = [
-        ("own pool", own, case.hidden, measure(task, settings, own, case.hidden, encode)),
-        ("planted pool", planted, target, measure(task, settings, planted, target, encode)),
-    ]
-    tables[0][3].extend(whole_domain(own, case.hidden, usable))
-    errors = [one.error for one in tables[0][3] if one.error]
+    sample = hide_rows(task.training, usable, users, settings.augment_cap, seed)
+    own = SelectionInputs.retrieve(task, settings, sample.training, sample.deficits, titles, usable)
+    planted, target = plant(own, sample.hidden, usable, settings, seed)
+    encode = title_encoder(task.settings, own.unit.shape[1])
+    tables = []
+    for title, inputs, hidden in (
+        ("own pool", own, sample.hidden),
+        ("planted pool", planted, target),
+    ):
+        modes = measure(task, settings, inputs, hidden, encode)
+        tables.append(ProbeTable(title, inputs, hidden, modes))
+    errors = [mode.error for mode in tables[0].modes if mode.error]
     if len(errors) == len(LLM_MODES):
         raise UserError(errors[0])
-    return report(task.name, case, tables, settings.augment_pool_by, seed)
+    tables[0].modes.extend(whole_domain(own, sample.hidden, usable))
+    return report(task.name, sample, tables, settings.augment_pool_by, seed)
 
 
 def measure(
-    task: Task, settings: AugmentSettings, work: Work, hidden: Hidden, encode: Encode
-) -> list[Outcome]:
-    """Return what each mode finds, between the best possible choice and a random one.
+    task: ArtefactTask,
+    settings: AugmentSettings,
+    inputs: SelectionInputs,
+    hidden: HiddenItems,
+    encode: TitleEncoder,
+) -> list[ModeRecall]:
+    """Return the recall of each mode, between the best possible selection and a random one.
 
     The recall of random choice is its expectation, not one draw.
     """
-    sizes, limits = work.pool.sizes, work.demands.limits
-    reachable = hidden.found_by(work.pool.owners, work.pool.items)
+    candidates, limits = inputs.candidates, inputs.deficits.limits
+    reachable = hidden.count_hits(candidates.owners, candidates.items)
     best = np.minimum(reachable, limits) / hidden.sizes
-    chance = np.minimum(limits, sizes) / np.maximum(sizes, 1) * reachable / hidden.sizes
-    outcomes = [Outcome("perfect choice", best)]
+    drawn = np.minimum(limits, candidates.sizes) / np.maximum(candidates.sizes, 1)
+    modes = [ModeRecall("perfect choice", best)]
     for mode in LLM_MODES:
-        choose = partial(_choose_by_model, task, settings, work, mode, encode)
-        outcomes.append(_timed(mode, hidden, choose))
+        select = partial(_select_by_model, task, settings, inputs, mode, encode)
+        modes.append(_timed(mode, hidden, select))
     for mode in ("similarity", "popularity"):
-        outcomes.append(_timed(mode, hidden, partial(choose_by_rule, mode, work)))
-    return [*outcomes, Outcome("random", chance)]
+        modes.append(_timed(mode, hidden, partial(select_by_rule, mode, inputs)))
+    return [*modes, ModeRecall("random", drawn * reachable / hidden.sizes)]
 
 
-def whole_domain(work: Work, hidden: Hidden, usable: np.ndarray) -> list[Outcome]:
-    """Return what the most popular, and random, items of the whole hidden domain would find."""
-    chosen = Choice()
-    chance = np.zeros(len(work.demands))
-    for domain in np.unique(work.demands.domains):
-        items = np.flatnonzero(usable & (work.training.item_domains == domain))
-        ranked = items[np.argsort(-work.popularity[items], kind="stable")]
-        for demand in np.flatnonzero(work.demands.domains == domain).tolist():
-            limit = int(work.demands.limits[demand])
-            chance[demand] = min(limit / len(items), 1)
+def whole_domain(
+    inputs: SelectionInputs, hidden: HiddenItems, usable: np.ndarray
+) -> list[ModeRecall]:
+    """Return the recall of the most popular, and of random, items of the whole hidden domain."""
+    selected = SelectedItems()
+    deficits, popularity = inputs.deficits, inputs.popularity
+    chance = np.zeros(len(deficits))
+    for domain in np.unique(deficits.domains):
+        items = np.flatnonzero(usable & (inputs.training.item_domains == domain))
+        ranked = items[np.argsort(-popularity[items], kind="stable")]
+        for deficit in np.flatnonzero(deficits.domains == domain).tolist():
+            limit = int(deficits.limits[deficit])
+            chance[deficit] = min(limit / len(items), 1)
             for item in ranked[:limit]:
-                chosen.accept(demand, item, work.popularity[item])
+                selected.accept(deficit, item, popularity[item])
     return [
-        _timed("popularity, whole domain", hidden, lambda: chosen),
-        Outcome("random, whole domain", chance),
+        _timed("popularity, whole domain", hidden, lambda: selected),
+        ModeRecall("random, whole domain", chance),
     ]
 
 
-def _choose_by_model(
-    task: Task, settings: AugmentSettings, work: Work, mode: str, encode: Encode
-) -> Choice:
-    questions = make_questions(mode, work, settings.augment_cap)
-    answers = ask(questions, task.client(), task, f"probe {mode}")
-    return read_answers(questions, answers, work, encode, settings.augment_floor)
+def _select_by_model(
+    task: ArtefactTask,
+    settings: AugmentSettings,
+    inputs: SelectionInputs,
+    mode: str,
+    encode: TitleEncoder,
+) -> SelectedItems:
+    questions = make_questions(mode, inputs, settings.augment_cap)
+    answers = answer_questions(questions, task, f"probe {mode}")
+    return read_answers(questions, answers, inputs, encode, settings.augment_floor)
 
 
-def _timed(name: str, hidden: Hidden, choose: Callable[[], Choice]) -> Outcome:
+def _timed(name: str, hidden: HiddenItems, select: Callable[[], SelectedItems]) -> ModeRecall:
     start = time.perf_counter()
     try:
-        choice = choose()
+        selected = select()
     except UserError as error:
         # A server that cannot score can still select.
-        return Outcome(name, np.zeros(hidden.count), error=str(error))
+        return ModeRecall(name, np.zeros(hidden.count), error=str(error))
     seconds = time.perf_counter() - start
-    owners, items = np.array(choice.demands, np.int64), np.array(choice.items, np.int64)
-    return Outcome(name, hidden.found_by(owners, items) / hidden.sizes, choice, seconds)
+    owners, items = np.array(selected.deficits, np.int64), np.array(selected.items, np.int64)
+    return ModeRecall(name, hidden.count_hits(owners, items) / hidden.sizes, selected, seconds)

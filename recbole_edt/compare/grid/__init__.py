@@ -1,1 +1,1 @@
-"""Many runs, each in a process of its own."""
+"""Cells of a comparison in processes of their own: scheduling, progress, state on disk."""

@@ -13,8 +13,8 @@ import time
 import traceback
 from typing import Any
 
-DONE, FAILED = "done", "failed"
-USER, CRASH = "user", "crash"  # whose mistake a failure is
+from recbole_edt.compare.grid.outcome import CRASH, DONE, FAILED, USER
+
 GRACE = 10.0  # seconds in which an interrupted run cleans up
 
 
@@ -50,12 +50,13 @@ def _run(keys: dict[str, Any], expected: str, shared_from: str | None) -> str:
     """Return the folder of the finished run; two processes never work on one run."""
     from pathlib import Path
 
-    from recbole_edt.compare.plan import Row, make_job
+    from recbole_edt.compare.cell_job import make_job
+    from recbole_edt.compare.plan import ComparisonRow
     from recbole_edt.errors import UserError
     from recbole_edt.files import digest
     from recbole_edt.runs import execute
 
-    row = Row(keys["model"], keys["model"], {})
+    row = ComparisonRow(keys["model"], keys["model"], {})
     job = make_job(row, keys["dataset"], keys, keys["seed"], row.label)
     if digest(job.settings) != expected:  # else one row would mix two configurations
         raise UserError("configuration: a file changed since the command began; give it again")
@@ -63,7 +64,7 @@ def _run(keys: dict[str, Any], expected: str, shared_from: str | None) -> str:
     if finished is not None:
         return str(finished)
     source = None if shared_from is None else Path(shared_from)
-    return str(execute(job.config, True, True, source).folder.path)
+    return str(execute(job.config, resume=True, wait=True, shared_from=source).folder.path)
 
 
 def _stop_with_parent() -> None:

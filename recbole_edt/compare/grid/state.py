@@ -1,13 +1,12 @@
-"""``compare.json``: what a comparison consists of and how far it is, for people and the report."""
+"""``compare.json``: what a comparison consists of and how far it is."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.compare.grid.processes import DONE, Outcome
-from recbole_edt.compare.plan import Plan
-from recbole_edt.compare.runs import protocol_values
+from recbole_edt.compare.grid.outcome import DONE, RUNNING, WAITING, CellOutcome
+from recbole_edt.compare.plan import ComparisonPlan
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, write_json
 
@@ -16,119 +15,78 @@ FILE = "compare.json"
 
 
 def relative(path: Path, folder: Path) -> str:
-    """Return a path as seen from `folder`, so that an output folder may be moved as a whole."""
+    """Return a path relative to `folder`, so that an output folder may be moved as a whole."""
     return os.path.relpath(path, folder)
 
 
-class State:
-    """The state of a comparison; every change is written at once, whole or not at all.
+class ComparisonState:
+    """The state of a comparison on disk; every change is written at once, whole or not at all.
 
     Parameters
     ----------
     folder : pathlib.Path
         Where ``compare.json`` is.
-    plan : Plan
+    plan : ComparisonPlan
         What is compared.
     split_hash : str, optional
         The split that all runs share.
     """
 
-    def __init__(self, folder: Path, plan: Plan, split_hash: str | None):
-        self.folder = folder
-        self._seconds = _known_seconds(folder / FILE)
-        rows: list[dict[str, Any]] = [
-            {
-                "label": row.label,
-                "model": row.model,
-                "keys": dict(row.keys),
-                "tuning": None,
-                "cells": [
-                    {"seed": s, "status": "waiting", "run_dir": None, "reason": None,
-                     "seconds": None}
-                    for s in plan.seeds
-                ],
-            }
+    def __init__(self, folder: Path, plan: ComparisonPlan, split_hash: str | None):
+        self._folder = folder
+        self._seconds = _seconds_on_file(folder / FILE)
+        rows = [
+            {"label": row.label, "model": row.model, "keys": dict(row.keys), "tuning": None,
+             "cells": [{"seed": seed, "status": WAITING, "run_dir": None, "reason": None,
+                        "seconds": None} for seed in plan.seeds]}
             for row in plan.rows
         ]  # fmt: skip
-        self.content = {
+        self._content = {
             "schema": SCHEMA, "dataset": plan.dataset, "split_hash": split_hash,
             "seeds": plan.seeds, "keys": dict(plan.keys), "tune": plan.tune, "rows": rows,
         }  # fmt: skip
-        self.rows = {row["label"]: row for row in rows}
+        self._rows: dict[str, dict[str, Any]] = {str(row["label"]): row for row in rows}
 
     def set_cell(
-        self, label: str, seed: int, status: str, outcome: Outcome | None, run_dir: Path | None
+        self, label: str, seed: int, status: str, outcome: CellOutcome | None, run_dir: Path | None
     ) -> None:
         """Record a cell's status, and how it ended if it has."""
-        cell = next(cell for cell in self.rows[label]["cells"] if cell["seed"] == seed)
-        cell["status"] = status
-        cell["run_dir"] = relative(run_dir, self.folder) if run_dir else None
-        cell["reason"] = outcome.reason if outcome else None
-        known = self._seconds.get(cell["run_dir"]) if status == DONE else None
-        cell["seconds"] = known if outcome is None or outcome.seconds is None else outcome.seconds
-        self.write()
+        cell = next(cell for cell in self._rows[label]["cells"] if cell["seed"] == seed)
+        path = relative(run_dir, self._folder) if run_dir else None
+        seconds = outcome.seconds if outcome else None
+        if seconds is None and status == DONE:  # measured by an earlier process
+            seconds = self._seconds.get(path)
+        reason = outcome.reason if outcome else None
+        cell.update(status=status, run_dir=path, reason=reason, seconds=seconds)
+        self._write()
 
     def set_tuning(self, label: str, summary: Mapping[str, Any]) -> None:
         """Record how far a row's tuning is."""
-        self.rows[label]["tuning"] = dict(summary)
-        self.write()
+        self._rows[label]["tuning"] = dict(summary)
+        self._write()
 
     def stop(self) -> None:
         """Record that nothing runs any more."""
-        for row in self.rows.values():
+        for row in self._rows.values():
             for cell in row["cells"]:
-                if cell["status"] == "running":
-                    cell["status"] = "waiting"
-        self.write()
+                if cell["status"] == RUNNING:
+                    cell["status"] = WAITING
+        self._write()
 
     def drop_unfinished(self) -> None:
-        """Forget cells that nobody is going to run."""
-        for row in self.rows.values():
+        """Remove the cells that are not done: a comparison of finished runs makes none."""
+        for row in self._rows.values():
             row["cells"] = [cell for cell in row["cells"] if cell["status"] == DONE]
-        self.write()
+        self._write()
 
-    def write(self) -> None:
-        """Write the file."""
-        write_json(self.folder / FILE, self.content)
+    def _write(self) -> None:
+        write_json(self._folder / FILE, self._content)
 
 
-def _known_seconds(path: Path) -> dict[str, float]:
+def _seconds_on_file(path: Path) -> dict[str | None, float]:
     """Return the wall times that an earlier process measured, by run folder."""
     try:
         rows = read_json(path)["rows"] if path.is_file() else []
         return {c["run_dir"]: c["seconds"] for row in rows for c in row["cells"] if c["seconds"]}
     except (UserError, KeyError, TypeError):
-        return {}  # it is written anew below
-
-
-class ProtocolCheck:
-    """Refuses runs that do not belong in one table, as soon as they are known.
-
-    Parameters
-    ----------
-    where : str, optional
-        What `known` is said to come from.
-    known : dict, optional
-        What the runs must agree with from the beginning.
-    """
-
-    def __init__(self, where: str | None = None, known: Mapping[str, Any] | None = None):
-        self.first = [(where, key, value) for key, value in (known or {}).items()]
-
-    def add(self, run_dir: Path) -> None:
-        """Compare a finished run with those before it.
-
-        Raises
-        ------
-        UserError
-            Names both and what differs.
-        """
-        told = protocol_values(read_json(run_dir / "metrics.json"))
-        for where, key, value in self.first:
-            if told.get(key, value) != value:
-                raise UserError(
-                    f"{key}: {where} has {value!r}, {run_dir} has {told[key]!r}; "
-                    "expected one and the same in a comparison"
-                )
-        known = {key for _, key, _ in self.first}
-        self.first += [(str(run_dir), key, told[key]) for key in told if key not in known]
+        return {}  # a damaged file is written anew

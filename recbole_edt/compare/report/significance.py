@@ -1,20 +1,21 @@
 """Tests of every pair of rows, overall and per domain."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from recbole_edt.compare.report import stats
-from recbole_edt.compare.report.summary import reference
-from recbole_edt.compare.results import Comparison, Row
-from recbole_edt.compare.runs import Run
+from recbole_edt.compare.compared_run import ComparedRun
+from recbole_edt.compare.report import bootstrap
+from recbole_edt.compare.report.summary import competitors, reference, score
+from recbole_edt.compare.results import ComparisonResult, RowResult
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.report import metric_values
 
 _SEED = 2026
+_MOST_COMPARED, _CLOSE = 4, 0.5  # competitors: how many, and how close to the first
 _Seeds = tuple[int, ...]
 _Column = tuple[str, _Seeds, str]  # label, seeds averaged over, metric
 
@@ -33,7 +34,7 @@ class PairTest:
         Such as ``ndcg@10``.
     seeds : tuple of int
         Seeds that both have; each user's metric is averaged over them.
-    effect : stats.Effect
+    effect : bootstrap.Effect
         Difference, interval, p, effect size.
     family : str
         ``reference``: first is the reference row; ``all pairs`` otherwise.
@@ -47,7 +48,7 @@ class PairTest:
     domain: str | None
     metric: str
     seeds: _Seeds
-    effect: stats.Effect
+    effect: bootstrap.Effect
     family: str
     p_holm: float | None
 
@@ -57,7 +58,7 @@ class Significance:
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : ComparisonResult
         Runs without ranks are left out.
 
     Raises
@@ -66,20 +67,20 @@ class Significance:
         When two runs ranked different targets.
     """
 
-    def __init__(self, comparison: Comparison):
+    def __init__(self, comparison: ComparisonResult):
         self.comparison = comparison
         self.reference = reference(comparison) if comparison.metrics else None
         self.rows = [row for row in comparison.rows if self._seeds(row)]
-        self._first: Run | None = None
+        self._first: ComparedRun | None = None
         for row in self.rows:
             for seed in self._seeds(row):
                 self._check_targets(row.runs[seed])
 
     @staticmethod
-    def _seeds(row: Row) -> _Seeds:
+    def _seeds(row: RowResult) -> _Seeds:
         return tuple(sorted(s for s, run in row.runs.items() if run.ranks is not None))
 
-    def _check_targets(self, run: Run) -> None:
+    def _check_targets(self, run: ComparedRun) -> None:
         if self._first is None:
             self._first = run
         first, ranks = self._first.ranks, run.ranks
@@ -92,13 +93,36 @@ class Significance:
                     "expected the same targets in the same order"
                 )
 
+    @property
+    def row_indices(self) -> dict[str, int]:
+        """Return each row's number by label, which is that of its colour; the reference has 0."""
+        rows = self.comparison.rows
+        ordered = [r for r in rows if r is self.reference]
+        ordered += [r for r in rows if r is not self.reference]
+        return {row.label: index for index, row in enumerate(ordered)}
+
+    @property
+    def close_competitors(self) -> list[RowResult]:
+        """The reference's strongest competitors by validation, of those that have ranks.
+
+        A row with less than half of the first one's score is left out: its distance would set a
+        scale on which the others cannot be told from zero.
+        """
+        if self.reference is None or self.reference not in self.rows:
+            return []
+        ranked = [r for r in competitors(self.comparison, self.reference) if r in self.rows]
+        scores = [score(row, self.comparison.metrics[0], subset="valid") for row in ranked]
+        means = [found.mean for found in scores if found is not None]  # competitors have one
+        close = [r for r, mean in zip(ranked, means, strict=True) if mean >= _CLOSE * means[0]]
+        return close[:_MOST_COMPARED]
+
     @cached_property
     def _targets(self) -> pd.DataFrame:
         assert self._first is not None
         assert self._first.ranks is not None
         return self._first.ranks
 
-    def values(self, row: Row, seeds: _Seeds, metric: str) -> np.ndarray:
+    def values(self, row: RowResult, seeds: _Seeds, metric: str) -> np.ndarray:
         """Return the metric of each test target, averaged over some seeds, float64 [targets]."""
         total = np.zeros(len(self._targets))
         for seed in seeds:
@@ -114,8 +138,8 @@ class Significance:
         return (self._targets["domain"] == domain).to_numpy()
 
     def effects(
-        self, pairs: list[tuple[Row, Row]], metrics: list[str], targets: np.ndarray
-    ) -> dict[tuple[str, str, str], tuple[_Seeds, stats.Effect]]:
+        self, pairs: list[tuple[RowResult, RowResult]], metrics: list[str], targets: np.ndarray
+    ) -> dict[tuple[str, str, str], tuple[_Seeds, bootstrap.Effect]]:
         """Compare pairs of rows on some targets.
 
         Parameters
@@ -136,13 +160,17 @@ class Significance:
         sample = self._sample(self._columns(pairs, metrics), targets)
         return _effects(pairs, metrics, common, sample) if sample else {}
 
-    def _common_seeds(self, pairs: list[tuple[Row, Row]]) -> dict[tuple[str, str], _Seeds]:
+    def _common_seeds(
+        self, pairs: list[tuple[RowResult, RowResult]]
+    ) -> dict[tuple[str, str], _Seeds]:
         return {
             (a.label, b.label): tuple(s for s in self._seeds(a) if s in self._seeds(b))
             for a, b in pairs
         }
 
-    def _columns(self, pairs: list[tuple[Row, Row]], metrics: list[str]) -> dict[_Column, Row]:
+    def _columns(
+        self, pairs: list[tuple[RowResult, RowResult]], metrics: list[str]
+    ) -> dict[_Column, RowResult]:
         """Return what the pairs need: each row's metrics over the seeds of each of its pairs."""
         common = self._common_seeds(pairs)
         return {
@@ -153,7 +181,7 @@ class Significance:
             if common[a.label, b.label]
         }
 
-    def _sample(self, columns: dict[_Column, Row], targets: np.ndarray) -> "_Sample | None":
+    def _sample(self, columns: dict[_Column, RowResult], targets: np.ndarray) -> "_Sample | None":
         """Resample the users of some targets, None when there is nothing to resample."""
         if not columns or not targets.any():
             return None
@@ -163,11 +191,11 @@ class Significance:
             key: np.bincount(users, weights=self.values(row, key[1], key[2])[targets])
             for key, row in columns.items()
         }
-        draws = stats.bootstrap_means(np.stack(list(sums.values()), axis=1), counts, _SEED)
+        draws = bootstrap.bootstrap_means(np.stack(list(sums.values()), axis=1), counts, _SEED)
         return _Sample(sums, counts, dict(zip(sums, draws.T, strict=True)))
 
     @cached_property
-    def _pairs(self) -> list[tuple[Row, Row]]:
+    def _pairs(self) -> list[tuple[RowResult, RowResult]]:
         """Every pair of rows, the reference first."""
         ahead = [row for row in self.rows if row is self.reference]
         return list(combinations(ahead + [r for r in self.rows if r is not self.reference], 2))
@@ -188,21 +216,21 @@ class Significance:
         sample = self._scopes[domain]
         if sample is None:
             return {}
-        own = {row.label: (row.label, self._seeds(row), metric) for row in self.rows}
-        return {label: stats.interval(sample.draws[key]) for label, key in own.items()}
+        columns = {row.label: (row.label, self._seeds(row), metric) for row in self.rows}
+        return {label: bootstrap.interval(sample.draws[key]) for label, key in columns.items()}
 
     @cached_property
     def tests(self) -> list[PairTest]:
         """Every pair of rows, metric and domain; the reference's pairs come first."""
         metrics, common = self.comparison.metrics, self._common_seeds(self._pairs)
-        found: list[PairTest] = []
+        tests: list[PairTest] = []
         for domain, sample in self._scopes.items():
             effects = _effects(self._pairs, metrics, common, sample) if sample else {}
             for (first, second, metric), (seeds, effect) in effects.items():
-                is_ours = self.reference is not None and first == self.reference.label
-                family = "reference" if is_ours else "all pairs"
-                found.append(PairTest(first, second, domain, metric, seeds, effect, family, None))
-        return _corrected(found)
+                is_reference = self.reference is not None and first == self.reference.label
+                family = "reference" if is_reference else "all pairs"
+                tests.append(PairTest(first, second, domain, metric, seeds, effect, family, None))
+        return _corrected(tests)
 
     def against_reference(self, metric: str) -> list[PairTest]:
         """Return the tests of the reference row on one metric."""
@@ -219,20 +247,22 @@ class _Sample:
 
 
 def _effects(
-    pairs: list[tuple[Row, Row]],
+    pairs: list[tuple[RowResult, RowResult]],
     metrics: list[str],
     common: dict[tuple[str, str], _Seeds],
     sample: _Sample,
-) -> dict[tuple[str, str, str], tuple[_Seeds, stats.Effect]]:
-    found = {}
+) -> dict[tuple[str, str, str], tuple[_Seeds, bootstrap.Effect]]:
+    effects = {}
     for a, b in pairs:
         seeds = common[a.label, b.label]
         for metric in metrics if seeds else ():
             one, other = (a.label, seeds, metric), (b.label, seeds, metric)
             sums, draws = sample.sums, sample.draws
-            effect = stats.effect(sums[one], sums[other], sample.counts, draws[one], draws[other])
-            found[a.label, b.label, metric] = (seeds, effect)
-    return found
+            effect = bootstrap.effect(
+                sums[one], sums[other], sample.counts, draws[one], draws[other]
+            )
+            effects[a.label, b.label, metric] = (seeds, effect)
+    return effects
 
 
 def _corrected(tests: list[PairTest]) -> list[PairTest]:
@@ -241,27 +271,8 @@ def _corrected(tests: list[PairTest]) -> list[PairTest]:
     for metric in dict.fromkeys(test.metric for test in tests):
         same = [k for k, test in enumerate(tests) if test.metric == metric]
         family = [k for k in same if tests[k].family == "reference"]
-        for members in (same, family):  # the smaller family has the last word on its own
-            p_values = stats.holm([tests[k].effect.p for k in members])
+        for members in (same, family):  # the reference's tests are corrected as their own family
+            p_values = bootstrap.holm([tests[k].effect.p for k in members])
             adjusted.update(zip(members, p_values, strict=True))
     ordered = sorted(range(len(tests)), key=lambda k: tests[k].family != "reference")
-    return [PairTest(**{**vars(tests[k]), "p_holm": adjusted[k]}) for k in ordered]
-
-
-def tests_frame(significance: Significance) -> pd.DataFrame:
-    """Return all tests as ``tests.csv`` holds them."""
-    lines = []
-    for test in significance.tests:
-        line = {
-            "first": test.first,
-            "second": test.second,
-            "scope": "overall" if test.domain is None else "domain",
-            "domain": test.domain or "",
-            "metric": test.metric,
-            "seeds": " ".join(map(str, test.seeds)),
-            **asdict(test.effect),
-            "p_holm": test.p_holm,
-            "family": test.family,
-        }
-        lines.append(line)
-    return pd.DataFrame(lines)
+    return [replace(tests[k], p_holm=adjusted[k]) for k in ordered]

@@ -1,12 +1,12 @@
-"""Means, marks, gains and the facts of training, as tables and plots show them."""
+"""Means over seeds, marks, gains and training, as tables and figures show them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from recbole_edt.compare.results import Comparison, Row
-from recbole_edt.compare.runs import FINAL, last_best
+from recbole_edt.compare.compared_run import ComparedRun
+from recbole_edt.compare.results import ComparisonResult, RowResult, Subset
+from recbole_edt.runs import FINAL, Phase
 
 OURS = "LLMEDT"
 BEST, SECOND = "best", "second"
@@ -22,17 +22,21 @@ class Score:
 
 
 def score(
-    row: Row, metric: str, domain: str | None = None, part: str = "test", variant: str = FINAL
+    row: RowResult,
+    metric: str,
+    domain: str | None = None,
+    subset: Subset = "test",
+    variant: str = FINAL,
 ) -> Score | None:
     """Return mean and standard deviation over a row's finished seeds, None without any."""
-    values = list(row.values(metric, domain, part, variant).values())
+    values = list(row.values(metric, domain, subset, variant).values())
     if not values:
         return None
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Score(float(np.mean(values)), std, len(values))
 
 
-def reference(comparison: Comparison) -> Row | None:
+def reference(comparison: ComparisonResult) -> RowResult | None:
     """Return the row that the others are compared with.
 
     The row called LLMEDT, else the first of that model, else the one with the best validation
@@ -45,7 +49,7 @@ def reference(comparison: Comparison) -> Row | None:
     return ranked[0] if ranked else None
 
 
-def competitors(comparison: Comparison, row: Row) -> list[Row]:
+def competitors(comparison: ComparisonResult, row: RowResult) -> list[RowResult]:
     """Return the rows that a row competes with, the best on validation first.
 
     Rows of another model compete; where there are none (an ablation), all other rows do.
@@ -55,42 +59,51 @@ def competitors(comparison: Comparison, row: Row) -> list[Row]:
     return _by_validation(comparison, competing)
 
 
-def best_other(comparison: Comparison, row: Row, domain: str | None = None) -> Row | None:
+def best_other(
+    comparison: ComparisonResult, row: RowResult, domain: str | None = None
+) -> RowResult | None:
     """Return the strongest of the `competitors`, chosen on validation in this domain."""
     ranked = _by_validation(comparison, competitors(comparison, row), domain)
     return ranked[0] if ranked else None
 
 
-def above_on_test(comparison: Comparison, row: Row, domain: str | None = None) -> list[Row]:
+def above_on_test(
+    comparison: ComparisonResult, row: RowResult, domain: str | None = None
+) -> list[RowResult]:
     """Return the `competitors` whose test score is higher, whatever validation said of them."""
     metric = comparison.metrics[0]
-    own = score(row, metric, domain)
-    found = [(other, score(other, metric, domain)) for other in competitors(comparison, row)]
-    return [other for other, its in found if own and its and its.mean > own.mean]
+    ours = score(row, metric, domain)
+    scored = [(other, score(other, metric, domain)) for other in competitors(comparison, row)]
+    return [other for other, theirs in scored if ours and theirs and theirs.mean > ours.mean]
 
 
-def _by_validation(comparison: Comparison, rows: list[Row], domain: str | None = None) -> list[Row]:
+def _by_validation(
+    comparison: ComparisonResult, rows: list[RowResult], domain: str | None = None
+) -> list[RowResult]:
     """Return the rows that have a validation score, best first; the earlier one of equals."""
     scored = [(score(row, comparison.metrics[0], domain, "valid"), row) for row in rows]
-    found = [(s.mean, row) for s, row in scored if s is not None]
-    return [row for _, row in sorted(found, key=lambda pair: -pair[0])]
+    ranked = [(s.mean, row) for s, row in scored if s is not None]
+    return [row for _, row in sorted(ranked, key=lambda pair: -pair[0])]
 
 
 def gain(
-    comparison: Comparison, row: Row, domain: str | None = None, metric: str | None = None
+    comparison: ComparisonResult,
+    row: RowResult,
+    domain: str | None = None,
+    metric: str | None = None,
 ) -> float | None:
     """Return the relative test gain of a row over its `best_other`, None when undefined."""
     metric = metric or comparison.metrics[0]
     other = best_other(comparison, row, domain)
-    own = score(row, metric, domain)
+    ours = score(row, metric, domain)
     base = score(other, metric, domain) if other else None
-    if own is None or base is None or base.mean == 0:
+    if ours is None or base is None or base.mean == 0:
         return None
-    return own.mean / base.mean - 1
+    return ours.mean / base.mean - 1
 
 
 def marks(
-    comparison: Comparison, metric: str, domain: str | None = None, variant: str = FINAL
+    comparison: ComparisonResult, metric: str, domain: str | None = None, variant: str = FINAL
 ) -> dict[str, str]:
     """Return `BEST` and `SECOND` by label; equal means share a mark, one row alone has none."""
     means = {
@@ -106,8 +119,8 @@ def marks(
 
 
 @dataclass(frozen=True)
-class Training:
-    """How a row was trained; None where its runs do not say.
+class TrainingSummary:
+    """How a row was trained; None where its runs do not record it.
 
     Attributes
     ----------
@@ -130,39 +143,31 @@ class Training:
     trials: int | None
 
 
-def training(row: Row) -> Training:
-    """Return the facts of a row's training over its finished seeds."""
+def training(row: RowResult) -> TrainingSummary:
+    """Return how a row was trained, over its finished seeds."""
     runs = list(row.runs.values())
-    costs = [run.metrics.get("cost", {}) for run in runs]
-    seconds = [cost["train_seconds"] for cost in costs if "train_seconds" in cost]
-    peaks = [cost["peak_rss_mb"] for cost in costs if "peak_rss_mb" in cost]
-    sizes = [
-        size
-        for run in runs
-        if (size := run.metrics.get("parameters", run.metrics.get("cost", {}).get("parameters")))
-    ]
-    return Training(
-        phases=_phases([run.metrics.get("phases", []) for run in runs]),
+    costs = [run.record.cost for run in runs]
+    return TrainingSummary(
+        phases=_phases([phase for run in runs for phase in run.record.phases]),
         converged=_converged(runs),
-        seconds=float(np.mean(seconds)) if seconds else None,
-        peak_mb=max(peaks) if peaks else None,
-        parameters=max(sizes) if sizes else None,
+        seconds=float(np.mean([cost.train_seconds for cost in costs])) if costs else None,
+        peak_mb=max((cost.peak_rss_mb for cost in costs), default=None),
+        parameters=max((c.parameters for c in costs if c.parameters is not None), default=None),
         trials=row.tuning.get("trials") if row.tuning else None,
     )
 
 
-def _phases(by_run: list[list[dict[str, Any]]]) -> list[str]:
-    names = dict.fromkeys(phase["name"] for phases in by_run for phase in phases)
+def _phases(phases: list[Phase]) -> list[str]:
     lines = []
-    for name in names:
-        found = [phase for phases in by_run for phase in phases if phase["name"] == name]
-        epochs = np.mean([phase["epochs"] for phase in found])
-        best = np.mean([last_best(phase) for phase in found])
+    for name in dict.fromkeys(phase.name for phase in phases):
+        of_name = [phase for phase in phases if phase.name == name]
+        epochs = np.mean([phase.epochs for phase in of_name])
+        best = np.mean([phase.last_best_epoch for phase in of_name])
         lines.append(f"{name} {best:.4g}/{epochs:.4g}")
     return lines
 
 
-def _converged(runs: list[Any]) -> str:
+def _converged(runs: list[ComparedRun]) -> str:
     answers = [run.converged for run in runs if run.converged is not None]
     if not answers:
         return "-"

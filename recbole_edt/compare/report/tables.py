@@ -1,8 +1,9 @@
 """The tables of a comparison, built once for all formats."""
 
 from collections.abc import Sequence
-from typing import Any
 
+from recbole_edt.compare.grid.outcome import DONE
+from recbole_edt.compare.report import texts
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.summary import (
     above_on_test,
@@ -13,74 +14,38 @@ from recbole_edt.compare.report.summary import (
     score,
     training,
 )
-from recbole_edt.compare.report.writers import Entry, Table
-from recbole_edt.compare.results import DONE, Comparison, Row
-from recbole_edt.compare.runs import FINAL, WITHOUT_EXPERT
-
-EMPTY = "-"
+from recbole_edt.compare.report.table import Table, TableCell, text_rows
+from recbole_edt.compare.results import ComparisonResult, RowResult
+from recbole_edt.runs import FINAL, WITHOUT_EXPERT
 
 
-def metric_title(metric: str) -> str:
-    """Return a metric as papers write it, such as ``NDCG@10``."""
-    name, _, k = metric.partition("@")
-    written = {"hit": "HR", "recall": "Recall", "precision": "Precision"}
-    return f"{written.get(name, name.upper())}@{k}"
-
-
-def scope_title(domain: str | None) -> str:
-    """Return what a column over all domains or one is called."""
-    return "all domains" if domain is None else domain
-
-
-def with_std(mean: float, std: float | None) -> str:
-    """Return a score as all tables print it."""
-    return f"{mean:.4f}" if std is None else f"{mean:.4f} ±{std:.4f}"
-
-
-def percent(value: float | None) -> str:
-    """Return a relative gain as all tables print it."""
-    return EMPTY if value is None else f"{100 * value:+.1f} %"
-
-
-def p_text(p: float | None) -> str:
-    """Return a p value as all tables print it."""
-    return EMPTY if p is None else f"{p:.4f}"
-
-
-def seeds_text(row: Row, total: int) -> str:
-    """Return how many seeds a row has of all, marked when some are missing."""
-    return f"{len(row.runs)}/{total}" + " (!)" * (len(row.runs) < total)
-
-
-def score_table(comparison: Comparison, metric: str, variant: str = FINAL) -> Table:
+def score_table(comparison: ComparisonResult, metric: str) -> Table:
     """Return one metric of all rows, overall and per domain, on test."""
     total = len(comparison.seeds)
-    marked = {d: marks(comparison, metric, d, variant) for d in comparison.scopes}
+    mark_of = {domain: marks(comparison, metric, domain) for domain in comparison.scopes}
     rows = []
     for row in comparison.rows:
-        entries = [Entry(row.label), Entry(seeds_text(row, total))]
-        for domain in comparison.scopes:
-            found = score(row, metric, domain, variant=variant)
-            text = EMPTY if found is None else with_std(found.mean, found.std)
-            entries.append(Entry(text, marked[domain].get(row.label, "")))
-        rows.append(entries)
-    head = ["row", "seeds", *map(scope_title, comparison.scopes)]
+        seeds = f"{len(row.runs)}/{total}" + " (!)" * (len(row.runs) < total)
+        scores = [
+            TableCell(texts.score_text(score(row, metric, d)), mark_of[d].get(row.label, ""))
+            for d in comparison.scopes
+        ]
+        rows.append([TableCell(row.label), TableCell(seeds), *scores])
     notes = []
     if any(len(row.runs) < total for row in comparison.rows):
         notes.append(f"(!) fewer than {total} finished seeds: means are not over the same seeds.")
-    title = f"{metric_title(metric)}, test: mean and standard deviation over seeds"
+    title = f"{texts.metric_title(metric)}, test: mean and standard deviation over seeds"
+    head = ["row", "seeds", *map(texts.scope_title, comparison.scopes)]
     return Table(f"score-{metric}", title, head, rows, notes)
 
 
-def gain_table(comparison: Comparison) -> Table:
+def gain_table(comparison: ComparisonResult) -> Table:
     """Return each row's relative gain over its strongest competitor, per domain."""
-    main = comparison.metrics[0]
-    rows = [
-        [Entry(row.label)]
-        + [Entry(percent(gain(comparison, row, domain))) for domain in comparison.scopes]
+    rows = text_rows(
+        [row.label, *(texts.percent(gain(comparison, row, domain)) for domain in comparison.scopes)]
         for row in comparison.rows
         if row.runs
-    ]
+    )
     notes = [
         "Against the best row of another model (in an ablation of one model: the best other row), "
         "chosen on validation, not on test.",
@@ -88,91 +53,84 @@ def gain_table(comparison: Comparison) -> Table:
     ours = reference(comparison)
     if ours is not None:
         others = [(d, best_other(comparison, ours, d)) for d in comparison.scopes]
-        chosen = "; ".join(f"{scope_title(d)}: {o.label}" for d, o in others if o is not None)
+        chosen = "; ".join(f"{texts.scope_title(d)}: {o.label}" for d, o in others if o is not None)
         if chosen:
             notes.append(f"Competitors of {ours.label}: {chosen}.")
         notes += above_note(comparison, ours)
-    title = f"{metric_title(main)}, test: gain over the best other row"
-    return Table("gain", title, ["row", *map(scope_title, comparison.scopes)], rows, notes)
+    title = f"{texts.metric_title(comparison.metrics[0])}, test: gain over the best other row"
+    return Table("gain", title, ["row", *map(texts.scope_title, comparison.scopes)], rows, notes)
 
 
-def above_note(comparison: Comparison, row: Row) -> list[str]:
+def above_note(comparison: ComparisonResult, row: RowResult) -> list[str]:
     """Return a sentence that names the competitors above a row on test, none when there are none.
 
     Without it a gain over the row that validation chose would read as a win over all.
     """
-    found = [(d, above_on_test(comparison, row, d)) for d in comparison.scopes]
-    named = [f"{scope_title(d)}: {', '.join(r.label for r in rows)}" for d, rows in found if rows]
+    above = [(d, above_on_test(comparison, row, d)) for d in comparison.scopes]
+    named = [
+        f"{texts.scope_title(d)}: {', '.join(r.label for r in rows)}" for d, rows in above if rows
+    ]
     return [f"Above {row.label} on test: {'; '.join(named)}."] if named else []
 
 
-def expert_table(comparison: Comparison) -> Table | None:
+def expert_table(comparison: ComparisonResult) -> Table | None:
     """Return the main metric without the content expert, None when no row has one."""
-    main = comparison.metrics[0]
-    rows = []
-    for row in comparison.rows:
-        pairs = [
-            (score(row, main, domain), score(row, main, domain, variant=WITHOUT_EXPERT))
-            for domain in comparison.scopes
-        ]
-        if pairs[0][1] is not None:
-            texts = (with_std(s.mean, s.std) if s else EMPTY for pair in pairs for s in pair)
-            rows.append([Entry(row.label), *map(Entry, texts)])
-    if not rows:
-        return None
-    head = ["row"]
+    main, head, lines = comparison.metrics[0], ["row"], []
     for domain in comparison.scopes:
-        head += [scope_title(domain), f"{scope_title(domain)}, without"]
-    title = f"{metric_title(main)}, test: with and without the content expert"
-    return Table("expert", title, head, rows)
-
-
-def phase_table(comparison: Comparison) -> Table | None:
-    """Return the main metric after an earlier phase beside the final one, None without phases."""
-    main = comparison.metrics[0]
-    variants = dict.fromkeys(
-        name
-        for _, _, run in comparison.runs()
-        for name, part, _ in run.reports()
-        if part == "test" and name.startswith("after ")
-    )
-    rows = []
+        head += [texts.scope_title(domain), f"{texts.scope_title(domain)}, without"]
     for row in comparison.rows:
-        scores = [(name, score(row, main, variant=name)) for name in variants]
-        if not any(found for _, found in scores):
+        if score(row, main, variant=WITHOUT_EXPERT) is not None:
+            scores = [
+                score(row, main, domain, variant=variant)
+                for domain in comparison.scopes
+                for variant in (FINAL, WITHOUT_EXPERT)
+            ]
+            lines.append([row.label, *map(texts.score_text, scores)])
+    title = f"{texts.metric_title(main)}, test: with and without the content expert"
+    return Table("expert", title, head, text_rows(lines)) if lines else None
+
+
+def phase_table(comparison: ComparisonResult) -> Table | None:
+    """Return the main metric after an earlier phase beside the final one, None without phases."""
+    main, lines = comparison.metrics[0], []
+    variants = dict.fromkeys(
+        named.variant
+        for _, _, run in comparison.runs()
+        for named in run.record.reports()
+        if named.subset == "test" and named.variant.startswith("after ")
+    )
+    for row in comparison.rows:
+        after = [name for name in variants if score(row, main, variant=name)]
+        if not after:
             continue
         # after a phase there is no expert yet, so none at the end either
-        expert = score(row, main, variant=WITHOUT_EXPERT) is not None
-        last = WITHOUT_EXPERT if expert else FINAL
-        for name in [*(name for name, found in scores if found), last]:
-            found = [score(row, main, domain, variant=name) for domain in comparison.scopes]
-            texts = [with_std(s.mean, s.std) if s else EMPTY for s in found]
+        has_expert = score(row, main, variant=WITHOUT_EXPERT) is not None
+        last = WITHOUT_EXPERT if has_expert else FINAL
+        for name in [*after, last]:
+            scores = [score(row, main, domain, variant=name) for domain in comparison.scopes]
             shown = FINAL if name == last else name
-            rows.append([Entry(row.label), Entry(shown), *map(Entry, texts)])
-    if not rows:
-        return None
-    head = ["row", "weights", *map(scope_title, comparison.scopes)]
-    title = f"{metric_title(main)}, test: phase by phase, without a content expert"
-    return Table("phases", title, head, rows)
+            lines.append([row.label, shown, *map(texts.score_text, scores)])
+    head = ["row", "weights", *map(texts.scope_title, comparison.scopes)]
+    title = f"{texts.metric_title(main)}, test: phase by phase, without a content expert"
+    return Table("phases", title, head, text_rows(lines)) if lines else None
 
 
-def training_table(comparison: Comparison) -> Table:
+def training_table(comparison: ComparisonResult) -> Table:
     """Return how each row was trained and what it cost."""
-    rows = []
-    has_sizes = any(training(row).parameters is not None for row in comparison.rows)
-    for row in comparison.rows:
-        facts = training(row)
-        entries = [
+    summaries = [training(row) for row in comparison.rows]
+    has_sizes = any(summary.parameters is not None for summary in summaries)
+    lines = [
+        [
             row.label,
-            ", ".join(facts.phases) or EMPTY,
-            facts.converged,
-            EMPTY if facts.seconds is None else f"{facts.seconds:,.1f}",
-            EMPTY if facts.peak_mb is None else f"{facts.peak_mb:,.0f}",
-            EMPTY if facts.trials is None else str(facts.trials),
+            ", ".join(summary.phases) or texts.EMPTY,
+            summary.converged,
+            texts.number_text(summary.seconds, ",.1f"),
+            texts.number_text(summary.peak_mb, ",.0f"),
+            texts.number_text(summary.trials, ""),
+            *([texts.number_text(summary.parameters, ",")] * has_sizes),
         ]
-        if has_sizes:
-            entries.append(EMPTY if facts.parameters is None else f"{facts.parameters:,}")
-        rows.append([Entry(text) for text in entries])
+        for row, summary in zip(comparison.rows, summaries, strict=True)
+    ]
     head = ["row", "best/all epochs", "converged", "train s", "peak MB", "trials"]
     head += ["parameters"] * has_sizes
     notes = [
@@ -180,7 +138,7 @@ def training_table(comparison: Comparison) -> Table:
         "largest peak. Converged: in every phase the best epoch came before the last one (- for "
         "models that learn nothing)."
     ]
-    return Table("training", "Training and cost", head, rows, notes)
+    return Table("training", "Training and cost", head, text_rows(lines), notes)
 
 
 def significance_table(
@@ -199,43 +157,41 @@ def significance_table(
     tests = significance.against_reference(comparison.metrics[0]) if comparison.metrics else []
     if ours is None or not tests:
         return None
-    rows = []
-    for test in tests:
-        if scopes is not None and test.domain not in scopes:
-            continue
-        found = test.effect
-        texts = [
+    rows = text_rows(
+        [
             test.second,
-            scope_title(test.domain),
+            texts.scope_title(test.domain),
             str(len(test.seeds)),
-            f"{found.difference:+.4f}",
-            f"{found.low:+.4f} to {found.high:+.4f}",
-            EMPTY if found.d_z is None else f"{found.d_z:+.3f}",
-            p_text(found.p),
-            p_text(test.p_holm),
+            f"{test.effect.difference:+.4f}",
+            texts.interval_text(test.effect),
+            texts.d_text(test.effect),
+            texts.p_text(test.effect.p),
+            texts.p_text(test.p_holm),
         ]
-        rows.append([Entry(text) for text in texts])
+        for test in tests
+        if scopes is None or test.domain in scopes
+    )
     head = ["against", "scope", "seeds", "difference", "95 % interval", "d_z", "p", "p Holm"]
     notes = [
         "Paired bootstrap over users (10,000 draws, two-sided), each user's metric averaged over "
         "the seeds that both rows have. Holm over all rows, overall and per domain. The interval "
         "covers the choice of users, not that of seeds.",
     ]
-    title = f"{ours.label} minus each row, {metric_title(comparison.metrics[0])}, test"
+    title = f"{ours.label} minus each row, {texts.metric_title(comparison.metrics[0])}, test"
     return Table("tests", title, head, rows, notes)
 
 
-def unfinished_table(comparison: Comparison) -> Table | None:
+def unfinished_table(comparison: ComparisonResult) -> Table | None:
     """Return the cells that are not done with their reasons, None when all are."""
-    rows = [
-        [Entry(text) for text in (row.label, str(cell.seed), cell.status, cell.reason or EMPTY)]
+    lines = [
+        (row.label, str(cell.seed), cell.status, cell.reason or texts.EMPTY)
         for row in comparison.rows
         for cell in row.cells
         if cell.status != DONE
     ]
-    if not rows:
-        return None
-    return Table("unfinished", "Cells without a result", ["row", "seed", "status", "reason"], rows)
+    head = ["row", "seed", "status", "reason"]
+    title = "Cells without a result"
+    return Table("unfinished", title, head, text_rows(lines)) if lines else None
 
 
 def all_tables(
@@ -255,18 +211,16 @@ def all_tables(
     return [table for table in tables if table is not None]
 
 
-def facts(comparison: Comparison) -> list[tuple[str, str]]:
+def common_settings(comparison: ComparisonResult) -> list[tuple[str, str]]:
     """Return what all rows have in common, as names and values."""
     protocol = comparison.protocol
-    found: list[tuple[str, Any]] = [
-        ("dataset", comparison.dataset),
-        ("split", protocol.get("split")),
-        ("split hash", comparison.split_hash),
-        ("candidates", protocol.get("candidates")),
-        ("sampled candidates", protocol.get("sampled") or "none (full ranking)"),
-        ("sampled hash", protocol.get("sampled_hash")),
-        ("seeds", ", ".join(map(str, comparison.seeds))),
-    ]
-    if not protocol:
-        found = [entry for entry in found if not entry[0].startswith("sampled")]
-    return [(name, str(value)) for name, value in found if value not in (None, "")]
+    values = {"dataset": comparison.dataset, "split": None, "split hash": comparison.split_hash}
+    if protocol is not None:
+        values |= {
+            "split": protocol.split,
+            "candidates": protocol.candidates,
+            "sampled candidates": str(protocol.sampled or "none (full ranking)"),
+            "sampled hash": protocol.sampled_hash,
+        }
+    values["seeds"] = ", ".join(map(str, comparison.seeds))
+    return [(name, value) for name, value in values.items() if value]

@@ -1,1 +1,1 @@
-"""Hyper-parameter search."""
+"""Hyper-parameter search on validation: spaces, strategies, trials."""

@@ -10,13 +10,13 @@ from recbole_edt.errors import UserError, nearest
 
 
 class Search(Protocol):
-    """What chooses points; the same points for the same seed and answers."""
+    """A search strategy; it chooses the same points for the same seed and scores."""
 
-    def ask(self, at_a_time: int) -> list[dict[str, Any]]:
-        """Return the next points, none when the search is over."""
+    def ask(self, count: int) -> list[dict[str, Any]]:
+        """Return the next points, at least `count` of a long list; none when the search is over."""
 
     def tell(self, scores: list[float | None]) -> None:
-        """Take the scores of the points that were asked for last; None for a failure."""
+        """Record the scores of the points that were asked for last; None for a failure."""
 
 
 class FixedSearch:
@@ -25,13 +25,13 @@ class FixedSearch:
     def __init__(self, points: list[dict[str, Any]]):
         self.points = points
 
-    def ask(self, at_a_time: int) -> list[dict[str, Any]]:
+    def ask(self, count: int) -> list[dict[str, Any]]:
         """Return all points at once."""
         points, self.points = self.points, []
         return points
 
     def tell(self, scores: list[float | None]) -> None:
-        """Learn nothing."""
+        """Ignore the scores."""
 
 
 class OptunaSearch:
@@ -43,34 +43,34 @@ class OptunaSearch:
         When Optuna is not installed.
     """
 
-    def __init__(self, space: SearchSpace, trials: int, seed: int, own: dict[str, Any]):
+    def __init__(self, space: SearchSpace, trials: int, seed: int, start: dict[str, Any]):
         try:
             import optuna
         except ImportError:
             raise UserError("strategy: optuna is not installed; pip install optuna") from None
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.space, self.left, self.own = space, trials, [own]
+        self.space, self.left, self.start = space, trials, [start]
         sampler = optuna.samplers.TPESampler(seed=seed)
         self.study = optuna.create_study(direction="maximize", sampler=sampler)
         self.failed = optuna.trial.TrialState.FAIL
         self.kinds = {d.key: _distribution(optuna.distributions, d) for d in space.dimensions}
         self.asked: list[Any] = []
 
-    def ask(self, at_a_time: int) -> list[dict[str, Any]]:
-        """Return as many points as run at a time."""
-        count = min(self.left, at_a_time)
+    def ask(self, count: int) -> list[dict[str, Any]]:
+        """Return the next `count` points, or what is left of the budget."""
+        count = min(self.left, count)
         self.left -= count
-        own, self.own = self.own[:count], []
-        self.asked = [None] * len(own)  # it may lie outside the space: Optuna is not told
-        self.asked += [self.study.ask(self.kinds) for _ in range(count - len(own))]
+        start, self.start = self.start[:count], []
+        self.asked = [None] * len(start)  # it may lie outside the space: not reported to Optuna
+        self.asked += [self.study.ask(self.kinds) for _ in range(count - len(start))]
         drawn = [
             {d.key: _value(d, trial.params[d.key]) for d in self.space.dimensions}
-            for trial in self.asked[len(own) :]
+            for trial in self.asked[len(start) :]
         ]
-        return own + drawn
+        return start + drawn
 
     def tell(self, scores: list[float | None]) -> None:
-        """Hand the scores on."""
+        """Report the scores to Optuna."""
         for trial, score in zip(self.asked, scores, strict=True):
             if trial is None:
                 continue
@@ -95,21 +95,22 @@ def _value(dimension: Dimension, drawn: Any) -> Any:
     return dimension.points[drawn] if dimension.points is not None else float(f"{drawn:.6g}")
 
 
-def _random(space: SearchSpace, trials: int, seed: int, own: dict[str, Any]) -> Search:
-    drawn = (point for point in space.draw(seed) if point != own)
-    return FixedSearch([own, *islice(drawn, trials - 1)])
+def _random(space: SearchSpace, trials: int, seed: int, start: dict[str, Any]) -> Search:
+    drawn = (point for point in space.draw(seed) if point != start)
+    return FixedSearch([start, *islice(drawn, trials - 1)])
 
 
-def _exhaustive(space: SearchSpace, trials: int, seed: int, own: dict[str, Any]) -> Search:
+def _exhaustive(space: SearchSpace, trials: int, seed: int, start: dict[str, Any]) -> Search:
     if space.size is None:
-        endless = next(d for d in space.dimensions if d.points is None)
+        continuous = next(d for d in space.dimensions if d.points is None)
         raise UserError(
-            f"strategy: exhaustive needs an end; {endless.key} {endless} in {space.source} has none"
+            f"strategy: exhaustive needs an end; {continuous.key} {continuous} "
+            f"in {space.source} has none"
         )
     return FixedSearch([space.point(index) for index in range(space.size)])
 
 
-# space, trials, seed, and the point that the row stands at
+# by space, trials, seed, and the point of the row's own values, where the search starts
 STRATEGIES: dict[str, Callable[[SearchSpace, int, int, dict[str, Any]], Search]] = {
     "random": _random,
     "exhaustive": _exhaustive,

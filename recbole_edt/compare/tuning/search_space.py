@@ -38,7 +38,7 @@ class Dimension:
     key, kind : str
         The configuration key and one of choice, uniform, loguniform, quniform.
     values : tuple
-        The choices, or the bounds (and the step) as they stand in the file.
+        The choices, or the bounds (and the step) as the file has them.
     """
 
     key: str
@@ -54,7 +54,7 @@ class Dimension:
             return None
         low, high, step = self.values
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        return tuple(_tidy(n * step, whole=step) for n in range(first, last + 1))
+        return tuple(_rounded(n * step, step) for n in range(first, last + 1))
 
     @property
     def bounds(self) -> tuple[Any, ...]:
@@ -63,20 +63,20 @@ class Dimension:
             return self.points if self.kind == "choice" else (self.points[0], self.points[-1])
         return self.at(0.0), self.at(1.0)
 
-    def at(self, place: float) -> Any:
-        """Return the value of a continuous dimension at a place between 0 and 1."""
+    def at(self, share: float) -> Any:
+        """Return the value of a continuous dimension at a share of its range, in [0, 1]."""
         low, high = self.values
-        value = low + (high - low) * place
-        return _tidy(math.exp(value) if self.kind == "loguniform" else value)
+        value = low + (high - low) * share
+        return _rounded(math.exp(value) if self.kind == "loguniform" else value)
 
     def __str__(self) -> str:
         values = f"[{', '.join(map(str, self.values))}]"
         return f"{self.kind} {values if self.kind == 'choice' else values[1:-1]}"
 
 
-def _tidy(value: float, whole: float = 0.5) -> Any:
+def _rounded(value: float, step: float = 0.5) -> Any:
     """Round to a few digits; multiples of a whole step are whole numbers."""
-    return round(value) if whole == int(whole) else float(f"{value:.{_DIGITS}g}")
+    return round(value) if step == int(step) else float(f"{value:.{_DIGITS}g}")
 
 
 class SearchSpace:
@@ -87,7 +87,7 @@ class SearchSpace:
     dimensions : sequence of Dimension
         At least one, each key once.
     source : str
-        Where they come from, for messages.
+        The file that they come from, for messages.
     """
 
     def __init__(self, dimensions: Sequence[Dimension], source: str):
@@ -96,7 +96,7 @@ class SearchSpace:
 
     @property
     def size(self) -> int | None:
-        """The number of points, None when there is no end of them."""
+        """The number of points, None for a space with a continuous dimension."""
         sizes = [dimension.points for dimension in self.dimensions]
         return None if None in sizes else math.prod(len(points or ()) for points in sizes)
 
@@ -106,12 +106,12 @@ class SearchSpace:
 
     def point(self, index: int) -> dict[str, Any]:
         """Return point number `index` of a discrete space; the last key changes fastest."""
-        found = {}
+        values = {}
         for dimension in reversed(self.dimensions):
             points = dimension.points or ()
-            index, place = divmod(index, len(points))
-            found[dimension.key] = points[place]
-        return {dimension.key: found[dimension.key] for dimension in self.dimensions}
+            index, position = divmod(index, len(points))
+            values[dimension.key] = points[position]
+        return {dimension.key: values[dimension.key] for dimension in self.dimensions}
 
     def draw(self, seed: int) -> Iterator[dict[str, Any]]:
         """Yield different random points, the same ones for a seed, until there are no more."""
@@ -120,9 +120,9 @@ class SearchSpace:
         while size is None or len(seen) < size:
             drawn = {}
             for dimension in self.dimensions:
-                place, points = rng.random(), dimension.points
+                share, points = rng.random(), dimension.points
                 drawn[dimension.key] = (
-                    dimension.at(place) if points is None else points[int(place * len(points))]
+                    dimension.at(share) if points is None else points[int(share * len(points))]
                 )
             if repr(drawn) not in seen:
                 seen.add(repr(drawn))
@@ -135,7 +135,7 @@ def read_search_space(path: Path) -> SearchSpace:
     Raises
     ------
     UserError
-        Names file and line: an unknown kind, a value that is none, a key twice, no line at all.
+        Names file and line: an unknown kind, a malformed value, a key twice, no line at all.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -147,10 +147,10 @@ def read_search_space(path: Path) -> SearchSpace:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        found = _read_line(line, f"{path}:{number}")
-        if found.key in dimensions:
-            raise UserError(f"{path}:{number}: {found.key} is given twice")
-        dimensions[found.key] = found
+        dimension = _read_line(line, f"{path}:{number}")
+        if dimension.key in dimensions:
+            raise UserError(f"{path}:{number}: {dimension.key} is given twice")
+        dimensions[dimension.key] = dimension
     if not dimensions:
         raise UserError(f"{path}: holds no line such as 'learning_rate choice [0.01, 0.001]'")
     return SearchSpace(list(dimensions.values()), str(path))

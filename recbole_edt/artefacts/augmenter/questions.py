@@ -1,0 +1,110 @@
+"""The questions that a language model is asked about the candidates of each deficit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recbole_edt import llm
+from recbole_edt.artefacts.augmenter.inputs import SelectionInputs
+
+TEMPLATES = {"select": llm.SELECT, "score": llm.SCORE, "generate": llm.GENERATE}
+"""The prompt of each mode that asks a language model."""
+
+_TOKENS = {"select": 6, "generate": 24}
+"""Tokens that one proposal may take in a reply."""
+
+
+@dataclass(frozen=True)
+class Questions:
+    """One question per deficit that has candidates and titles to show.
+
+    Attributes
+    ----------
+    mode : str
+        A key of `TEMPLATES`.
+    deficits : list of int
+        The deficit of each question.
+    prompts : list of Prompt
+        The prompt of each question.
+    offered : list of numpy.ndarray
+        The candidates of each question, catalogue rows, in the order shown or scored.
+    texts : list of list of str
+        Their titles as continuations to score; empty lists in other modes.
+    settings : Generation
+        For modes with a reply.
+    cut_titles : int
+        Titles in the prompts that were longer than allowed.
+    without_history : int
+        Deficits that are not asked about because no item of the user's has a title.
+    """
+
+    mode: str
+    deficits: list[int]
+    prompts: list[llm.Prompt]
+    offered: list[np.ndarray]
+    texts: list[list[str]]
+    settings: llm.Generation
+    cut_titles: int
+    without_history: int
+
+    def part(self, indices: Sequence[int]) -> "Questions":
+        """Return the questions with these indices."""
+        return replace(
+            self,
+            deficits=[self.deficits[i] for i in indices],
+            prompts=[self.prompts[i] for i in indices],
+            offered=[self.offered[i] for i in indices],
+            texts=[self.texts[i] for i in indices],
+        )
+
+    @property
+    def requests(self) -> llm.GenerateRequests | llm.ScoreRequests:
+        """The questions as a language model takes them."""
+        if self.mode == "score":
+            return llm.ScoreRequests(self.prompts, self.texts)
+        return llm.GenerateRequests(self.prompts, self.settings)
+
+
+def make_questions(mode: str, inputs: SelectionInputs, cap: int) -> Questions:
+    """Make the question of each deficit.
+
+    The history shown is the end of the user's mixed training sequence. Candidates to select
+    from are shuffled, so that a model with a liking for the first numbers does not pass off
+    the order of retrieval as its own judgement [ours].
+
+    Parameters
+    ----------
+    mode : str
+        A key of `TEMPLATES`.
+    inputs : SelectionInputs
+        Deficits and candidates.
+    cap : int
+        Most proposals of any deficit: bounds the length of replies.
+    """
+    names, titles = inputs.training.domain_names, inputs.titles
+    questions = Questions(mode, [], [], [], [], llm.Generation(_TOKENS.get(mode, 0) * cap), 0, 0)
+    cut = without_history = 0
+    for deficit in np.flatnonzero(inputs.candidates.sizes).tolist():
+        history = [item for item in inputs.history_items(deficit) if titles[item]]
+        history = history[-inputs.history :]
+        if not history:
+            without_history += 1
+            continue
+        items = inputs.shown(deficit) if mode == "select" else inputs.candidates.of(deficit)
+        candidates = [titles[item] for item in items]
+        filled = llm.fill(
+            TEMPLATES[mode],
+            names[inputs.deficits.domains[deficit]],
+            [titles[item] for item in history],
+            candidates if mode == "select" else None,
+            int(inputs.deficits.limits[deficit]),
+            [names[inputs.training.item_domains[item]] for item in history],
+        )
+        cut += filled.cut_titles
+        questions.deficits.append(deficit)
+        questions.prompts.append(filled.prompt)
+        questions.offered.append(items)
+        scored = [llm.clean_title(title)[0] for title in candidates] if mode == "score" else []
+        questions.texts.append(scored)
+    return replace(questions, cut_titles=cut, without_history=without_history)

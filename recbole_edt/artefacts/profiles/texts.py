@@ -1,0 +1,93 @@
+"""The text of each profile: read from a language model's reply, or the titles themselves."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from recbole_edt.artefacts.profiles.hidden_titles import MARK, hide_titles
+from recbole_edt.artefacts.profiles.questions import ProfileQuestions
+from recbole_edt.artefacts.profiles.report import by_reason
+from recbole_edt.artefacts.store import Entry
+from recbole_edt.errors import UserError
+from recbole_edt.llm import Reply, parse_summary
+
+ONLY_TITLES = "only_titles"
+"""Reason to drop a reply: without the titles that it quotes nothing is left."""
+
+_PERMANENT = "prompt_too_long"
+"""The one failure that asking again cannot mend."""
+
+
+@dataclass(frozen=True)
+class ProfileTexts:
+    """The texts of Q pairs of user and domain.
+
+    Attributes
+    ----------
+    texts : list of str
+        Text of each pair, ``""`` where there is none.
+    masked : collections.Counter
+        Pairs without a usable reply, by reason.
+    entry : dict
+        What the manifest records of the replies.
+    """
+
+    texts: list[str]
+    masked: Counter[str] = field(default_factory=Counter)
+    entry: Entry = field(default_factory=dict)
+
+
+def joined_titles(titles: Sequence[str]) -> str:
+    """Return titles as one text, the latest first: an encoder cuts a long text at its end."""
+    return "; ".join(reversed(titles))
+
+
+def read_replies(
+    questions: ProfileQuestions, replies: Sequence[Reply], hide: bool, model: str
+) -> ProfileTexts:
+    """Read the replies of a language model.
+
+    Parameters
+    ----------
+    questions, replies : ProfileQuestions, sequence of Reply
+        What was asked and what came back.
+    hide : bool
+        Replace quoted titles of the pair's items by a mark.
+    model : str
+        Name of the model, for the message.
+
+    Raises
+    ------
+    UserError
+        When no reply is usable.
+    """
+    texts, masked = [], Counter[str]()
+    cut = hidden = 0
+    for reply, titles in zip(replies, questions.all_titles, strict=True):
+        if reply.failure is not None:
+            masked[reply.failure] += 1
+            texts.append("")
+            continue
+        summary = parse_summary(reply.text)
+        masked += summary.rejects
+        cut += summary.cut
+        text = summary.text
+        if hide:
+            text, count = hide_titles(text, titles, cut=summary.cut or reply.finish == "length")
+            hidden += count
+            if count and not any(map(str.isalnum, text.replace(MARK, ""))):
+                masked[ONLY_TITLES] += 1
+                text = ""
+        texts.append(text)
+    if not any(texts):
+        raise UserError(
+            f"llm: {model}: none of {len(replies)} replies is usable ({by_reason(masked)})"
+        )
+    failures = [reply.failure for reply in replies if reply.failure is not None]
+    entry = {
+        "failed": sum(failure != _PERMANENT for failure in failures),
+        "unfinished": sum(reply.finish == "length" for reply in replies),
+        "cut_replies": cut,
+        "hidden_titles": hidden,
+    }
+    return ProfileTexts(texts, masked, entry)

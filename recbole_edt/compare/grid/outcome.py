@@ -1,0 +1,34 @@
+"""How a cell ended, and the words for it in answers of processes and in ``compare.json``."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DONE, FAILED, RUNNING, WAITING = "done", "failed", "running", "waiting"
+USER, CRASH = "user", "crash"  # what a failure comes from: input that the user can change, a bug
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """How the run of a cell or trial ended.
+
+    Attributes
+    ----------
+    status : str
+        ``done`` or ``failed``.
+    run_dir : pathlib.Path, optional
+        The run's folder, when it is done.
+    reason, kind : str, optional
+        Why it failed, in one line, and whether the user can change that (``user``) or the process
+        crashed (``crash``).
+    seconds : float, optional
+        Wall time of its process; None for a run that had been finished before.
+    started : bool
+        Whether training had begun.
+    """
+
+    status: str
+    run_dir: Path | None = None
+    reason: str | None = None
+    kind: str | None = None
+    seconds: float | None = None
+    started: bool = True
