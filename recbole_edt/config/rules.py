@@ -36,7 +36,7 @@ class Says:
 
 def refuse(reason: str) -> NoReturn:
     """Refuse a value inside a check of one's own; `reason` follows ``KEY: ``."""
-    raise PydanticCustomError(_REFUSED, "{reason}", {"reason": reason})  # type: ignore[misc]
+    raise PydanticCustomError(_REFUSED, "{reason}", {"reason": reason})
 
 
 def checked_by(check: Callable[[Any], None]) -> PlainValidator:
