@@ -84,7 +84,8 @@ def version(name: str) -> str:
 
     `importlib.metadata.version` parses the whole file, for torch and pandas a tenth of a second.
     """
-    text = distribution(name).read_text("METADATA") or ""
+    found = distribution(name)
+    text = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""  # wheel, checkout
     for line in text.split("\n\n")[0].splitlines():
         if line.startswith("Version:"):
             return line.removeprefix("Version:").strip()
