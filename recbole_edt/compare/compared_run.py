@@ -1,5 +1,6 @@
 """One finished run of a comparison: its record, ranks and curves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,7 +51,7 @@ class ComparedRun:
         return self.folder.path
 
     @cached_property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Mapping[str, Any]:
         """The run's complete configuration, empty when the run kept none."""
         return self.folder.read_settings() if self.folder.config_path.is_file() else {}
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NoReturn, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Union, get_args, get_origin
 
 from pydantic import ConfigDict, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -84,7 +84,7 @@ class KeyRule:
 
     def or_none(self) -> "KeyRule":
         """Return the same rule for a key that may be left empty."""
-        return self if self._parts[2] else replace(self, kind=self.kind | None)
+        return self if self._parts.nullable else replace(self, kind=self.kind | None)
 
     def check(self, key: str, value: Any) -> None:
         """Refuse a value.
@@ -113,20 +113,20 @@ class KeyRule:
         return TypeAdapter(self.kind, config=ConfigDict(strict=True))
 
     @cached_property
-    def _parts(self) -> tuple[Any, tuple[Any, ...], bool]:
-        """The bare type, its metadata, and whether it may be empty."""
+    def _parts(self) -> "_Parts":
         kind, nullable, metadata = self.kind, False, ()
         if get_origin(kind) in (Union, UnionType):
             nullable = NoneType in get_args(kind)
-            (kind,) = (one for one in get_args(kind) if one is not NoneType)
+            others = [one for one in get_args(kind) if one is not NoneType]
+            kind = others[0] if len(others) == 1 else kind
         if get_origin(kind) is Annotated:
-            kind, *metadata = get_args(kind)  # type: ignore[assignment]
-        return kind, tuple(metadata), nullable
+            kind, metadata = kind.__origin__, kind.__metadata__
+        return _Parts(kind, metadata, nullable)
 
     @property
     def choices(self) -> tuple[str, ...]:
         """The values to choose from; empty when there is no list of them."""
-        kind = self._parts[0]
+        kind = self._parts.kind
         return get_args(kind) if get_origin(kind) is Literal else ()
 
     @property
@@ -136,19 +136,19 @@ class KeyRule:
         labels = [one.text for one in metadata if isinstance(one, Label)]
         if labels:
             return labels[0]
-        return "one of" if self.choices else _TYPES[get_origin(kind) or kind]
+        return "text" if self.choices else _TYPES.get(get_origin(kind) or kind, "")
 
     @property
     def may_be_empty(self) -> bool:
         """Whether null is a value."""
-        return self._parts[2]
+        return self._parts.nullable
 
     @property
     def limits(self) -> str:
         """The range of a number in words; empty without one."""
         bounds = {
             name: getattr(one, name)
-            for one in self._parts[1]
+            for one in self._parts.metadata
             for name in ("gt", "ge", "lt", "le")
             if hasattr(one, name)
         }
@@ -157,23 +157,38 @@ class KeyRule:
     def _reason(self, value: Any, detail: Mapping[str, Any]) -> str:
         if detail["type"] == _REFUSED:
             return str(detail["ctx"]["reason"])
-        says = next((one for one in self._parts[1] if isinstance(one, Says)), Says())
-        is_type = detail["type"].endswith("_type")
+        says = next((one for one in self._parts.metadata if isinstance(one, Says)), Says())
         if self.choices and type(value) in (str, int, float):
             hint = nearest(str(value), self.choices)
             if says.out_of_range:
                 return f"{value!r} {says.out_of_range} {', '.join(self.choices)}{hint}"
             return f"found {value!r}, expected one of {list(self.choices)}{hint}"
-        if is_type or self.choices:
-            words = says.wrong_type
-            expected = "text" if self.choices else self.type_name
+        if detail["type"].endswith("_type") or self.choices:
+            words, expected = says.wrong_type, self.type_name
         else:
-            words = says.out_of_range
-            expected = f"a value {self.limits}"
-        return f"{value!r} {words}" if words else f"found {value!r}, expected {expected}"
+            words, expected = says.out_of_range, self.limits and f"a value {self.limits}"
+        if words:
+            return f"{value!r} {words}"
+        # the rule of another package may be of any type that pydantic knows
+        return f"found {value!r}, " + (f"expected {expected}" if expected else detail["msg"])
 
 
-_TYPES = {bool: "True or False", int: "a whole number", float: "a number", dict: "a mapping"}
+class _Parts(NamedTuple):
+    """The bare type, its metadata, and whether null is a value."""
+
+    kind: Any
+    metadata: tuple[Any, ...]
+    nullable: bool
+
+
+_TYPES = {
+    bool: "True or False",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    dict: "a mapping",
+    list: "a list",
+}
 _LIMITS = {
     ("gt",): "> {}",
     ("ge",): ">= {}",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge.model_state import load_weights
@@ -80,6 +81,7 @@ class PhaseLoop:
             loss = self._trainer.train_epoch(self._train_data, phase.epoch, self._show_progress)
             seconds = time.perf_counter() - begun
             phase.seconds += seconds
+            phase.optimizer = self._trainer.optimizer  # RecVAE's trainer has two, in turn
             if phase.epoch % self._config["eval_step"] and phase.epoch < phase.settings.epochs:
                 continue
             score = self._validate(phase, loss / len(self._train_data), seconds)
@@ -138,6 +140,10 @@ class PhaseLoop:
     def _restore(self, phase: PhaseState, saved: checkpoint.SavedState) -> None:
         load_weights(self._model, checkpoint.model_weights(saved.tensors))
         checkpoint.unpack_outside(self._model, saved.tensors)
-        phase.load_state_dict(saved.tensors, saved.values)
+        try:
+            phase.load_state_dict(saved.tensors, saved.values)
+        except ValueError as error:  # of other parameters, as with two optimizers in turn
+            name = self._config["model"]
+            raise UserError(f"run: {name} cannot be resumed within a phase ({error})") from None
         rng = without_prefix("rng/", saved.tensors)
         unpack_rng(rng, saved.values["rng"], self._train_data.generator)

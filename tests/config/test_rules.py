@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pytest
-from annotated_types import Ge, Gt, Le, Lt
-from recbole_edt.artefacts.augmenter.augment_settings import LLM_MODES
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 
+from recbole_edt.artefacts.augmenter.settings import LLM_MODES
 from recbole_edt.config import RULES, KeyRule, checked_keys
 from recbole_edt.config.keys.evaluation import METRICS
 from recbole_edt.config.rules import Says, rule_of_default
@@ -38,6 +38,10 @@ def reason(rule, value):
         (Annotated[float, Ge(0), Le(1)], -1, "found -1, expected a value from 0 to 1"),
         (Literal["pca", "mlp"], "pcaa", "found 'pcaa', expected one of ['pca', 'mlp']"
          " (did you mean 'pca'?)"),
+        (str, 3, "found 3, expected text"),
+        (list[int], 3, "found 3, expected a list"),
+        (int | str, 2.5, "found 2.5, Input should be a valid integer"),
+        (Annotated[str, MinLen(2)], "a", "found 'a', String should have at least 2 characters"),
         (Literal["pca"], ["pca"], "found ['pca'], expected text"),
         (Annotated[int, Ge(1), Says("is odd", "is low")], "1", "'1' is odd"),
         (Annotated[int, Ge(1), Says("is odd", "is low")], 0, "0 is low"),

@@ -12,6 +12,8 @@ from recbole_edt.llm.store import ReplyStore
 from recbole_edt.llm.transformers_client import TransformersClient
 from recbole_edt.llm.weights import find_weights
 
+pytestmark = pytest.mark.slow  # a real model of 135 M parameters
+
 SYSTEM = "You are the clerk of a shop. Answer briefly."
 PROMPTS = [
     Prompt(SYSTEM, text)

@@ -32,6 +32,7 @@ KEYS = {
         **SMALL, "epochs": 3, "loss_type": "BPR", "train_batch_size": 64, "average_epochs": 2,
     },
     "Pop": {"show_progress": False, "eval_batch_size": 64},  # counts items outside its weights
+    "RecVAE": {"show_progress": False, "epochs": 2},
 }  # fmt: skip
 
 
@@ -219,7 +220,7 @@ def test_whoever_waited_for_a_run_finds_it_finished(make_dataset, tmp_path, monk
     assert waited.record.cost.to_dict() == first[1]["cost"]  # it was read, not trained again
 
 
-def killed_after_the_first_epoch(dataset, output, monkeypatch):
+def killed_after_the_first_epoch(dataset, output, monkeypatch, model="SASRec"):
     save = checkpoint.save_state
 
     def dies(*args, **kwargs):
@@ -229,7 +230,14 @@ def killed_after_the_first_epoch(dataset, output, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "save_state", dies)
         with pytest.raises(KilledError):
-            run(dataset, output, "SASRec")
+            run(dataset, output, model)
+
+
+def test_a_model_with_two_optimizers_in_turn_is_not_resumed(make_dataset, tmp_path, monkeypatch):
+    dataset = make_dataset()
+    killed_after_the_first_epoch(dataset, tmp_path / "out", monkeypatch, "RecVAE")
+    with pytest.raises(UserError, match="run: RecVAE cannot be resumed within a phase"):
+        run(dataset, tmp_path / "out", "RecVAE", resume=True)
 
 
 def with_other_rows(dataset):

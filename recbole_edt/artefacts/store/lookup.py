@@ -1,6 +1,6 @@
 """Finding the set that settings ask for, or another set that has the same part."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ def require_set(dataset_dir: Path, name: str, wanted: str, identity: Identity) -
 
 def refuse_other_artefacts(
     run_dir: str | Path,
-    metrics: Mapping[str, Any],
+    wanted: str,
     dataset_dir: Path,
     name: str,
     identity: Identity,
@@ -128,8 +128,8 @@ def refuse_other_artefacts(
     ----------
     run_dir : str or pathlib.Path
         The run's folder.
-    metrics : mapping
-        The content of its ``metrics.json``.
+    wanted : str
+        Hash of the set that it read.
     dataset_dir, name, identity
         As for `require_set`.
 
@@ -138,9 +138,7 @@ def refuse_other_artefacts(
     UserError
         Names both sets, and what differs as far as the run's still exists.
     """
-    if metrics["artefacts"] is None:
-        return
-    wanted, now = metrics["artefacts"]["hash"], set_hash(identity)
+    now = set_hash(identity)
     if wanted == now:
         return
     # There is no such folder where the run's item vectors came from another set.

@@ -4,6 +4,7 @@ import csv
 import time
 
 from recbole_edt.compare.cell_job import CellJob
+from recbole_edt.runs import RunFolder
 
 
 class CellProgress:
@@ -19,7 +20,7 @@ class CellProgress:
 
     def __init__(self, job: CellJob):
         self.job = job
-        self._path = job.run_dir / "curves.csv"
+        self._path = RunFolder(job.run_dir).curves_path
         self._started_at = time.monotonic()
         self._phase, self._epoch = "starting", 0
         self._validations = 0  # on file by now

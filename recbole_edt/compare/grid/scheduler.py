@@ -9,6 +9,7 @@ from recbole_edt.compare.grid.child_process import COMMAND, CellProcess, log_pat
 from recbole_edt.compare.grid.outcome import DONE, RUNNING, USER, CellOutcome
 from recbole_edt.compare.grid.progress import GridProgress
 from recbole_edt.platforms import usable_cores
+from recbole_edt.runs import RunFolder
 from recbole_edt.training.checkpoint import has_state
 
 _POLL = 0.1  # seconds between two looks at the processes
@@ -133,7 +134,8 @@ class GridScheduler:
     def _end(self, index: int, outcome: CellOutcome) -> None:
         job, run_dir = self._jobs[index], outcome.run_dir
         self._outcomes[index] = outcome
-        if job.shared_phase and run_dir is not None and has_state(run_dir / "checkpoint"):
+        has_weights = run_dir is not None and has_state(RunFolder(run_dir).checkpoint_dir)
+        if job.shared_phase and run_dir is not None and has_weights:
             self._shared.setdefault(job.shared_phase, run_dir)
         self._progress.end(job, outcome)
         self._on_change(index, outcome.status, outcome)

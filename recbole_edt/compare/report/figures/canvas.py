@@ -22,7 +22,7 @@ _DPI = 96  # CSS pixels of an inch
 _POINT = 72 / _DPI  # points of a CSS pixel
 NORMAL, SMALL, TITLE = 12 * _POINT, 11 * _POINT, 13 * _POINT  # font sizes
 _MARKERS = "os^D"
-STYLE: dict[str, Any] = {
+STYLE: Any = {  # matplotlib types it as a dict of some 300 literal names
     "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": NORMAL,
     "text.color": INK, "text.parse_math": False,  # a label may hold a $
     "axes.spines.left": False, "axes.spines.right": False, "axes.spines.top": False,

@@ -29,9 +29,9 @@ def cost_figures(significance: Significance, indices: dict[str, int]) -> list[Re
     intervals = significance.intervals(metric, None)
     points_of: list[tuple[float, float, RowResult]] = []
     for row in comparison.rows:
-        mean, seconds = score(row, metric), training(row).seconds
-        if mean is not None and seconds is not None:
-            points_of.append((max(seconds, _FASTEST), mean.mean, row))
+        on_test, time = score(row, metric), training(row).seconds
+        if on_test is not None and time is not None:
+            points_of.append((max(time, _FASTEST), on_test.mean, row))
     points_of.sort(key=lambda point: -point[1])
     height = max(286, _LINE * len(points_of))
     figure = ReportFigure(

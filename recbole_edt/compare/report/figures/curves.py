@@ -120,5 +120,5 @@ def _draw_seed(
         )
     best = next((p.best_epoch for p in curve.run.record.phases if p.name == phase), None)
     for epoch in best.values() if isinstance(best, dict) else [best]:
-        if epoch in values:
+        if epoch is not None and epoch in values:
             figure.add_marker(axes, epoch, values[epoch], index, 6.4, f"best epoch {epoch}")
