@@ -319,17 +319,17 @@ def test_two_processes_do_not_ask_the_same(make):
 CHILD = """
 import sys
 sys.path[:0] = [{here!r}, {tests!r}]
-import test_augment
-from augment_toys import ToldModel, make_task
-from recbole_edt.artefacts.augmenter.augment import make_augmented
-from pathlib import Path
 import json
+from pathlib import Path
 
-def answer(text):
-    print("asked", flush=True)
-    time.sleep({seconds})
-    return "2, 1"
+import test_augment
+from fake_llm import FakeClient
+from recbole_edt.artefacts.augmenter import make_augmented
+from recbole_edt.llm import model
+from shops import make_task
 
+client = FakeClient(lambda text: "2, 1", seconds={seconds}, announce=True)
+model.open_client = lambda settings: client
 config = json.loads(Path({config!r}).read_text())
 both = [test_augment.HISTORIES[user][:4] for user in ("ann", "bob")]
 histories = {{f"u{{n}}": both[n % 2][n % 3:] * (1 + n // 6) + ["a1", "a2"] for n in range(24)}}
