@@ -92,9 +92,9 @@ def _ask(task: ArtefactTask, questions: ProfileQuestions) -> list[Reply]:
     """Return the reply to each question of this process's shard."""
     tokens = task.training.user_tokens
     of_shard = [i for i, user in enumerate(questions.users) if task.shard.holds(tokens[user])]
-    requests = questions.requests.part(of_shard)
+    prompts = [questions.prompts[index] for index in of_shard]
     with progress_of(len(of_shard), PROFILES, "profile", task.show_progress) as bar:
-        return task.language_model.answer(requests, bar.update)
+        return task.language_model.generate(prompts, questions.generation, bar.update)
 
 
 def _model_entry(task: ArtefactTask, questions: ProfileQuestions) -> Entry:
