@@ -9,7 +9,7 @@ import pandas as pd
 from recbole_edt import cli
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import read_catalogue
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.split import load_or_make_split
 from recbole_edt.files import sha256_of
 

@@ -212,6 +212,8 @@ def test_text_is_opened_with_its_encoding_and_line_ends():
                 wrong.append(f"{where}: no encoding")
             if mode.strip("t") in ("w", "a", "x") and "newline" not in keys:
                 wrong.append(f"{where}: no newline")
+        elif name == "read_text" and _literal(node, 0, "filename") in ("METADATA", "PKG-INFO"):
+            continue  # of an installed distribution, always UTF-8
         elif name in ("read_text", "write_text") and isinstance(node.func, ast.Attribute):
             if "encoding" not in keys:
                 wrong.append(f"{where}: no encoding")

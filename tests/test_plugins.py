@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json
 from recbole_edt.model.registry import get_model
@@ -130,7 +130,6 @@ def test_a_broken_reader_is_one_line(name, message):
 
 
 def test_nothing_is_imported_before_it_is_asked_for(run_cli):
-    with pytest.raises(SystemExit, match="0"):  # argparse ends the process after its help
-        run_cli("prepare", "csv", "--help")
+    assert run_cli("prepare", "csv", "--help").status == 0
     assert "lines" in reader_names()
     assert not any(name.split(".")[0] == "outside" for name in sys.modules)

@@ -23,7 +23,7 @@ from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
 
 if TYPE_CHECKING:
-    from recbole_edt.config.edt_config import EDTConfig
+    from recbole_edt.config import EDTConfig
 
 
 class ArtefactInputs:

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt.config.layers import REPLACED, resolve
-from recbole_edt.config.yaml_files import Loader, load_yaml, parse_value
+from recbole_edt.config.yaml_files import Loader
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.recbole_bridge import ConfigBase
-
-__all__ = ["EDTConfig", "load_yaml", "parse_value"]
 
 # Written by RecBole or by us while a run is set up; no part of what the user configures.
 _DERIVED = {

@@ -16,7 +16,7 @@ from recbole_edt.errors import UserError
 from recbole_edt.recbole_bridge import DatasetBase
 
 if TYPE_CHECKING:
-    from recbole_edt.config.edt_config import EDTConfig
+    from recbole_edt.config import EDTConfig
 
 
 class CheckedDataset(DatasetBase):

@@ -90,7 +90,8 @@ def get_reader(name: str) -> Reader:
         When there is none, it cannot be imported, or is no `Reader`.
     """
     if name in BUILT_IN:
-        return import_module(f"recbole_edt.prepare.{BUILT_IN[name]}").READER  # type: ignore[no-any-return]
+        built_in: Reader = import_module(f"recbole_edt.prepare.{BUILT_IN[name]}").READER
+        return built_in
     entries, names = registered(READERS), reader_names()
     if name not in entries:
         hint = nearest(name, names)

@@ -7,7 +7,7 @@ from typing import Any
 
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.artefacts.store import identity_now, set_hash
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.config.schema import SHARED
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError

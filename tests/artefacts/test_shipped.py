@@ -11,7 +11,7 @@ from recbole_edt.artefacts import store
 from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.artefacts.profiles.hidden_titles import hide_titles
 from recbole_edt.artefacts.store import ArtefactSettings, embedded_dir, find_artefacts
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.split import load_or_make_split
 from recbole_edt.prepare.pipeline import ensure_default

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from recbole_edt.artefacts.inputs import attach_artefacts
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 
 

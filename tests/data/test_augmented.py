@@ -8,7 +8,7 @@ from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import read_catalogue
 from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.artefacts.settings import ArtefactSettings
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.split import TRAIN
 from recbole_edt.data.windows import ITEMS, LABELS, WindowLoader

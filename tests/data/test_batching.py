@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.batching import batches_of_like_length
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.quick_start import run_recbole_edt

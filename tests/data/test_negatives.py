@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.runs.assembly import prepare_data
 

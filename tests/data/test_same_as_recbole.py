@@ -6,7 +6,7 @@ import torch
 from stock import stock_parts
 from synthetic import write_inter, write_items
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 
 PARTS = ("train", "valid", "test")

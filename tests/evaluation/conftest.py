@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.evaluation.targets import Targets
 

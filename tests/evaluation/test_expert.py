@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recbole_edt.artefacts.inputs import attach_artefacts
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.expert import ContentExpert

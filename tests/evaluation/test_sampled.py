@@ -14,7 +14,7 @@ from recbole_edt.evaluation.ranking import rank_targets
 
 SECOND_PROCESS = """
 import sys
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.evaluation.targets import Targets
 config = EDTConfig("BPR", "toy", overrides={"data_path": sys.argv[1], "seed": 5})

@@ -5,7 +5,7 @@ import pytest
 import torch
 from small_baselines import N_USERS, Catalogue, histories, windows
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.data.windows import ITEMS
 from recbole_edt.errors import UserError
 from recbole_edt.model.alignment import soft_alignment

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 import recbole_edt
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.runs import RunFolder, execute, load_run
 from recbole_edt.runs.logs import logging_to
 

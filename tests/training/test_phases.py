@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.training.best_epoch import BestEpoch
 from recbole_edt.training.phase_settings import PhaseSettings

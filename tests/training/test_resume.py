@@ -15,7 +15,7 @@ import torch
 from recbole.model.sequential_recommender import SASRec
 from synthetic import give_vectors
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.runs import execute

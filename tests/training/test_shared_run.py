@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from recbole_edt.config.edt_config import EDTConfig
+from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.files import write_json
 from recbole_edt.runs import execute
