@@ -21,20 +21,10 @@ os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))  # of the processes that 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Files that take most of the suite's time: training in processes of their own, language models. All
-# other tests are marked fast; .ci/run runs those on every Python.
-SLOW = {
-    "test_augment.py", "test_compare_cli.py", "test_determinism.py", "test_embeddings.py",
-    "test_encoder.py", "test_make_profiles.py", "test_phases.py", "test_resume.py",
-    "test_schedule.py", "test_shared_run.py", "test_transformers_client.py", "test_tuning.py",
-    "test_tutorials.py",
-}  # fmt: skip
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is not slow as fast."""
+    """Mark as fast what takes neither long nor processes to kill."""
     for item in items:
-        if item.path.name not in SLOW:
+        if not {marker.name for marker in item.iter_markers()} & {"slow", "kills"}:
             item.add_marker("fast")
 
 

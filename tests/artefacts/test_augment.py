@@ -18,6 +18,8 @@ from recbole_edt.artefacts.make import make_artefacts
 from recbole_edt.errors import UserError
 from recbole_edt.llm import Reply, Shard
 
+pytestmark = pytest.mark.slow
+
 # A domain a at 0 to 30 degrees with neighbours in b; the last two of each history are held out.
 ITEMS = {
     "a1": ("a", "tea", unit(0)),

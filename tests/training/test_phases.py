@@ -13,6 +13,8 @@ from recbole_edt.training.best_epoch import BestEpoch
 from recbole_edt.training.phase_settings import PhaseSettings
 from recbole_edt.training.trainer import PhasedTrainer
 
+pytestmark = pytest.mark.slow
+
 
 class Weights(torch.nn.Module):
     def __init__(self):

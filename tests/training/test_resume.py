@@ -22,6 +22,8 @@ from recbole_edt.runs import execute
 from recbole_edt.training import checkpoint
 from recbole_edt.training.trainer import PhasedTrainer
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"hidden_size": 8, "inner_size": 8, "show_progress": False, "eval_batch_size": 64}
 KEYS = {
     "LLMEDT": {
@@ -60,6 +62,7 @@ def run(dataset: Path, output: Path, model: str, **keys: object) -> dict:
     return run_recbole_edt(model, dataset.name, overrides=overrides, **keys)
 
 
+@pytest.mark.kills
 @pytest.mark.parametrize("model", ["LLMEDT", "SASRec", "Pop"])
 @pytest.mark.parametrize("moment", ["save", "validate"])
 def test_killed_anywhere_it_ends_with_the_same_numbers(
@@ -133,6 +136,7 @@ def test_a_checkpoint_of_the_first_version_is_resumed(model, make_dataset, give_
         assert [float(x) for x in row[2:]] == pytest.approx([float(x) for x in expected[2:]])
 
 
+@pytest.mark.kills
 def test_kill_minus_nine_on_the_command_line(make_dataset, give_vectors, tmp_path):
     dataset = make_dataset(users=60)
     give_vectors(dataset)

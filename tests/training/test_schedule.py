@@ -12,6 +12,8 @@ from recbole_edt.training import checkpoint
 from recbole_edt.training.phase_settings import PhaseSettings
 from recbole_edt.training.trainer import PhasedTrainer
 
+pytestmark = pytest.mark.slow
+
 KEYS = {
     "hidden_size": 8, "inner_size": 8, "thread_rank": 2, "invariant_rank": 2, "epochs": 8,
     "learning_rate": 0.1, "weight_decay": 0.5, "warmup_epochs": 2, "lr_patience": 1,

@@ -12,6 +12,8 @@ from recbole_edt.runs import execute
 from recbole_edt.training.checkpoint import load_tensors, save_tensors
 from recbole_edt.training.shared_run import shared_settings
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"hidden_size": 8, "inner_size": 8, "show_progress": False, "epochs": 2}
 
 
