@@ -102,6 +102,14 @@ def _split(
     return keys, given, switches
 
 
+def add_cluster_flags(parser: CommandParser) -> None:
+    """Add the flags of a command whose processes can run on a cluster."""
+    from recbole_edt.executors import CLUSTER_FLAGS
+
+    for flag, (metavar, text) in CLUSTER_FLAGS.items():
+        parser.add_argument(f"--{flag}", metavar=metavar, help=text)
+
+
 def configuration(keys: Mapping[str, object], model: str | None = None) -> "EDTConfig":
     """Return the configuration of keys as `CommandParser` parses them; ``config_files`` is one."""
     from recbole_edt.config import EDTConfig

@@ -9,10 +9,10 @@ Public, and all that other packages use; names of files and keys of ``metrics.js
 - `execute`: train and evaluate; returns a `CompletedRun` of folder and record;
 - `load_run`: dataset, model and weights of a finished run as a `LoadedRun`;
 - `refuse_stale`: refuse a finished run whose artefacts would be others today;
-- `find_dataset`: a dataset's folder, made where it is the embedded one;
+- `find_dataset`, `dataset_files`: a dataset's folder, made where it is the embedded one; its files;
 - `reevaluate`: a finished run's test targets by another protocol.
 
-The last five import torch and RecBole, and are imported when they are first asked for.
+The last six import torch and RecBole, and are imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from recbole_edt.runs.folders import (
 from recbole_edt.runs.record import FINAL, WITHOUT_EXPERT, NamedReport, RunRecord
 
 if TYPE_CHECKING:
-    from recbole_edt.runs.assembly import find_dataset
+    from recbole_edt.runs.assembly import dataset_files, find_dataset
     from recbole_edt.runs.execution import CompletedRun, execute, refuse_stale
     from recbole_edt.runs.loading import LoadedRun, load_run
     from recbole_edt.runs.reevaluation import reevaluate
@@ -50,6 +50,7 @@ __all__ = [
     "RunRecord",
     "ScopedScores",
     "choose_folder",
+    "dataset_files",
     "exclusive_run",
     "execute",
     "find_dataset",
@@ -64,6 +65,7 @@ __all__ = [
 ]  # fmt: skip
 
 _LAZY = {
+    "dataset_files": "assembly",
     "find_dataset": "assembly",
     "CompletedRun": "execution",
     "execute": "execution",

@@ -1,5 +1,6 @@
 """The parts that a run is put together from: dataset, training batches, targets, model."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -50,6 +51,11 @@ def find_dataset(config: EDTConfig) -> None:
         f"dataset: {folder}/{name}.inter does not exist{nearest(name, known)}; "
         "make it with 'recbole-edt prepare'"
     )
+
+
+def dataset_files(config: EDTConfig) -> list[Path]:
+    """Return the interactions and the items of a configuration's dataset."""
+    return [config.dataset_dir / f"{config['dataset']}.{kind}" for kind in ("inter", "item")]
 
 
 def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, Targets, Targets]:
