@@ -1,6 +1,7 @@
 """A Ray of two CPUs on this machine, for the time of some tests."""
 
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -8,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
+# Ray reads these when it is imported: nobody else on the machine may use the cluster of the tests.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "error"}
 
 _START = f"""
 import logging, ray, sys
@@ -24,7 +29,7 @@ sys.stdin.read()
 def local_ray() -> Iterator[str]:
     """Start it in a process of its own, which ends it with its standard input; give its address."""
     pytest.importorskip("ray", reason="Ray, the extra 'cluster', is not installed")
-    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "7"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "7"}  # the command's own is used
     environment.pop("PYTHONPATH", None)  # a machine gets the package's folder with the task
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(

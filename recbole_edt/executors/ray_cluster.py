@@ -32,7 +32,8 @@ def connected(cluster: ClusterSettings) -> Iterator[Any]:
     for name, value in _SILENT.items():
         os.environ.setdefault(name, value)
     try:
-        import ray
+        with _without_messages():
+            import ray
     except ImportError as error:
         raise UserError(
             f"--cluster: Ray cannot be imported ({error}); pip install 'recbole-edt[cluster]'"
@@ -48,15 +49,31 @@ def connected(cluster: ClusterSettings) -> Iterator[Any]:
         options = {"address": "local", "object_store_memory": _OBJECT_STORE}
         options["include_dashboard"] = False
     try:
-        ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
+        with _without_messages():
+            ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        # Ray logs the refusal of a token where nobody reads it, and reports a lost connection.
+        hint = "; RAY_AUTH_TOKEN or RAY_AUTH_MODE may differ from the cluster's" if address else ""
         where = f"the Ray cluster at {address}" if address else "a Ray of this machine"
-        raise UserError(f"--cluster: {where} cannot be used ({reason})") from error
+        raise UserError(f"--cluster: {where} cannot be used ({reason}){hint}") from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _without_messages() -> Iterator[None]:
+    """Keep from the screen what Ray's native code writes to the error stream meanwhile."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _refuse_silence(address: str) -> None:
