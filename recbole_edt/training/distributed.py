@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from recbole_edt.recbole_bridge.model_state import has_other_state
 
 _log = logging.getLogger(__name__)
 _TOLERANCE = 2e-5  # relative; the order of a float32 sum changes less
+_TESTED = 10  # batches of a phase
 _SEEDS_PER_EPOCH = 1 << 20  # more than there are processes
 _MODULUS = 1 << 40
 
@@ -41,7 +42,7 @@ class PhaseInShares:
     model : RecBole model
         With ``shares_batches`` its losses of shares add up. The loss of any other model that is
         trained on RecBole's rows is taken as a mean over rows. Whether it is true is tested on
-        the first batch, without dropout; where it is not, every process computes whole batches,
+        the first batches, without dropout; where it is not, every process computes whole batches,
         which is correct and not faster.
     seed : int
         Seeds dropout, differently in each process and epoch.
@@ -51,6 +52,8 @@ class PhaseInShares:
         self._model, self._seed = model, seed
         self._calculate = model.calculate_loss
         self._way: _Way | None = None
+        # of rows that happen to have as many masks each, any mean over masks is one over rows
+        self._untested = 1 if capabilities_of(model).shares_batches else _TESTED
         self._epoch, self._begun, self._batch = 0, False, 0
 
     @contextmanager
@@ -67,7 +70,7 @@ class PhaseInShares:
         """Return this process's part of a batch's loss, with the value of the whole loss."""
         self._batch += 1
         count = len(batch)
-        if self._way is None and count >= distributed.size():
+        if self._untested and count >= distributed.size():
             self._way = self._choose_way(batch, args, keys)
         if not self._begun and self._way in (_Way.PARTS, _Way.MEAN):
             batch_share.split_generators(self._model.device)
@@ -93,6 +96,7 @@ class PhaseInShares:
 
     def _choose_way(self, batch: Any, args: Any, keys: Any) -> _Way:
         model = self._model
+        self._untested -= 1
         if capabilities_of(model).shares_batches:
             way = _Way.PARTS
         elif trains_on_windows(type(model)) or has_other_state(model):
@@ -102,6 +106,7 @@ class PhaseInShares:
         if way is not _Way.WHOLE and not self._adds_up(way, batch, args, keys):
             way = _Way.WHOLE
         if way is _Way.WHOLE:
+            self._untested = 0
             batch_share.join_generators()
             _log.info(
                 f"torchrun: the loss of {type(model).__name__} depends on whole batches: every "
@@ -138,7 +143,7 @@ class PhaseInShares:
         return both[0].to(loss.dtype)
 
     def _add_up_after_backward(self, gradient: Tensor) -> None:
-        engine = torch.autograd.Variable._execution_engine  # type: ignore[attr-defined]
+        engine = torch.autograd.Variable._execution_engine
         engine.queue_callback(lambda: distributed.add_up_gradients(self._parameters()))
 
     def _parameters(self) -> list[Tensor]:
@@ -147,8 +152,8 @@ class PhaseInShares:
 
 def _summed(loss: Any) -> Tensor:
     """Return a loss as one number; some of RecBole's models return their terms."""
-    total: Tensor = sum(loss) if isinstance(loss, tuple) else loss
-    return total
+    total: Any = sum(loss) if isinstance(loss, tuple) else loss
+    return cast(Tensor, total)
 
 
 def _fingerprint(batch: Any) -> Tensor:

@@ -22,7 +22,7 @@ WORKER = Path(__file__).with_name("torchrun_worker.py")
 # plain gradient descent: Adam turns a difference in the last digit into a step where a gradient
 # is zero; 41 targets in batches of 8, a last training batch of one row
 SGD = {
-    "show_progress": False, "learner": "sgd", "learning_rate": 0.5, "epochs": 2,
+    "show_progress": False, "learner": "sgd", "learning_rate": 0.05, "epochs": 2,
     "train_batch_size": 16, "eval_batch_size": 8,
 }  # fmt: skip
 SMALL = {"hidden_size": 8}

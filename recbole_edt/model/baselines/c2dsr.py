@@ -169,8 +169,8 @@ class C2DSR(CrossDomainModel):
         both = own + torch.cat([state[here] for here in at])
         targets = torch.cat([label[here] for label, here in zip(own_labels, at, strict=True)])
         total = total + self._next_item(both, targets, own)
-        rows = over_shares(len(ids))
-        return total / (rows * (self.loss_slots or ids.shape[1])), infomax
+        windows = over_shares(len(ids))
+        return total / (windows * (self.loss_slots or ids.shape[1])), infomax
 
     def _recent(self, ids: Tensor) -> Tensor:
         """Return the slots that next-item losses are taken at, bool [B, L]."""
