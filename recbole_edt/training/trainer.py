@@ -10,6 +10,7 @@ from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import flatten_metrics, metric_names, report_metrics
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model import batch_share
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge.model_state import load_weights
 from recbole_edt.recbole_bridge.trainer import EpochTrainer, with_stock_trainer
@@ -111,6 +112,7 @@ class PhasedTrainer(EpochTrainer):
         if self.config["train_neg_sample_args"].get("dynamic", False):
             train_data.get_model(self.model)
         # Every phase begins with the same draws, whether the one before was trained or reused.
+        batch_share.forget_generators()  # of an earlier run in this process
         draws = pack_rng(generator)
         names = self.capabilities.phases
         start = names.index(saved_state.phase) if saved_state else len(self.phases)

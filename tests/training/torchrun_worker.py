@@ -53,6 +53,6 @@ if __name__ == "__main__":
             work(job)
         except UserError as error:
             if distributed.reports_error():
-                print(error, file=sys.stderr)
+                sys.stderr.write(f"{error}\n")
             sys.exit(2)
     distributed.stop()
