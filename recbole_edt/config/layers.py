@@ -33,6 +33,10 @@ REPLACED = {
         "the filters of 'recbole-edt prepare'",
     ),
     **dict.fromkeys(
+        ("nproc", "ip", "port", "world_size", "group_offset", "local_rank"),
+        "'torchrun --nproc-per-node=N -m recbole_edt run ...'",
+    ),
+    **dict.fromkeys(
         ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path"),
         "nothing: no pickle is written or read",
     ),

@@ -61,12 +61,12 @@ def rank_targets(
         When a score is not a number.
     """
     rank = _Ranker(targets, scope, sampled, depth)
-    ranks = np.empty(len(targets), dtype=np.int64)
+    ranks = np.zeros(len(targets), dtype=np.int64)
     for at, scores in _score_batches(model, targets):
         if expert is not None:
             scores = scores + expert.weighted(expert.scores(targets, at))
         ranks[at] = rank(at, scores)
-    return ranks
+    return targets.merge(ranks)
 
 
 @torch.no_grad()
@@ -99,12 +99,12 @@ def choose_weights(
         The weight of each domain.
     """
     rank = _Ranker(targets, scope, None)
-    ranks = np.empty((len(grid), len(targets)), dtype=np.int64)
+    ranks = np.zeros((len(grid), len(targets)), dtype=np.int64)
     for at, scores in _score_batches(model, targets):
         added = expert.scores(targets, at)
         for row, weight in enumerate(grid):
             ranks[row, at] = rank(at, torch.add(scores, added, alpha=weight))
-    values = metric_values(ranks, metric)
+    values = metric_values(targets.merge(ranks), metric)
     for k in range(len(expert.weights)):
         of_domain = values if scope == "all" else values[:, targets.domains == k]
         if of_domain.shape[1]:

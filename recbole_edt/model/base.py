@@ -42,6 +42,7 @@ class CrossDomainModel(SequentialRecommender):
 
     input_type = InputType.POINTWISE
     trains_on_windows = True
+    shares_batches = True
     item_domain: Tensor
     row_in_domain: Tensor
 

@@ -11,6 +11,7 @@ from recbole_edt.config.schema import DOMAIN, SHARED
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
+from recbole_edt.model.batch_share import total
 from recbole_edt.model.domain_thread import DomainThread
 from recbole_edt.model.profiles import ProfileAlignment
 from recbole_edt.model.protocols import KeyedConfig
@@ -139,7 +140,7 @@ class LLMEDT(SharedModel):
         items = self.table_of_all()  # items are frozen: one table serves the whole phase
         states = self.domain_states(items.vectors[inputs], inputs)
         loss = self.next_item([state[labelled] for state in states], sets, items)
-        loss = loss / labelled.sum().clamp(min=1)
+        loss = loss / total(labelled.sum()).clamp(min=1)
         if self.profiles is None or not self.beta:
             return loss
         last = self._last_of(states, (inputs > 0).sum(1))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from recbole_edt.errors import UserError
 from recbole_edt.model.alignment import soft_alignment
+from recbole_edt.model.batch_share import total
 
 
 class ProfileAlignment(nn.Module):
@@ -89,7 +90,7 @@ class ProfileAlignment(nn.Module):
         """
         known = self.present[users].any(1)
         users, stacked = users[known], torch.stack(list(states), 1)[known]
-        if len(users) < 2:
+        if total(len(users)) < 2:
             return stacked.new_zeros(())
         gate = self.gate(users, stacked).unsqueeze(2)
         profile = (gate * self.vectors[users].float()).sum(1)

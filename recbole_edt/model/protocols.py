@@ -29,6 +29,13 @@ class TrainsOnWindows(Protocol):
 
 
 @runtime_checkable
+class SharesBatches(Protocol):
+    """A model class whose losses of shares of a batch add up (`recbole_edt.model.batch_share`)."""
+
+    shares_batches: bool
+
+
+@runtime_checkable
 class Searchable(Protocol):
     """A model class that says whether a hyper-parameter search has anything to try."""
 
@@ -143,6 +150,11 @@ class Capabilities:
         """Return whether epoch 0 may be a phase's best epoch; False by default."""
         model = self._model
         return isinstance(model, MayStayUnchanged) and model.may_stay_unchanged(phase)
+
+    @property
+    def shares_batches(self) -> bool:
+        """Whether processes may each compute the loss of a share of a batch; False by default."""
+        return isinstance(self._model, SharesBatches) and bool(self._model.shares_batches)
 
     @property
     def can_reuse_phase(self) -> bool:

@@ -11,6 +11,7 @@ from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
 from recbole_edt.model.backbone import Backbone, BackboneSettings
 from recbole_edt.model.base import CrossDomainModel
+from recbole_edt.model.batch_share import total
 from recbole_edt.model.items import ItemEncoder, nearest_seen
 from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.recbole_bridge import Interaction
@@ -67,7 +68,7 @@ class SharedModel(CrossDomainModel):
         sets = self.next_item.candidate_sets(labels[labelled], self.loss_scope)
         items = self.next_item.project(self.items, sets, inputs)
         state = self.shared_state(items.vectors[items.row[inputs]])[labelled]
-        return self.next_item([state], sets, items) / labelled.sum().clamp(min=1)
+        return self.next_item([state], sets, items) / total(labelled.sum()).clamp(min=1)
 
     def shared_state(self, items: Tensor) -> Tensor:
         """Encode the item vectors of mixed sequences, [B, L, d] to [B, L, d]."""

@@ -1,10 +1,12 @@
 """The parts that a run is put together from: dataset, training batches, targets, model."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from recbole_edt import distributed
 from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
@@ -56,6 +58,27 @@ def find_dataset(config: EDTConfig) -> None:
 def dataset_files(config: EDTConfig) -> list[Path]:
     """Return the interactions and the items of a configuration's dataset."""
     return [config.dataset_dir / f"{config['dataset']}.{kind}" for kind in ("inter", "item")]
+
+
+def agree_on_settings(settings: Mapping[str, Any]) -> None:
+    """Refuse processes of one run whose configurations differ; where files are may differ."""
+    compared = {k: v for k, v in settings.items() if k not in ("data_path", "output_dir")}
+    distributed.agree("configuration", compared)
+
+
+def open_dataset(config: EDTConfig) -> CrossDomainDataset:
+    """Return the dataset; of several processes rank 0 is the first, and makes what is missing.
+
+    Raises
+    ------
+    UserError
+        No or malformed files, or others than those of another process.
+    """
+    with distributed.main_first():
+        find_dataset(config)
+        dataset = CrossDomainDataset(config)
+    distributed.agree(f"data of {config['dataset']}", dataset.hashes())
+    return dataset
 
 
 def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, Targets, Targets]:

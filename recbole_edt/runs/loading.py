@@ -17,7 +17,13 @@ from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.model_state import has_other_state
-from recbole_edt.runs.assembly import build_model, find_dataset, prepare_data, seed_everything
+from recbole_edt.runs.assembly import (
+    agree_on_settings,
+    build_model,
+    open_dataset,
+    prepare_data,
+    seed_everything,
+)
 from recbole_edt.runs.folders import RunFolder, Settings
 from recbole_edt.runs.record import RunRecord
 from recbole_edt.training.checkpoint import (
@@ -83,9 +89,9 @@ def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
     folder.require_finished()
     record = folder.read_record()
     config = EDTConfig(None, None, [str(folder.config_path)], overrides)
-    find_dataset(config)
+    agree_on_settings(config.to_dict())
     seed_everything(config)
-    dataset = CrossDomainDataset(config)
+    dataset = open_dataset(config)
     refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)
     catalogue = read_catalogue(config.dataset_dir, config["dataset"], config["text_template"])
     artefacts = _artefacts_of(folder, record, config, dataset, catalogue)
