@@ -73,7 +73,14 @@ class CsvFile:
             + (" names another" if len(missing) == 1 else " name others")
         )
 
-    def load(self, engine: Engine, table: str, columns: Sequence[str]) -> None:
+    @property
+    def files(self) -> list[Path]:
+        """The file, as a list."""
+        return [self.path]
+
+    def load(
+        self, engine: Engine, table: str, columns: Sequence[str], time: str | None = None
+    ) -> None:
         """Read some columns as texts into a new table of the engine, in the order of the file.
 
         The columns are called `c0`, `c1`, ...; an empty or missing cell is an empty text. What

@@ -11,6 +11,7 @@ from recbole_edt.errors import UserError
 from recbole_edt.prepare.csv_file import CsvFile
 from recbole_edt.prepare.engine import Engine
 from recbole_edt.prepare.interactions import Interactions
+from recbole_edt.prepare.parquet_file import ParquetFile, is_parquet
 from recbole_edt.prepare.raw import RawData, clean_text
 from recbole_edt.prepare.reader import Flag, Reader
 
@@ -54,13 +55,14 @@ def read(options: argparse.Namespace) -> RawData:
     for key in ("inter", "items"):
         if getattr(options, key) is None:
             raise UserError(f"prepare csv: --{key}=FILE is required")
-    separator = "\t" if options.sep in ("tab", "\\t") else options.sep
+    given = getattr(options, "sep", ",")  # the reader of Parquet files has none
+    separator = "\t" if given in ("tab", "\\t") else given
     if len(separator) != 1:
-        raise UserError(f"sep: found '{options.sep}'; expected one character or 'tab'")
-    item_file = CsvFile(Path(options.items), separator)
+        raise UserError(f"sep: found '{given}'; expected one character or 'tab'")
+    item_file = _open(Path(options.items), separator, options.engine)
     items, notes = _read_items(item_file, options)
     item_ids = pd.Index(items[fields.ITEM])
-    inter_file = CsvFile(Path(options.inter), separator)
+    inter_file = _open(Path(options.inter), separator, options.engine)
     order_flag, order_col = _order_column(options, inter_file.columns)
     positions = order_flag == "position_col"
     columns = [options.user_col, options.item_col, order_col]
@@ -72,7 +74,13 @@ def read(options: argparse.Namespace) -> RawData:
         notes["rows dropped, item not in the items file"] = inter.delete("item < 0")
     else:
         _refuse_unknown_items(inter, inter_file, options.item_col, item_file.path)
-    return RawData(inter, items, [inter_file.path, item_file.path], notes, positions)
+    inputs = [*inter_file.files, *item_file.files]
+    return RawData(inter, items, inputs, notes, positions)
+
+
+def _open(path: Path, separator: str, engine: Engine) -> CsvFile | ParquetFile:
+    """Open a table; the content decides what it is, not its name."""
+    return ParquetFile(path, engine) if is_parquet(path) else CsvFile(path, separator)
 
 
 def _order_column(options: argparse.Namespace, columns: list[str]) -> tuple[str, str]:
@@ -87,10 +95,14 @@ def _order_column(options: argparse.Namespace, columns: list[str]) -> tuple[str,
 
 
 def _read_inter(
-    file: CsvFile, columns: list[str], positions: bool, item_ids: pd.Index, engine: Engine
+    file: CsvFile | ParquetFile,
+    columns: list[str],
+    positions: bool,
+    item_ids: pd.Index,
+    engine: Engine,
 ) -> tuple[Interactions, int]:
     """Return the interactions and the number of rows; errors as in `read`."""
-    file.load(engine, "texts", columns)
+    file.load(engine, "texts", columns, time=columns[2])
     number = "CASE WHEN contains(c2, '_') THEN NULL ELSE try_cast(c2 AS DOUBLE) END"
     engine.run(
         f"CREATE OR REPLACE TABLE raw AS SELECT c0 AS user, c1 AS item, {number} AS time FROM texts"
@@ -117,7 +129,7 @@ def _read_inter(
 
 
 def _refuse_unknown_items(
-    inter: Interactions, file: CsvFile, item_col: str, item_path: Path
+    inter: Interactions, file: CsvFile | ParquetFile, item_col: str, item_path: Path
 ) -> None:
     unknown, first = inter.engine.row("SELECT count(*), min(row) FROM inter WHERE item < 0")
     if unknown:
@@ -129,7 +141,7 @@ def _refuse_unknown_items(
 
 
 def _read_items(
-    file: CsvFile, options: argparse.Namespace
+    file: CsvFile | ParquetFile, options: argparse.Namespace
 ) -> tuple[pd.DataFrame, dict[str, int | str]]:
     extra = [name.strip() for name in options.item_fields.split(",") if name.strip()]
     titled = options.title_col in file.columns
@@ -166,7 +178,7 @@ def _read_items(
     return table[~repeated].reset_index(drop=True), notes
 
 
-def _refuse_any(file: CsvFile, bad: pd.Series, complaint: str) -> None:
+def _refuse_any(file: CsvFile | ParquetFile, bad: pd.Series, complaint: str) -> None:
     """Refuse the first row of a mask, bool, one value per row, if any."""
     if bad.any():
         file.refuse(int(np.argmax(bad.to_numpy())), f"{complaint} ({bad.sum()} such rows so far)")
