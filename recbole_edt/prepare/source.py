@@ -19,6 +19,12 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _BUFFER = 1 << 20
 
 
+def is_gzipped(path: Path) -> bool:
+    """Return whether a file is gzipped; the content decides, not the name."""
+    with open(path, "rb") as handle:
+        return handle.read(2) == _GZIP_MAGIC
+
+
 @contextmanager
 def open_source(path: Path) -> Iterator[BinaryIO]:
     """Yield the bytes of a plain or gzipped file; the content decides, not the name.
