@@ -151,7 +151,7 @@ def test_held_out_rows_change_nothing(make):
 
 def test_a_text_of_many_users_is_left_out_and_counted(make):
     def answer(text):
-        return "likes things" if '"likes w1' in text else describe(text)
+        return "likes things" if '"likes w1 ' in text else describe(text)
 
     report, _, found, _ = make(answer)
     made = entry(found)
@@ -215,12 +215,12 @@ def test_quoted_titles_are_hidden_in_both_stages(make):
 
 
 def test_only_users_with_a_sparse_domain(make):
-    _, model, found, _ = make(profile_users="sparse", augment_imbalance=0.99, augment_rate=1.0)
+    _, _, found, _ = make(profile_users="sparse", augment_imbalance=0.99, augment_rate=1.0)
     assert entry(found)["masked"] == {"no_sparse_domain": 2, "too_few_items": 1}
 
 
 def test_dry_run_says_the_truth_about_both_stages(make):
-    report, model, found, task = make(dry_run=True)
+    report, _, found, _ = make(dry_run=True)
     assert found is None or not found.has("profiles")
     assert "groups: 6 calls" in report
     assert "merging: 3 calls" in report

@@ -47,7 +47,7 @@ KEYS = {
 def make(config, tmp_path, use_model, monkeypatch):
     """Return a function that writes a shop and returns the task of its set."""
     at = {title: vector for _, title, vector in ITEMS.values()}
-    at |= {"spaceship": unit(250), "mug": unit(3), "samovar": unit(1)}
+    at |= {"spaceship": unit(250), "mug": unit(3), "samovar": unit(1.5)}
     monkeypatch.setattr(
         "recbole_edt.artefacts.augmenter.transfer.title_encoder",
         lambda settings, dim: lambda titles: np.array([at[title] for title in titles], np.float32),
@@ -140,8 +140,8 @@ def test_what_is_asked_and_what_becomes_of_the_replies(make):
     task = make(answer)
     report = make_augmented(task, False).text
     assert len(asked) == 6  # ann and bob have one domain; nobody has items of a third
-    # of ann's three teas the one in the middle, of her two coffees the later one
-    assert rows(task) == [["ann", "b1", "0", "b", "a1", rows(task)[0][5], "representatives"]]
+    # the kettle is as near to the first tea as to the second, which is later
+    assert rows(task) == [["ann", "b1", "10", "b", "a2", rows(task)[0][5], "representatives"]]
     made = entry(task)
     assert made["rejects"] == {
         "duplicate": 1, "far_from_representatives": 2, "in_history": 1,
@@ -155,33 +155,24 @@ def test_users_never_see_themselves_and_examples_are_training_rows(make):
     texts = []
     task = make(lambda text: texts.append(text) or "none", augment_examples=1)
     make_augmented(task, False)
+    assert len(texts) == 6
+    examples = {}
     for text in texts:
-        examples, _, own = text.rpartition("Items of this customer")
-        assert examples.count("another customer") == 1  # eve and kim can be examples
-        assert '"knife"' not in examples or '"fork"' in examples  # eve trains on neither
-        if own_titles(own) and '"kettle"' in own:  # eve's
-            assert '"kettle"' not in examples
-
-
-@pytest.mark.parametrize(
-    ("title", "reason"),
-    [
-        ("mug", None),
-        ("spaceship", "far_from_representatives"),
-        ("black tea", "in_history"),
-        ("чайник", "other_script"),
-        ("knife", "far_from_representatives"),
-    ],
-)
-def test_noise_filter(make, title, reason):
-    histories = {"ann": HISTORIES["ann"], "eve": HISTORIES["eve"], "kim": HISTORIES["kim"]}
-    task = make(lambda text: title if "green" in own_titles(text)[0] else "none", histories)
-    make_augmented(task, False)
+        before, _, own = text.rpartition("Items of this customer")
+        assert before.count("another customer") == 1
+        assert '"knife"' not in before  # held out of those who can be examples, eve and kim
+        examples[tuple(own_titles("Items of this customer" + own))] = '"kettle"' in before or (
+            '"green tea"' in before
+        )
+    # eve's items are the only ones with a kettle or green tea: she is shown kim, kim is shown eve
+    assert [one for titles, one in examples.items() if "coffee" in titles] == [False]
+    assert [one for titles, one in examples.items() if "kettle" in titles] in ([], [False])
+    assert any(examples.values())
 
 
 def test_floor_and_comparison_with_random_items(make):
     def answer(text):
-        return "mug" if own_titles(text) == ["black tea", "espresso"] else "none"
+        return "samovar" if own_titles(text) == ["black tea", "espresso"] else "none"
 
     for keys, rejects in (
         ({}, {}),
@@ -197,9 +188,7 @@ def test_floor_and_comparison_with_random_items(make):
 def test_other_languages_and_copies_are_reported_in_one_line(make):
     report = make_augmented(make(lambda text: "чайник\nсамовар"), False).text
     assert "most titles (12 of 12) are in a script of no title here" in report
-    report = make_augmented(
-        make(lambda text: own_titles(text)[0], augment_noise_items=9), False
-    ).text
+    report = make_augmented(make(lambda text: own_titles(text)[0], at_folder="copies"), False).text
     assert "repeat the user's history: the model copies its prompt" in report
 
 
@@ -208,8 +197,12 @@ def test_held_out_rows_change_nothing(make):
     for number, other in enumerate(("b4", "b5")):
         histories = {user: [*items[:-2], other, "a4"] for user, items in HISTORIES.items()}
         asked = []
-        task = make(lambda text, asked=asked: asked.append(text) or "kettle\ncoffee mill\ngreen tea",
-                    histories, at_folder=str(number))  # fmt: skip
+        reply = "kettle\ncoffee mill\ngreen tea"
+        task = make(
+            lambda text, asked=asked, reply=reply: asked.append(text) or reply,
+            histories,
+            at_folder=str(number),
+        )
         make_augmented(task, False)
         made = entry(task)
         del made["spent"]["seconds"]
