@@ -22,6 +22,7 @@ PAPER = (
     "--shared_epochs=1",
     "--domain_epochs=1",
     "--train_batch_size=64",
+    "--augment=False",
     "--profiles=False",
 )
 STOCK = ("--epochs=1", "--hidden_size=8", "--inner_size=8")

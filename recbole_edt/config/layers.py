@@ -210,7 +210,8 @@ def recipe_layer(name: Any, spec: ModelSpec, caller: Mapping[str, Any]) -> dict[
     """Return the keys of a recipe.
 
     A general key of the caller's wins over those of single phases: ``--epochs=3`` is meant for a
-    phase that the recipe gives 200 as well.
+    phase that the recipe gives 200 as well. A recipe that names another one under ``recipe`` is
+    that one with differences.
     """
     folder = properties_dir() / "recipe"
     recipes = sorted(path.stem for path in folder.glob("*.yaml"))
@@ -218,6 +219,8 @@ def recipe_layer(name: Any, spec: ModelSpec, caller: Mapping[str, Any]) -> dict[
         hint = nearest(str(name), recipes)
         raise UserError(f"recipe: {name!r} is unknown; expected one of {recipes}{hint}")
     recipe = load_yaml(folder / f"{name}.yaml")
+    if "recipe" in recipe:
+        recipe = recipe_layer(recipe.pop("recipe"), spec, caller) | recipe
     for key in recipe:
         general = general_key(key, spec.phases)
         if general != key and general in caller:

@@ -25,14 +25,24 @@ from recbole_edt.llm.prompts import (
     clean_title,
     fill,
 )
+from recbole_edt.llm.prompts_in_stages import (
+    GROUP,
+    MERGE,
+    TRANSFER,
+    Example,
+    fill_group,
+    fill_merge,
+    fill_transfer,
+)
 from recbole_edt.llm.requests import GenerateRequests, ScoreRequests
 from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.sharding import Shard, parse_shard, shard_from_environment
 
 __all__ = [
-    "DUPLICATE", "GENERATE", "OVER_LIMIT", "PROFILE", "SCORE", "SELECT", "Answer", "Estimate",
-    "GenerateRequests", "Generation", "LLMSettings", "LanguageModel", "ModelFolder", "Progress",
-    "Prompt", "Reply", "ScoreRequests", "Scores", "Shard", "Template", "clean_title", "fill",
+    "DUPLICATE", "GENERATE", "GROUP", "MERGE", "OVER_LIMIT", "PROFILE", "SCORE", "SELECT",
+    "TRANSFER", "Answer", "Estimate", "Example", "GenerateRequests", "Generation", "LLMSettings",
+    "LanguageModel", "ModelFolder", "Progress", "Prompt", "Reply", "ScoreRequests", "Scores",
+    "Shard", "Template", "clean_title", "fill", "fill_group", "fill_merge", "fill_transfer",
     "find_model_folder", "load_pretrained", "one_line", "open_language_model", "parse_choices",
     "parse_shard", "parse_summary", "parse_titles", "shard_from_environment",
 ]  # fmt: skip

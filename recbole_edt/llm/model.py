@@ -144,6 +144,11 @@ class LanguageModel:
         """Return how many questions have no stored answer yet, repeated ones counted once."""
         return len(self._not_stored(requests.keys(self._model)))
 
+    def stored(self, requests: Requests) -> list[Answer | None]:
+        """Return the stored answer to each question, None where there is none yet."""
+        keys = requests.keys(self._model)
+        return [self._store.answer(key) if key in self._store else None for key in keys]
+
     def spent_on(self, requests: Requests) -> Usage:
         """Return what these questions took, each counted once, in all runs and processes."""
         return self._store.spent_on(requests.keys(self._model))

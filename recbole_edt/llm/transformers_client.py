@@ -223,6 +223,25 @@ class TransformersClient:
         return prefix
 
     def _chooser(self, settings: Generation, rows: list[list[int]]) -> decoding.Choose:
+        choose = self._plain_chooser(settings, rows)
+        if settings.repetition_penalty == 1:
+            return choose
+        penalty, tokens = settings.repetition_penalty, [[*row] for row in rows]
+
+        def penalised(logits: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+            logits = logits.float().clone()
+            for position, number in enumerate(numbers):
+                used = torch.tensor(tokens[number], device=logits.device)
+                values = logits[position, used]
+                logits[position, used] = torch.where(values > 0, values / penalty, values * penalty)
+            chosen = choose(logits, numbers)
+            for number, token in zip(numbers, chosen.tolist(), strict=True):
+                tokens[number].append(token)
+            return chosen
+
+        return penalised
+
+    def _plain_chooser(self, settings: Generation, rows: list[list[int]]) -> decoding.Choose:
         if settings.temperature == 0:
             return lambda logits, _: logits.argmax(-1)
         # One generator per row, seeded by its prompt: draws do not depend on the other rows.

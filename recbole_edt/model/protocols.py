@@ -100,6 +100,14 @@ class ReusesPhase(Protocol):
         """Load what the first phase trains; `UserError` when names or sizes differ."""
 
 
+@runtime_checkable
+class HasOwnLearningRates(Protocol):
+    """A model some of whose parameters have a learning rate of their own."""
+
+    def own_learning_rates(self) -> Sequence[tuple[nn.Parameter, float]]:
+        """Return parameters that are trained now, each with its rate; empty for none."""
+
+
 class Capabilities:
     """A model's optional capabilities, each with the default of a plain RecBole model.
 
@@ -134,12 +142,21 @@ class Capabilities:
         earlier = self.phases[:-1] if isinstance(model, KeepsPhases) else ()
         return [phase for phase in earlier if model.keeps_phase(phase)]
 
-    def trained_parameters(self) -> Iterable[nn.Parameter]:
-        """Return what the phase's optimizer gets; all parameters of a model without phases."""
+    def trained_parameters(self) -> Iterable[Any]:
+        """Return what the phase's optimizer gets; all parameters of a model without phases.
+
+        Parameters with a learning rate of their own are parameter groups of torch's optimizers.
+        """
         parameters: Iterable[nn.Parameter] = self._model.parameters()
         if isinstance(self._model, TrainsInPhases):
-            return [p for p in parameters if p.requires_grad]
-        return parameters
+            parameters = [p for p in parameters if p.requires_grad]
+        model = self._model
+        rates = model.own_learning_rates() if isinstance(model, HasOwnLearningRates) else ()
+        if not rates:
+            return parameters
+        own = {id(parameter) for parameter, _ in rates}
+        groups: list[dict[str, Any]] = [{"params": [p for p in parameters if id(p) not in own]}]
+        return groups + [{"params": [parameter], "lr": rate} for parameter, rate in rates]
 
     def separate_parts(self, phase: str) -> Sequence[str] | None:
         """Return prefixes of parameters per domain that keep their own best epoch, or None."""

@@ -3,7 +3,8 @@
 import shutil
 from collections.abc import Sequence
 
-from recbole_edt import fields
+import numpy as np
+
 from recbole_edt.artefacts.augmenter import report
 from recbole_edt.artefacts.augmenter.inputs import SelectionInputs, selection_inputs
 from recbole_edt.artefacts.augmenter.insertion import augmented_rows
@@ -15,8 +16,11 @@ from recbole_edt.artefacts.augmenter.selection import (
     select_by_rule,
 )
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
+from recbole_edt.artefacts.augmenter.transfer import make_by_representatives
+from recbole_edt.artefacts.augmenter.writing import write_augmented
 from recbole_edt.artefacts.embeddings import title_encoder
-from recbole_edt.artefacts.store import AUGMENT, EMBEDDINGS, Entry, save_augmented
+from recbole_edt.artefacts.settings import REPRESENTATIVES
+from recbole_edt.artefacts.store import AUGMENT, EMBEDDINGS, Entry
 from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
 from recbole_edt.llm import Answer
 from recbole_edt.progress import progress_of
@@ -54,6 +58,8 @@ def make_augmented(task: ArtefactTask, dry_run: bool) -> PartReport:
     if reused is not None:
         return reused
     settings = AugmentSettings.from_config(task.config)
+    if settings.augment_mode == REPRESENTATIVES:
+        return make_by_representatives(task, settings, dry_run)
     inputs, counts = selection_inputs(task, settings)
     if settings.asks_model:
         return _make_by_model(task, settings, inputs, counts, dry_run)
@@ -128,18 +134,16 @@ def _write(
     selected: SelectedItems,
     counts: Entry,
 ) -> PartReport:
-    rows = augmented_rows(inputs, selected, task.catalogue.ids, settings.augment_mode)
-    domains = rows[fields.DOMAIN].value_counts()
-    entry = {
-        "mode": settings.augment_mode,
-        "pool_by": settings.augment_pool_by,
-        **counts,
-        "accepted": len(rows),
-        "accepted_by_domain": {str(name): int(domains[name]) for name in sorted(domains.index)},
-        "augmented_users": int(rows[fields.USER].nunique()),
-        "rejects": dict(sorted(selected.rejects.items())),
-        "sha256": save_augmented(task.folder, rows),
-    }
-    made = task.record(AUGMENT, entry)
-    head = f"{AUGMENT}: made by {settings.augment_mode} in {task.folder}"
-    return PartReport(AUGMENT, "made", f"{head}\n{report.describe(made)}")
+    users = inputs.deficits.users[np.array(selected.deficits, np.int64)]
+    items = np.array(selected.items, np.int64)
+    rows = augmented_rows(
+        inputs.training,
+        users,
+        items,
+        selected.scores,
+        inputs.unit,
+        task.catalogue.ids,
+        settings.augment_mode,
+    )
+    counts = {"pool_by": settings.augment_pool_by, **counts}
+    return write_augmented(task, settings.augment_mode, rows, counts, selected.rejects)

@@ -15,6 +15,15 @@ The keys of a manifest stay as they are, for sets that exist.
 
 def count_lines(counts: Entry) -> list[str]:
     """Return what was counted before any question."""
+    if "pairs" in counts:
+        lines = [
+            f"  {counts['asked_users']:,} of {counts['users']:,} users: {counts['pairs']:,} "
+            f"ordered pairs of domains, {counts['representatives']:,} representative items shown, "
+            f"at most {counts['budget']:,} items wanted"
+        ]
+        if counts["cut_titles"]:
+            lines.append(f"  {counts['cut_titles']:,} titles were cut")
+        return lines
     lines = [
         f"  {counts['imbalanced_users']:,} of {counts['users']:,} users lack items in a domain: "
         f"{counts['demands']:,} demands, at most {counts['budget']:,} items, "
@@ -37,6 +46,7 @@ def describe(artefacts: ArtefactSet) -> str:
     if entry["rejects"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in entry["rejects"].items())
         lines.append(f"  turned away: {reasons}")
+        lines += _warnings(entry)
     if "questions" in entry:
         spent = entry["spent"]
         lines.append(
@@ -50,3 +60,23 @@ def describe(artefacts: ArtefactSet) -> str:
             f"  {entry['failed']:,} questions failed; the same command asks only those again"
         )
     return "\n".join(lines)
+
+
+_MOSTLY = {
+    "in_history": "repeat the user's history: the model copies its prompt",
+    "other_script": "are in a script of no title here: the model answers in another language",
+    "ungrounded": "are near no item of the domain: the model does not know this catalogue",
+    "like_random_items": "are no nearer to the representatives than random items are",
+    "far_from_representatives": "are far from the representatives that they came from",
+}
+
+
+def _warnings(entry: Entry) -> list[str]:
+    """Return a line when one reason rejects more than half of all titles."""
+    rejects = entry["rejects"]
+    total = entry["accepted"] + sum(n for k, n in rejects.items() if not k.startswith("failed_"))
+    return [
+        f"  most titles ({rejects[reason]:,} of {total:,}) {text}"
+        for reason, text in _MOSTLY.items()
+        if "pairs" in entry and 2 * rejects.get(reason, 0) > total
+    ]

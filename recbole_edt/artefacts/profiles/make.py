@@ -1,4 +1,4 @@
-"""The part `profiles` of a set: a text per user and domain, and its vector.
+"""The part `profiles` of a set: a text per user and domain, or one per user, and its vector.
 
 A prompt shows the titles of one user's training items in one domain and nothing else, so no
 item can reach the profile of another user or domain. Users without enough items in a domain
@@ -16,12 +16,14 @@ import recbole_edt
 from recbole_edt import fields
 from recbole_edt.artefacts.embeddings import TextEncoder, encode_texts, plan_encoding
 from recbole_edt.artefacts.profiles import report
+from recbole_edt.artefacts.profiles.grouped import make_grouped
 from recbole_edt.artefacts.profiles.questions import (
     ProfileQuestions,
     ProfileSettings,
     profile_questions,
 )
 from recbole_edt.artefacts.profiles.texts import ProfileTexts, joined_titles, read_replies
+from recbole_edt.artefacts.settings import GROUPED
 from recbole_edt.artefacts.store import PROFILES, Entry, save_profiles
 from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
 from recbole_edt.artefacts.training_rows import TrainingRows
@@ -49,6 +51,8 @@ def make_profiles(task: ArtefactTask, dry_run: bool) -> PartReport:
     if reused is not None:
         return reused
     settings = ProfileSettings.from_config(task.config)
+    if settings.profile_mode == GROUPED:
+        return make_grouped(task, settings, dry_run)
     questions = profile_questions(task.training, task.titles, settings)
     if dry_run:
         return _estimate(task, settings, questions)

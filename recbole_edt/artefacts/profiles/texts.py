@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from recbole_edt.artefacts.profiles.hidden_titles import MARK, hide_titles
 from recbole_edt.artefacts.profiles.questions import ProfileQuestions
+from recbole_edt.artefacts.profiles.repetition import repetition
 from recbole_edt.artefacts.profiles.report import by_reason
 from recbole_edt.artefacts.store import Entry
 from recbole_edt.errors import UserError
@@ -14,7 +15,7 @@ from recbole_edt.llm import Reply, parse_summary
 ONLY_TITLES = "only_titles"
 """Reason to drop a reply: without the titles that it quotes nothing is left."""
 
-_PERMANENT = "prompt_too_long"
+PERMANENT = "prompt_too_long"
 """The one failure that asking again cannot mend."""
 
 
@@ -40,6 +41,13 @@ class ProfileTexts:
 def joined_titles(titles: Sequence[str]) -> str:
     """Return titles as one text, the latest first: an encoder cuts a long text at its end."""
     return "; ".join(reversed(titles))
+
+
+def without_titles(text: str, titles: Sequence[str], cut: bool) -> tuple[str, int]:
+    """Return a text without the titles that it quotes, and their number; ``""`` if none is left."""
+    text, count = hide_titles(text, titles, cut=cut)
+    is_empty = count and not any(map(str.isalnum, text.replace(MARK, "")))
+    return "" if is_empty else text, count
 
 
 def read_replies(
@@ -72,22 +80,22 @@ def read_replies(
         masked += summary.rejects
         cut += summary.cut
         text = summary.text
-        if hide:
-            text, count = hide_titles(text, titles, cut=summary.cut or reply.finish == "length")
+        if hide and text:
+            text, count = without_titles(text, titles, summary.cut or reply.finish == "length")
             hidden += count
-            if count and not any(map(str.isalnum, text.replace(MARK, ""))):
-                masked[ONLY_TITLES] += 1
-                text = ""
+            masked[ONLY_TITLES] += not text
         texts.append(text)
+    masked = +masked
     if not any(texts):
         raise UserError(
             f"llm: {model}: none of {len(replies)} replies is usable ({by_reason(masked)})"
         )
     failures = [reply.failure for reply in replies if reply.failure is not None]
     entry = {
-        "failed": sum(failure != _PERMANENT for failure in failures),
+        "failed": sum(failure != PERMANENT for failure in failures),
         "unfinished": sum(reply.finish == "length" for reply in replies),
         "cut_replies": cut,
         "hidden_titles": hidden,
+        "repetition": repetition(texts),
     }
     return ProfileTexts(texts, masked, entry)

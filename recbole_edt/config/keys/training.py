@@ -95,8 +95,8 @@ class PhasesKeys(KeyGroup):
     """Phases, of models that train in several."""
 
     recipe: Text
-    """full: what this project found best; paper: the published recipe. Any file of
-    properties/recipe/."""
+    """full: what this project found best; paper: LLM-EDT as its authors draw it; release: paper
+    with what their code does differently. Any file of properties/recipe/."""
     phases: PhaseNames
     """Which phases are trained, from the first on; `[shared]` stops after the shared one."""
     shared_run: Text | None
