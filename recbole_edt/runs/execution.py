@@ -83,6 +83,7 @@ def execute(
             return _checked(folder, config, dataset)
         folder.path.mkdir(parents=True, exist_ok=True)
         with logging_to(folder.log_path):
+            _log.info(f"device: {config['device']}{_why_cpu(config)}")
             folder.write_settings(settings)
             trainer = trainer_class(config, model, folder.path)
             if not (is_earlier and trainer.resume()):
@@ -93,6 +94,11 @@ def execute(
             record = measure(config, folder, trainer, dataset, valid, test, build_seconds)
             record.write(folder.metrics_path)
     return CompletedRun(folder, record)
+
+
+def _why_cpu(config: EDTConfig) -> str:
+    on_cpu = str(config["device"]) == "cpu" and config["use_gpu"]
+    return " (use_gpu is True, but no GPU is usable)" if on_cpu else ""
 
 
 def _checked(folder: RunFolder, config: EDTConfig, dataset: CrossDomainDataset) -> CompletedRun:

@@ -99,6 +99,7 @@ def measure(
         ),
         versions=versions(),
         git=git_commit(),
+        device=str(config["device"]),
     )
 
 
