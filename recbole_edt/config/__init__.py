@@ -10,7 +10,7 @@ from recbole_edt.config.layers import Resolved, resolve
 from recbole_edt.config.models import ModelSpec, model_spec
 from recbole_edt.config.rules import KeyRule
 from recbole_edt.config.schema import RULES, checked_keys
-from recbole_edt.config.yaml_files import load_yaml, parse_value
+from recbole_edt.config.yaml_files import load_yaml, parse_flag, parse_value
 
 if TYPE_CHECKING:
     from recbole_edt.config.edt_config import EDTConfig
@@ -24,6 +24,7 @@ __all__ = [
     "checked_keys",
     "load_yaml",
     "model_spec",
+    "parse_flag",
     "parse_value",
     "resolve",
 ]

@@ -21,17 +21,18 @@ from recbole_edt.recbole_bridge.stock import KEYS_WITHOUT_DEFAULT, default_files
 REPLACED = {
     "eval_args": "split, candidates and sampled_candidates",
     "checkpoint_dir": "output_dir",
-    "benchmark_filename": "split",
-    **dict.fromkeys(
-        (
-            "rm_dup_inter",
-            "val_interval",
-            "user_inter_num_interval",
-            "item_inter_num_interval",
-            "filter_inter_by_user_or_item",
-        ),
-        "the filters of 'recbole-edt prepare'",
-    ),
+    "benchmark_filename": "nothing: the split is made here (key split); "
+    "files that are split already cannot be read",
+    "rm_dup_inter": "nothing: drop repeated rows of the .inter file before 'recbole-edt prepare'",
+    "val_interval": "nothing: filter the rows of the .inter file by value before "
+    "'recbole-edt prepare'",
+    **{
+        f"{kind}_inter_num_interval": f"--min_{kind}_inter of 'recbole-edt prepare'; "
+        f"{kind}s above an upper limit have to be left out of the raw file"
+        for kind in ("user", "item")
+    },
+    "filter_inter_by_user_or_item": "--min_user_inter and --min_item_inter of "
+    "'recbole-edt prepare'",
     **dict.fromkeys(
         ("nproc", "ip", "port", "world_size", "group_offset", "local_rank"),
         "'torchrun --nproc-per-node=N -m recbole_edt run ...'",
@@ -42,6 +43,13 @@ REPLACED = {
     ),
 }
 """RecBole's keys that are refused here, and what to use instead."""
+
+WITHOUT_EFFECT = {
+    "preload_weight": "vectors of items come from 'recbole-edt artefacts'",
+    "additional_feat_suffix": "only .inter, .item and .user files are read",
+    "device": "use_gpu and gpu_id choose the device",
+}
+"""Keys that RecBole accepts and nothing reads here; a value other than null is refused."""
 
 _NAMES = ("model", "dataset")
 _UNCHECKED = {*_NAMES, "MODEL_TYPE", *REPLACED}
@@ -168,6 +176,14 @@ def resolve(
     for key, successor in REPLACED.items():
         if key in caller:
             raise UserError(f"{key}: not used here; its place is taken by {successor}")
+    for key, reason in WITHOUT_EFFECT.items():
+        if caller.get(key) is not None:
+            raise UserError(f"{key}: without effect here; {reason}")
+    if caller.get("repeatable") and not spec.sequential and values["candidates"] != "all":
+        raise UserError(
+            f"repeatable: found True, expected False with candidates: {values['candidates']}, "
+            "which never ranks items of the history; candidates: all does"
+        )
     if (
         spec.sequential
         and values.get("loss_type") == "CE"

@@ -31,8 +31,8 @@ def rank_targets(
 
     ``target_domain`` ranks among all items of the target's own domain without the user's
     history; ties count against the target. ``all`` ranks as RecBole does: among all items,
-    without the history for general models only, ties as ``torch.topk`` breaks them, and ranks
-    beyond the largest cut-off are reported as the number of items.
+    without the history for general models unless ``repeatable``, ties as ``torch.topk`` breaks
+    them, and ranks beyond the largest cut-off are reported as the number of items.
 
     Parameters
     ----------
@@ -133,7 +133,8 @@ class _Ranker:
         index, item = targets.history(at)
         seen = (index.to(scores.device), item.to(scores.device))
         if self.scope == "all":
-            return _as_recbole(scores, target, seen, targets.part.is_sequential, self.depth)
+            keeps_history = targets.part.is_sequential or bool(targets.part.config["repeatable"])
+            return _as_recbole(scores, target, seen, keeps_history, self.depth)
         same_domain = self.item_domain == self.item_domain[target][:, None]
         return _against_target(scores, target, same_domain, seen)
 
@@ -169,9 +170,9 @@ def _against_target(scores: Tensor, target: Tensor, allowed: Tensor, seen: _Pair
 
 
 def _as_recbole(
-    scores: Tensor, target: Tensor, seen: _Pairs, is_sequential: bool, depth: int
+    scores: Tensor, target: Tensor, seen: _Pairs, keeps_history: bool, depth: int
 ) -> np.ndarray:
-    if not is_sequential:
+    if not keeps_history:
         of_target = scores.gather(1, target[:, None])
         scores[seen] = -torch.inf
         scores.scatter_(1, target[:, None], of_target)

@@ -68,6 +68,8 @@ class Reply:
         Why there is no reply (``prompt_too_long``, ``timeout``, ``bad_json`` ...), else None.
     retries : int
         Attempts beyond the first.
+    thinking_tokens : int
+        ``llm_thinking_tokens`` when it was generated: a cut reply is asked again with a larger one.
     """
 
     text: str
@@ -76,6 +78,7 @@ class Reply:
     finish: str = "stop"
     failure: str | None = None
     retries: int = 0
+    thinking_tokens: int = 0
 
     @property
     def output_tokens(self) -> int:

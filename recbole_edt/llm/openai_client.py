@@ -152,10 +152,12 @@ class OpenAIClient:
             choice = _first_choice(body)
             message = choice.get("message")
             text = message.get("content") if isinstance(message, dict) else None
+            finish = "length" if choice.get("finish_reason") == "length" else "stop"
+            if not text and finish == "length" and _has_reasoning(message):
+                text = "<think>"  # the server keeps thoughts apart, and the answer never began
             if not isinstance(text, str):
                 raise RejectedError("missing_content")
             text = _valid(text)
-            finish = "length" if choice.get("finish_reason") == "length" else "stop"
             read = _usage(body, "prompt_tokens", int(self.count_tokens([prompt])[0]))
             return Reply(text, read, _usage(body, "completion_tokens", -(-len(text) // 4)), finish)
 
@@ -269,6 +271,13 @@ def _first_choice(body: Any) -> dict[str, Any]:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise RejectedError("empty_choices")
     return choices[0]
+
+
+def _has_reasoning(message: Any) -> bool:
+    """Whether a message holds thoughts apart from its text, as vLLM, DeepSeek and Ollama do."""
+    return isinstance(message, dict) and any(
+        message.get(name) for name in ("reasoning_content", "reasoning")
+    )
 
 
 def _tail(choice: Any, start: int, length: int) -> tuple[float, int]:

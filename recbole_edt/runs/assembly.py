@@ -85,8 +85,41 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
     """Return the training loader of the model and the targets of validation and test."""
     attach_artefacts(dataset)
     parts = dataset.build()
-    loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
+    try:
+        loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
+    except ValueError as error:
+        if "interacted with all items" not in str(error):  # RecBole's sampler
+            raise
+        raise UserError(
+            f"dataset: {config['dataset']}: a user has interacted with every item, so that no "
+            f"negative can be drawn for {config['model']}; leave such users out before "
+            "'recbole-edt prepare', or choose a model without negatives"
+        ) from error
     return loader, Targets(parts[1], "valid"), Targets(parts[2], "test")
+
+
+_REFUSALS = (
+    KeyError, ValueError, NotImplementedError, TypeError, AttributeError, IndexError, OSError,
+)  # fmt: skip
+"""What RecBole's models raise for settings and data that they cannot use."""
+
+
+def _reason(error: Exception, config: EDTConfig) -> str:
+    """Return why a model of RecBole's cannot be built, with the keys that decide it."""
+    text = " ".join(str(error).split())
+    if isinstance(error, KeyError):
+        text = f"{text} is neither a key that is set nor a column that load_col loads"
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    settings = config.to_dict()
+    names = [
+        key
+        for key in settings
+        if key == "selected_features" or (key.endswith("_path") and key != "data_path")
+        or "pretrain" in key or key == "train_stage"
+    ]  # fmt: skip
+    shown = ", ".join(f"{key}: {settings[key]!r}" for key in names)
+    return f"{text} ({shown})" if shown else text
 
 
 def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
@@ -100,10 +133,10 @@ def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
     model_class = get_model(config["model"])
     try:
         return model_class(config, dataset).to(config["device"])
-    except (KeyError, ValueError, NotImplementedError) as error:
+    except _REFUSALS as error:
         if not is_stock(model_class):
             raise
-        reason = " ".join(str(error).split())
+        reason = _reason(error, config)
         raise UserError(
             f"model: {config['model']} refuses its settings or {config['dataset']}: {reason}"
         ) from error

@@ -102,6 +102,7 @@ def measure(
         ),
         versions=versions(),
         git=git_commit(),
+        device=str(config["device"]),
     )
 
 

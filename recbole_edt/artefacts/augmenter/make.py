@@ -22,7 +22,7 @@ from recbole_edt.artefacts.embeddings import title_encoder
 from recbole_edt.artefacts.settings import REPRESENTATIVES
 from recbole_edt.artefacts.store import AUGMENT, EMBEDDINGS, Entry
 from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
-from recbole_edt.llm import Answer
+from recbole_edt.llm import CUT_THOUGHT, Answer
 from recbole_edt.progress import progress_of
 
 _PERMANENT = FAILED + "prompt_too_long"
@@ -98,7 +98,8 @@ def _make_by_model(
                 "command without a shard"
             )
             return PartReport(AUGMENT, "asked", text)
-        selected = read_answers(questions, answers, inputs, encode, settings.augment_floor)
+        thinks = model.thinking_tokens > 0
+        selected = read_answers(questions, answers, inputs, encode, settings.augment_floor, thinks)
         template = TEMPLATES[questions.mode]
         failures = {k: n for k, n in selected.rejects.items() if k.startswith(FAILED)}
         of_model = {
@@ -107,7 +108,10 @@ def _make_by_model(
             "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
             "questions": len(questions.prompts),
             "none_replies": selected.none,
-            "failed": sum(n for reason, n in failures.items() if reason != _PERMANENT),
+            # with more tokens to think, a cut thought becomes an answer
+            "failed": sum(n for reason, n in failures.items() if reason != _PERMANENT)
+            + selected.rejects[CUT_THOUGHT],
+            "cut_thoughts": selected.rejects[CUT_THOUGHT],
             "spent": model.spent_on(questions.requests).rounded(),
         }
         made = _write(task, settings, inputs, selected, counts | of_model)

@@ -55,9 +55,16 @@ def describe(artefacts: ArtefactSet) -> str:
             f"{spent['generated_tokens']:,} written or scored, {spent['seconds']:,.0f} s, "
             f"cost {spent['cost']:,.2f}"
         )
-    if entry.get("failed"):
+    cut_thoughts = entry.get("cut_thoughts", 0)
+    if cut_thoughts:
         lines.append(
-            f"  {entry['failed']:,} questions failed; the same command asks only those again"
+            f"  {cut_thoughts:,} replies ended inside a thought; "
+            "with a larger llm_thinking_tokens the same command asks only those again"
+        )
+    if entry.get("failed", 0) > cut_thoughts:
+        lines.append(
+            f"  {entry['failed'] - cut_thoughts:,} questions failed; "
+            "the same command asks only those again"
         )
     return "\n".join(lines)
 

@@ -93,6 +93,7 @@ def read_answers(
     inputs: SelectionInputs,
     encode: TitleEncoder | None,
     floor: float,
+    thinks: bool = False,
 ) -> SelectedItems:
     """Read the answers of a language model.
 
@@ -106,15 +107,22 @@ def read_answers(
         The item encoder; for `generate` only.
     floor : float
         Least similarity of a free title to a candidate.
+    thinks : bool
+        Whether the model is known to think aloud before it answers.
     """
     selected = SelectedItems()
     usable: list[tuple[int, llm.Answer]] = []
+    replies = [one if isinstance(one, llm.Reply) else llm.Reply("") for one in answers]
+    only_thoughts = llm.thoughts_without_answer(replies, thinks)
     for index, answer in enumerate(answers):
         if answer.failure is not None:
             selected.rejects[FAILED + answer.failure] += 1
             continue
         selected.prompt_tokens += answer.prompt_tokens
         selected.generated_tokens += answer.output_tokens
+        if only_thoughts[index]:
+            selected.rejects[llm.CUT_THOUGHT] += 1
+            continue
         usable.append((index, answer))
     if questions.mode == "generate":
         if encode is None:

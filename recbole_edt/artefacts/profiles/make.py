@@ -70,7 +70,7 @@ def make_profiles(task: ArtefactTask, dry_run: bool) -> PartReport:
                 )
                 return PartReport(PROFILES, "asked", text)
             hide = settings.profile_hide_titles
-            texts = read_replies(questions, replies, hide, task.settings.llm["llm"])
+            texts = read_replies(questions, replies, hide, task.settings.llm["llm"], _thinks(task))
             texts.entry.update(_model_entry(task, questions))
         else:
             texts = ProfileTexts([joined_titles(titles) for titles in questions.titles])
@@ -109,6 +109,10 @@ def _model_entry(task: ArtefactTask, questions: ProfileQuestions) -> Entry:
         "prompt": {"name": PROFILE.name, "version": PROFILE.version, "hash": PROFILE.hash},
         "spent": model.spent_on(questions.requests).rounded(),
     }
+
+
+def _thinks(task: ArtefactTask) -> bool:
+    return task.language_model.thinking_tokens > 0
 
 
 def _write(

@@ -76,6 +76,15 @@ def _cost_lines(entry: Entry) -> list[str]:
         lines.append(f"  {entry['hidden_titles']:,} quoted titles were hidden")
     if entry["unfinished"]:
         lines.append(f"  {entry['unfinished']:,} replies were cut at profile_max_tokens")
-    if entry["failed"]:
-        lines.append(f"  {entry['failed']:,} questions failed; the same command asks them again")
+    cut_thoughts = entry.get("cut_thoughts", 0)
+    if cut_thoughts:
+        lines.append(
+            f"  {cut_thoughts:,} replies ended inside a thought; "
+            "with a larger llm_thinking_tokens the same command asks only those again"
+        )
+    if entry["failed"] > cut_thoughts:
+        lines.append(
+            f"  {entry['failed'] - cut_thoughts:,} questions failed; "
+            "the same command asks them again"
+        )
     return lines

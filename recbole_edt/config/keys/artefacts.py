@@ -67,6 +67,9 @@ class LanguageModelKeys(KeyGroup):
     """Prompts at a time in this process."""
     llm_max_prompt_tokens: Count
     """Longer prompts are refused and counted."""
+    llm_thinking_tokens: CountFromZero
+    """Tokens that a reasoning model may write before its answer, beyond those of the answer; when
+    it is raised, only replies that were cut are asked again."""
     llm_concurrency: Count
     """Requests at a time to a server."""
     llm_timeout: Positive

@@ -24,6 +24,8 @@ def _clipping(value: Any) -> None:
     _entries(value, _CLIPPING)
     if "max_norm" not in value:
         refuse(f"found {value!r}, expected 'max_norm' among its entries")
+    if type(value["max_norm"]) not in (int, float) or not value["max_norm"] > 0:
+        refuse(f"max_norm: found {value['max_norm']!r}, expected a number > 0")
 
 
 def _sampling(value: Any) -> None:
