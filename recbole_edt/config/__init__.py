@@ -6,6 +6,7 @@ object, is made when it is first asked for.
 
 from typing import TYPE_CHECKING, Any
 
+from recbole_edt.config.identity import identity
 from recbole_edt.config.layers import Resolved, resolve
 from recbole_edt.config.models import ModelSpec, model_spec
 from recbole_edt.config.rules import KeyRule
@@ -22,6 +23,7 @@ __all__ = [
     "ModelSpec",
     "Resolved",
     "checked_keys",
+    "identity",
     "load_yaml",
     "model_spec",
     "parse_flag",

@@ -41,8 +41,8 @@ from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.sharding import Shard, parse_shard, shard_from_environment
 
 __all__ = [
-    "CUT_THOUGHT", "DUPLICATE", "GENERATE", "GROUP", "MERGE", "OVER_LIMIT", "PROFILE", "SCORE", "SELECT",
-    "TRANSFER", "Answer", "Estimate", "Example", "GenerateRequests", "Generation", "LLMSettings",
+    "CUT_THOUGHT", "DUPLICATE", "GENERATE", "GROUP", "MERGE", "OVER_LIMIT", "PROFILE", "SCORE",
+    "SELECT", "TRANSFER", "Answer", "Estimate", "Example", "GenerateRequests", "Generation", "LLMSettings",
     "LanguageModel", "ModelFolder", "Progress", "Prompt", "Reply", "ScoreRequests", "Scores",
     "Shard", "Template", "clean_title", "fill", "fill_group", "fill_merge", "fill_transfer",
     "find_model_folder", "load_pretrained", "one_line", "open_language_model", "parse_choices",

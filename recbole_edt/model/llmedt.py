@@ -152,13 +152,14 @@ class LLMEDT(SharedModel):
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the mean loss over all labelled positions of a batch of windows."""
         inputs, labels = interaction[ITEMS], interaction[LABELS]
-        users, lengths = interaction[self.USER_ID], (inputs > 0).sum(1)
+        lengths = (inputs > 0).sum(1)
         if self.phase == SHARED:
             loss, mixed = self.loss_and_states(interaction)
             if self.profiles is None or not self._aligns(SHARED):
                 return loss
             (last,) = self._last_of([mixed], lengths)
-            return loss + self.beta * self.profiles.direct_alignment(users, last)
+            aligned = self.profiles.direct_alignment(interaction[self.USER_ID], last)
+            return loss + self.beta * aligned
         labelled = labels > 0
         sets = self.next_item.candidate_sets(labels[labelled], "target_domain")
         # Frozen items have one table for the whole phase.
@@ -169,7 +170,8 @@ class LLMEDT(SharedModel):
         loss = loss / total(labelled.sum()).clamp(min=1)
         if self.profiles is None or not self._aligns(DOMAIN):
             return loss
-        return loss + self.beta * self.profiles.alignment(users, self._last_of(states, lengths))
+        last_states = self._last_of(states, lengths)
+        return loss + self.beta * self.profiles.alignment(interaction[self.USER_ID], last_states)
 
     def domain_states(self, items: Tensor, ids: Tensor) -> list[Tensor]:
         """Return what scores the items of each domain in the domain phase, K times [B, L, d].

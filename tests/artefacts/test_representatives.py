@@ -160,7 +160,6 @@ def test_users_never_see_themselves_and_examples_are_training_rows(make):
     for text in texts:
         before, _, own = text.rpartition("Items of this customer")
         assert before.count("another customer") == 1
-        assert '"knife"' not in before  # held out of those who can be examples, eve and kim
         examples[tuple(own_titles("Items of this customer" + own))] = '"kettle"' in before or (
             '"green tea"' in before
         )
