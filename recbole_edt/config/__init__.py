@@ -4,7 +4,7 @@ Importing this package, resolving and checking need no torch; `EDTConfig`, RecBo
 object, is made when it is first asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from recbole_edt.config.identity import identity
 from recbole_edt.config.layers import Resolved, resolve
@@ -12,6 +12,7 @@ from recbole_edt.config.models import ModelSpec, model_spec
 from recbole_edt.config.rules import KeyRule
 from recbole_edt.config.schema import RULES, checked_keys
 from recbole_edt.config.yaml_files import load_yaml, parse_flag, parse_value
+from recbole_edt.lazy import lazy_names
 
 if TYPE_CHECKING:
     from recbole_edt.config.edt_config import EDTConfig
@@ -32,9 +33,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "EDTConfig":
-        from recbole_edt.config.edt_config import EDTConfig
-
-        return EDTConfig
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(__name__, {"EDTConfig": ".edt_config"})

@@ -15,8 +15,9 @@ Public, and all that other packages use; names of files and keys of ``metrics.js
 The last six import torch and RecBole, and are imported when they are first asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recbole_edt.lazy import lazy_names
 from recbole_edt.runs.figures import MetricScores, Phase, Protocol, Report, ScopedScores
 from recbole_edt.runs.folders import (
     RunFolder,
@@ -64,21 +65,16 @@ __all__ = [
     "runs_of",
 ]  # fmt: skip
 
-_LAZY = {
-    "dataset_files": "assembly",
-    "find_dataset": "assembly",
-    "CompletedRun": "execution",
-    "execute": "execution",
-    "refuse_stale": "execution",
-    "LoadedRun": "loading",
-    "load_run": "loading",
-    "reevaluate": "reevaluation",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "dataset_files": ".assembly",
+        "find_dataset": ".assembly",
+        "CompletedRun": ".execution",
+        "execute": ".execution",
+        "refuse_stale": ".execution",
+        "LoadedRun": ".loading",
+        "load_run": ".loading",
+        "reevaluate": ".reevaluation",
+    },
+)

@@ -126,7 +126,7 @@ def answer_questions(questions: Questions, task: ArtefactTask, name: str) -> Seq
 
 
 def _estimated(settings: AugmentSettings, counts: Entry, text: str) -> PartReport:
-    how = f"{settings.augment_mode} from a pool by {settings.augment_pool_by}"
+    how = f"{settings.augment_mode} from candidates by {settings.augment_pool_by}"
     lines = [f"{AUGMENT}: {how}", *report.count_lines(counts), f"  {text}"]
     return PartReport(AUGMENT, "estimated", "\n".join(lines))
 

@@ -2,15 +2,12 @@
 
 from recbole_edt.artefacts.store import AUGMENT, ArtefactSet, Entry
 
+# Manifests of existing sets call a deficit "demand" and its candidates "pool".
 _COUNTED = {
-    "demands_without_pool": "demands have no candidate near what the user has",
-    "without_history_titles": "demands are of users without a titled item",
+    "demands_without_pool": "deficits have no candidate near what the user has",
+    "without_history_titles": "deficits are of users without a titled item",
     "items_without_title": "items without title are neither candidates nor shown",
 }
-"""Lines for counts of the manifest, where `demands` are the deficits and `pool` their candidates.
-
-The keys of a manifest stay as they are, for sets that exist.
-"""
 
 
 def count_lines(counts: Entry) -> list[str]:
@@ -26,7 +23,7 @@ def count_lines(counts: Entry) -> list[str]:
         return lines
     lines = [
         f"  {counts['imbalanced_users']:,} of {counts['users']:,} users lack items in a domain: "
-        f"{counts['demands']:,} demands, at most {counts['budget']:,} items, "
+        f"{counts['demands']:,} deficits, at most {counts['budget']:,} items, "
         f"{counts['pool_items']:,} candidates"
     ]
     return lines + [
@@ -45,7 +42,7 @@ def describe(artefacts: ArtefactSet) -> str:
     )
     if entry["rejects"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in entry["rejects"].items())
-        lines.append(f"  turned away: {reasons}")
+        lines.append(f"  rejected: {reasons}")
         lines += _warnings(entry)
     if "questions" in entry:
         spent = entry["spent"]
