@@ -42,10 +42,10 @@ from recbole_edt.llm.sharding import Shard, parse_shard, shard_from_environment
 
 __all__ = [
     "CUT_THOUGHT", "DUPLICATE", "GENERATE", "GROUP", "MERGE", "OVER_LIMIT", "PROFILE", "SCORE",
-    "SELECT", "TRANSFER", "Answer", "Estimate", "Example", "GenerateRequests", "Generation", "LLMSettings",
-    "LanguageModel", "ModelFolder", "Progress", "Prompt", "Reply", "ScoreRequests", "Scores",
-    "Shard", "Template", "clean_title", "fill", "fill_group", "fill_merge", "fill_transfer",
-    "find_model_folder", "load_pretrained", "one_line", "open_language_model", "parse_choices",
-    "parse_shard", "parse_summary", "parse_titles", "shard_from_environment",
+    "SELECT", "TRANSFER", "Answer", "Estimate", "Example", "GenerateRequests", "Generation",
+    "LLMSettings", "LanguageModel", "ModelFolder", "Progress", "Prompt", "Reply", "ScoreRequests",
+    "Scores", "Shard", "Template", "clean_title", "fill", "fill_group", "fill_merge",
+    "fill_transfer", "find_model_folder", "load_pretrained", "one_line", "open_language_model",
+    "parse_choices", "parse_shard", "parse_summary", "parse_titles", "shard_from_environment",
     "thoughts_without_answer",
 ]  # fmt: skip
