@@ -13,8 +13,8 @@ from recbole_edt.prepare.raw import RawData
 BUILT_IN = {
     "movielens": "movielens",
     "csv": "csv_reader",
-    "parquet": "parquet",
     "amazon": "amazon",
+    "parquet": "parquet",
     "netflix": "netflix",
 }
 

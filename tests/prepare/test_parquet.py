@@ -34,8 +34,8 @@ def test_a_folder_and_a_file(prepare_parquet, read):
 
 
 def test_timestamps_are_seconds(prepare_parquet, read):
-    columns = "user_id, item_id, make_timestamp(at * 1000000) AS timestamp"
-    prepare_parquet(inter=f"SELECT {columns} FROM ({INTER}) t(user_id, item_id, at)")
+    columns = "user_id, item_id, make_timestamp(second_ * 1000000) AS timestamp"
+    prepare_parquet(inter=f"SELECT {columns} FROM ({INTER}) t(user_id, item_id, second_)")
     assert read("pq.inter")["timestamp"].tolist() == ["20", "25", "10", "30"]
 
 
