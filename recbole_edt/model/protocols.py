@@ -5,7 +5,7 @@ RecBole's rows, with one best epoch. `capabilities_of` gives trainer, evaluation
 one interface to all of them, so that nobody else asks a model what it can do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -93,6 +93,29 @@ class ReusesPhase(Protocol):
         """Load what the first phase trains; `UserError` when names or sizes differ."""
 
 
+@runtime_checkable
+class ScoresDomains(Protocol):
+    """A model that can score the items of one domain only; ranking costs that much less."""
+
+    def domain_scores(self, interaction: Any, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield for each domain the scores of its items, after some of the histories.
+
+        They are what ``full_sort_predict`` returns for these rows and items.
+
+        Parameters
+        ----------
+        interaction : Interaction
+            Histories of B users.
+        rows : sequence of torch.Tensor
+            For each domain k, which of them to score, K times int64 [B_k].
+
+        Yields
+        ------
+        torch.Tensor
+            [B_k, n_k], the domain's items in rising order of their ids.
+        """
+
+
 class Capabilities:
     """A model's optional capabilities, each with the default of a plain RecBole model.
 
@@ -143,6 +166,11 @@ class Capabilities:
         """Return whether epoch 0 may be a phase's best epoch; False by default."""
         model = self._model
         return isinstance(model, MayStayUnchanged) and model.may_stay_unchanged(phase)
+
+    @property
+    def scores_domains(self) -> bool:
+        """Whether the model offers ``domain_scores``."""
+        return isinstance(self._model, ScoresDomains)
 
     @property
     def can_reuse_phase(self) -> bool:
