@@ -70,6 +70,20 @@ class Targets:
         index, rows = ranges(starts, self.rows[at] - starts)
         return torch.from_numpy(index), self.part.flat[self.part.iid_field][rows]
 
+    def seen_candidates(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what is masked under ``target_domain``: items of the domain before some targets.
+
+        Returns
+        -------
+        tuple
+            Index into `at` and item id, int64 [m]; no pair twice, and no target itself.
+        """
+        index, items = (pairs.numpy() for pairs in self.history(at))
+        same_domain = self.part.item_domain.numpy()[items] == self.domains[at][index]
+        masked = same_domain & (items != self.items[at][index])
+        pairs = np.unique(index[masked] * self.part.item_num + items[masked])
+        return pairs // self.part.item_num, pairs % self.part.item_num
+
     def last_items(self, at: np.ndarray, count: int) -> np.ndarray:
         """Return the last items before some targets, latest first, int64 [len(at), count].
 

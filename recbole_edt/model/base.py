@@ -1,6 +1,6 @@
 """Base of this package's sequential models: domains, scoring per domain, next-item losses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,7 +66,7 @@ class CrossDomainModel(SequentialRecommender):
         self.next_item = NextItemLoss(
             self.loss_type, self.num_negatives, dataset.item_domain, competes
         )
-        self._table: tuple[Tensor, Tensor | None] | None = None
+        self._discard_tables()
 
     def members(self, domain: int) -> Tensor:
         """Return the item ids of a domain, int64 [n_k]."""
@@ -87,22 +87,33 @@ class CrossDomainModel(SequentialRecommender):
                 self._table = self.score_table()
         return self._table
 
+    def _domain_table(self, domain: int) -> tuple[Tensor, Tensor | None]:
+        """Return the rows of `whole_table` of one domain's items, side by side in memory."""
+        if domain not in self._domain_tables:
+            (vectors, bias), members = self.whole_table(), self.members(domain)
+            self._domain_tables[domain] = vectors[members], None if bias is None else bias[members]
+        return self._domain_tables[domain]
+
+    def _discard_tables(self) -> None:
+        """Discard what was computed from the weights."""
+        self._table: tuple[Tensor, Tensor | None] | None = None
+        self._domain_tables: dict[int, tuple[Tensor, Tensor | None]] = {}
+
     def table_of_all(self) -> ItemVectors:
         """Return `whole_table` in the form that `NextItemLoss` reads."""
-        vectors, bias = self.whole_table()
-        return ItemVectors(vectors, bias, torch.arange(self.n_items, device=vectors.device))
+        return ItemVectors(*self.whole_table())
 
     def train(self, mode: bool = True) -> "CrossDomainModel":
         """Switch dropout, and discard what was computed from the weights."""
         super().train(mode)
-        self._table = None
+        self._discard_tables()
         return self
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
         """Load weights, and discard what was computed from the old ones."""
-        self._table = None
+        self._discard_tables()
         return super().load_state_dict(state_dict, strict, assign)
 
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
@@ -112,15 +123,21 @@ class CrossDomainModel(SequentialRecommender):
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Return the scores of all items after each history, [B, n_items]."""
-        vectors, bias = self.whole_table()
         states = self.last_states(interaction)
-        scores = vectors.new_empty(len(states[0]), self.n_items)
+        scores = states[0].new_empty(len(states[0]), self.n_items)
         scores[:, 0] = -torch.inf
         for k, state in enumerate(states):
-            members = self.members(k)
-            block = state @ vectors[members].T
-            scores[:, members] = block if bias is None else block + bias[members]
+            scores[:, self.members(k)] = self._scores_of_domain(k, state)
         return scores
+
+    def domain_scores(self, interaction: Interaction, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the scores of each domain's items; see `protocols.ScoresDomains`."""
+        for k, (state, some) in enumerate(zip(self.last_states(interaction), rows, strict=True)):
+            yield self._scores_of_domain(k, state[some])
+
+    def _scores_of_domain(self, domain: int, states: Tensor) -> Tensor:
+        vectors, bias = self._domain_table(domain)
+        return states @ vectors.T if bias is None else torch.addmm(bias, states, vectors.T)
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Return the score of one item after each history, [B]."""

@@ -5,7 +5,7 @@ RecBole's rows, with one best epoch. `capabilities_of` gives trainer, evaluation
 one interface to all of them, so that nobody else asks a model what it can do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -108,6 +108,29 @@ class HasOwnLearningRates(Protocol):
         """Return parameters that are trained now, each with its rate; empty for none."""
 
 
+@runtime_checkable
+class ScoresDomains(Protocol):
+    """A model that can score the items of one domain only; ranking costs that much less."""
+
+    def domain_scores(self, interaction: Any, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield for each domain the scores of its items, after some of the histories.
+
+        They are what ``full_sort_predict`` returns for these rows and items.
+
+        Parameters
+        ----------
+        interaction : Interaction
+            Histories of B users.
+        rows : sequence of torch.Tensor
+            For each domain k, which of them to score, K times int64 [B_k].
+
+        Yields
+        ------
+        torch.Tensor
+            [B_k, n_k], the domain's items in rising order of their ids.
+        """
+
+
 class Capabilities:
     """A model's optional capabilities, each with the default of a plain RecBole model.
 
@@ -172,6 +195,11 @@ class Capabilities:
     def shares_batches(self) -> bool:
         """Whether processes may each compute the loss of a share of a batch; False by default."""
         return isinstance(self._model, SharesBatches) and bool(self._model.shares_batches)
+
+    @property
+    def scores_domains(self) -> bool:
+        """Whether the model offers ``domain_scores``."""
+        return isinstance(self._model, ScoresDomains)
 
     @property
     def can_reuse_phase(self) -> bool:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError
-from recbole_edt.evaluation.ranking import score_targets
+from recbole_edt.evaluation.scoring import score_targets
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.runs import LoadedRun
 
