@@ -124,7 +124,8 @@ class _Ranker:
         self.depth = depth or max(*config["topk"], int(config["valid_metric"].split("@")[1]))
         members = [item_domain == k for k in range(len(targets.part.domains))]
         self.members = torch.stack(members).to(config["device"])
-        self.column = sum(m * (m.cumsum(0) - 1) for m in members).numpy()  # within its domain
+        within = torch.stack([m * (m.cumsum(0) - 1) for m in members])
+        self.column = within.sum(0).numpy()  # of each item among those of its domain
         self.drawn = None
         if sampled is not None:
             self.drawn = targets.sampled_candidates(sampled, scope)[0]
@@ -137,11 +138,12 @@ class _Ranker:
             better = others >= scores.gather(1, target[:, None])
             return 1 + better.sum(1).cpu().numpy()
         if self.scope == "all":
-            index, item = (part.to(scores.device) for part in targets.history(at))
+            rows, items = targets.history(at)
+            seen = rows.to(scores.device), items.to(scores.device)
             keeps_history = targets.part.is_sequential or bool(targets.part.config["repeatable"])
-            return _as_recbole(scores, target, (index, item), keeps_history, self.depth)
-        index, items = targets.seen_candidates(at)
-        seen = torch.from_numpy(index).to(scores.device), self._columns(items, block)
+            return _as_recbole(scores, target, seen, keeps_history, self.depth)
+        row, item = targets.seen_candidates(at)
+        seen = torch.from_numpy(row).to(scores.device), self._columns(item, block)
         allowed = None
         if block.domain is None:
             domains = torch.from_numpy(targets.domains[at]).to(scores.device)

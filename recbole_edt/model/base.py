@@ -66,7 +66,8 @@ class CrossDomainModel(SequentialRecommender):
         self.next_item = NextItemLoss(
             self.loss_type, self.num_negatives, dataset.item_domain, competes
         )
-        self._discard_tables()
+        self._table: tuple[Tensor, Tensor | None] | None = None
+        self._domain_tables: dict[int, tuple[Tensor, Tensor | None]] = {}
 
     def members(self, domain: int) -> Tensor:
         """Return the item ids of a domain, int64 [n_k]."""
@@ -96,12 +97,13 @@ class CrossDomainModel(SequentialRecommender):
 
     def _discard_tables(self) -> None:
         """Discard what was computed from the weights."""
-        self._table: tuple[Tensor, Tensor | None] | None = None
-        self._domain_tables: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self._table = None
+        self._domain_tables = {}
 
     def table_of_all(self) -> ItemVectors:
         """Return `whole_table` in the form that `NextItemLoss` reads."""
-        return ItemVectors(*self.whole_table())
+        vectors, bias = self.whole_table()
+        return ItemVectors(vectors, bias, torch.arange(self.n_items, device=vectors.device))
 
     def train(self, mode: bool = True) -> "CrossDomainModel":
         """Switch dropout, and discard what was computed from the weights."""
