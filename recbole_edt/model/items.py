@@ -45,7 +45,8 @@ class ItemEncoder(nn.Module):
     Raises
     ------
     UserError
-        When items would have neither a projection nor an id vector.
+        When items would have neither a projection nor an id vector, or item vectors are to be
+        trained that are not read.
     """
 
     half_vectors: Tensor
@@ -68,6 +69,11 @@ class ItemEncoder(nn.Module):
         self.projection: nn.Module | None = None
         self.vectors: nn.Parameter | None = None
         if vectors is None:
+            if trainable:
+                raise UserError(
+                    "item_vectors: found trainable, expected frozen without a projection "
+                    "(item_projection: none)"
+                )
             if not id_embedding:
                 raise UserError(
                     "item_id_embedding: found False, expected True without a projection"
