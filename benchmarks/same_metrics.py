@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 MODELS = "LLMEDT,SASRecLLM,ABXI,SASRec,BPR"
-MEASURED = {"seconds", "train_seconds", "peak_rss_mb", "versions", "git"}
+MEASURED = {"seconds", "train_seconds", "peak_rss_mb", "processes", "device", "versions", "git"}
 
 
 def train(checkout: Path, output: Path, model: str, flags: list[str]) -> tuple[Path, float]:

@@ -103,13 +103,13 @@ def execute(
             folder.path.mkdir(parents=True, exist_ok=True)
         with logging_to(folder.log_path) if is_main else no_logging():
             if is_main:
-                _log.info(f"device: {config['device']}{_why_cpu(config)}")
                 folder.write_settings(settings)
             trainer = trainer_class(config, model, folder.path)
             if not (is_earlier and trainer.resume()):
                 if is_earlier:
                     _log.info("nothing to resume yet: starting from the beginning")
                 reuse_first_phase(trainer, shared_from, valid)
+            _log.info(f"device: {config['device']}")
             trainer.fit(train_data, valid, show_progress=show_progress)
             record = measure(config, folder, trainer, dataset, valid, test, build_seconds)
             if is_main:
@@ -126,11 +126,6 @@ def _choose(settings: Settings, resume: bool) -> tuple[RunFolder, bool, bool]:
 
     path, is_earlier, is_finished = distributed.from_main(choose)
     return RunFolder(Path(path)), is_earlier, is_finished
-
-
-def _why_cpu(config: EDTConfig) -> str:
-    on_cpu = str(config["device"]) == "cpu" and config["use_gpu"]
-    return " (use_gpu is True, but no GPU is usable)" if on_cpu else ""
 
 
 def _checked(folder: RunFolder, config: EDTConfig, dataset: CrossDomainDataset) -> CompletedRun:
