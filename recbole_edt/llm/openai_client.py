@@ -66,7 +66,6 @@ class OpenAIClient:
         When the URL is not one, holds credentials, or no model is named.
     """
 
-    exact_tokens = False
     free_to_try = False
 
     def __init__(self, settings: LLMSettings, sleep: Callable[[float], Any] | None = None):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from recbole_edt.llm.messages import Reply
 
+# reasons to reject a reply, or a part of it
 EMPTY = "empty_reply"
 INVALID = "invalid_number"
 OUT_OF_RANGE = "out_of_range"
@@ -21,11 +22,6 @@ OVER_LIMIT = "over_limit"
 TOO_LONG = "too_long"
 NOT_A_TITLE = "not_a_title"
 CUT_THOUGHT = "cut_thought"
-REASONS = (
-    EMPTY, INVALID, OUT_OF_RANGE, OTHER_TITLE, DUPLICATE, OVER_LIMIT, TOO_LONG, NOT_A_TITLE,
-    CUT_THOUGHT,
-)  # fmt: skip
-"""Reasons to reject a reply, or a part of it."""
 
 _LONGEST_REPLY, _LONGEST_LIST, _SAME_START = 20_000, 300, 16
 _THOUGHT = re.compile(r"<(?P<end>/?)think(?:ing)?>", re.IGNORECASE)

@@ -47,7 +47,6 @@ class TransformersClient:
         When the model cannot be found or loaded, or is too large for the memory.
     """
 
-    exact_tokens = True
     free_to_try = True
 
     def __init__(
