@@ -134,12 +134,12 @@ def test_a_comparison_has_the_numbers_of_local_processes(
     assert here.status == 0, here.err
     assert len(results_of(tmp_path / "here")) == 4
     assert results_of(tmp_path / "there") == results_of(tmp_path / "here")
-    # Nothing but the comparison's own lines, the same as of local processes up to order and times.
+    # Nothing but the comparison's own lines; on a slow machine some cells also report an epoch.
     for outcome in (there, here):
         lines = outcome.err.splitlines()
-        assert sorted(line.split(": ")[0].split("] ")[1] for line in lines) == sorted(
-            2 * [f"{model}, seed {seed}" for model in ("Pop", "SASRec") for seed in (1, 2)]
-        )
+        names = [line.split(": ")[0].split("] ")[1] for line in lines]
+        assert {*names} == {f"{model}, seed {n}" for model in ("Pop", "SASRec") for n in (1, 2)}
+        assert min(map(names.count, names)) >= 2  # started, done
     again = command("compare", "there", "--file=rows.yaml", f"--cluster=ray:{ray_address}")
     assert again.status == 0
     assert again.err.count("was done") == 4
