@@ -17,6 +17,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from recbole_edt.config import identity
+
 MODELS = "LLMEDT,SASRecLLM,ABXI,SASRec,BPR"
 MEASURED = {"seconds", "train_seconds", "peak_rss_mb", "processes", "device", "versions", "git"}
 
@@ -43,6 +47,11 @@ def comparable(value: Any) -> Any:
     return [comparable(v) for v in value] if isinstance(value, list) else value
 
 
+def settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without folders, and without later keys that change nothing."""
+    return {k: v for k, v in identity(config).items() if not k.endswith("_dir")}
+
+
 def differences(before: Path, after: Path) -> list[str]:
     """Return what differs between two run folders."""
     found = [] if before.name == after.name else [f"run id {before.name} and {after.name}"]
@@ -51,7 +60,7 @@ def differences(before: Path, after: Path) -> list[str]:
         if name == "metrics.json":
             texts = [json.dumps(comparable(json.loads(t)), sort_keys=True) for t in texts]
         elif name == "config.yaml":
-            texts = ["".join(t for t in x.splitlines(True) if "_dir:" not in t) for x in texts]
+            texts = [json.dumps(settings(yaml.safe_load(t)), sort_keys=True) for t in texts]
         if texts[0] != texts[1]:
             found.append(name)
     return found
