@@ -6,7 +6,14 @@ template (`fill`), what comes back is read by a `parse_...` function.
 """
 
 from recbole_edt.llm.estimate import Estimate
-from recbole_edt.llm.messages import Answer, Generation, Prompt, Reply, Scores
+from recbole_edt.llm.messages import (
+    PROMPT_TOO_LONG,
+    Answer,
+    Generation,
+    Prompt,
+    Reply,
+    Scores,
+)
 from recbole_edt.llm.model import LanguageModel, Progress, open_language_model
 from recbole_edt.llm.model_folder import ModelFolder, find_model_folder, load_pretrained, one_line
 from recbole_edt.llm.parsing import (
@@ -41,11 +48,11 @@ from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.sharding import Shard, parse_shard, shard_from_environment
 
 __all__ = [
-    "CUT_THOUGHT", "DUPLICATE", "GENERATE", "GROUP", "MERGE", "OVER_LIMIT", "PROFILE", "SCORE",
-    "SELECT", "TRANSFER", "Answer", "Estimate", "Example", "GenerateRequests", "Generation",
-    "LLMSettings", "LanguageModel", "ModelFolder", "Progress", "Prompt", "Reply", "ScoreRequests",
-    "Scores", "Shard", "Template", "clean_title", "fill", "fill_group", "fill_merge",
-    "fill_transfer", "find_model_folder", "load_pretrained", "one_line", "open_language_model",
-    "parse_choices", "parse_shard", "parse_summary", "parse_titles", "shard_from_environment",
-    "thoughts_without_answer",
+    "CUT_THOUGHT", "DUPLICATE", "GENERATE", "GROUP", "MERGE", "OVER_LIMIT", "PROFILE",
+    "PROMPT_TOO_LONG", "SCORE", "SELECT", "TRANSFER", "Answer", "Estimate", "Example",
+    "GenerateRequests", "Generation", "LLMSettings", "LanguageModel", "ModelFolder", "Progress",
+    "Prompt", "Reply", "ScoreRequests", "Scores", "Shard", "Template", "clean_title", "fill",
+    "fill_group", "fill_merge", "fill_transfer", "find_model_folder", "load_pretrained", "one_line",
+    "open_language_model", "parse_choices", "parse_shard", "parse_summary", "parse_titles",
+    "shard_from_environment", "thoughts_without_answer",
 ]  # fmt: skip

@@ -4,6 +4,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+PROMPT_TOO_LONG = "prompt_too_long"
+"""The one failure that asking again cannot mend."""
+
 
 @dataclass(frozen=True)
 class Prompt:

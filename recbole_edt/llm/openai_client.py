@@ -13,7 +13,7 @@ import numpy as np
 
 from recbole_edt.errors import UserError
 from recbole_edt.llm.client import OnAnswers
-from recbole_edt.llm.messages import Generation, Prompt, Reply, Scores
+from recbole_edt.llm.messages import PROMPT_TOO_LONG, Generation, Prompt, Reply, Scores
 from recbole_edt.llm.prompts import plain_text
 from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.transport import (
@@ -93,7 +93,7 @@ class OpenAIClient:
             reply = result.value or Reply("", finish="failed", failure=result.failure)
             return replace(reply, retries=result.retries), result
 
-        failed = Reply("", finish="failed", failure="prompt_too_long")
+        failed = Reply("", finish="failed", failure=PROMPT_TOO_LONG)
         return self._run(prompts, "/chat/completions", ask, failed, on_answers)
 
     def score(
@@ -115,7 +115,7 @@ class OpenAIClient:
             scores = result.value or Scores((), (), failure=result.failure)
             return replace(scores, retries=result.retries), result
 
-        failed = Scores((), (), failure="prompt_too_long")
+        failed = Scores((), (), failure=PROMPT_TOO_LONG)
         return self._run(prompts, "/completions", ask, failed, on_answers)
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> np.ndarray:

@@ -49,6 +49,10 @@ class Template:
         """SHA-256 over all fields."""
         return digest([self.name, self.version, self.system, self.user])
 
+    def entry(self) -> dict[str, object]:
+        """Return what a manifest records of the prompt."""
+        return {"name": self.name, "version": self.version, "hash": self.hash}
+
 
 SELECT = Template(
     "select",

@@ -15,7 +15,7 @@ from recbole_edt.files import digest
 from recbole_edt.llm import decoding
 from recbole_edt.llm.client import OnAnswers
 from recbole_edt.llm.decoding import Prefix
-from recbole_edt.llm.messages import Generation, Prompt, Reply, Scores
+from recbole_edt.llm.messages import PROMPT_TOO_LONG, Generation, Prompt, Reply, Scores
 from recbole_edt.llm.model_folder import is_out_of_memory, load_pretrained
 from recbole_edt.llm.prompts import plain_text
 from recbole_edt.llm.settings import LLMSettings
@@ -110,7 +110,7 @@ class TransformersClient:
         """See `client.ModelClient.generate`."""
         ids = self._tokens(prompts)
         replies: list[Reply] = [
-            Reply("", len(row), finish="failed", failure="prompt_too_long") for row in ids
+            Reply("", len(row), finish="failed", failure=PROMPT_TOO_LONG) for row in ids
         ]
         fitting = [i for i, row in enumerate(ids) if len(row) <= self._max_prompt_tokens]
         order = sorted(fitting, key=lambda index: (len(ids[index]), index))
@@ -143,7 +143,7 @@ class TransformersClient:
     ) -> list[Scores]:
         """See `client.ModelClient.score`; a prompt is read once for all its continuations."""
         ids = self._tokens(prompts)
-        scores = [Scores((), (), len(row), "prompt_too_long") for row in ids]
+        scores = [Scores((), (), len(row), PROMPT_TOO_LONG) for row in ids]
         fitting = [row for row in ids if len(row) <= self._max_prompt_tokens]
         with self._memory_errors():
             common = self._shared(fitting) if fitting else Prefix()

@@ -10,8 +10,8 @@ from recbole_edt.artefacts.augmenter.inputs import SelectionInputs, selection_in
 from recbole_edt.artefacts.augmenter.insertion import augmented_rows
 from recbole_edt.artefacts.augmenter.questions import TEMPLATES, Questions, make_questions
 from recbole_edt.artefacts.augmenter.selection import (
-    FAILED,
     SelectedItems,
+    count_failed,
     read_answers,
     select_by_rule,
 )
@@ -20,13 +20,10 @@ from recbole_edt.artefacts.augmenter.transfer import make_by_representatives
 from recbole_edt.artefacts.augmenter.writing import write_augmented
 from recbole_edt.artefacts.embeddings import title_encoder
 from recbole_edt.artefacts.settings import REPRESENTATIVES
-from recbole_edt.artefacts.store import AUGMENT, EMBEDDINGS, Entry
+from recbole_edt.artefacts.store import AUGMENT, Entry
 from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
 from recbole_edt.llm import CUT_THOUGHT, Answer
 from recbole_edt.progress import progress_of
-
-_PERMANENT = FAILED + "prompt_too_long"
-"""The one failure that asking again cannot mend."""
 
 
 def make_augmented(task: ArtefactTask, dry_run: bool) -> PartReport:
@@ -49,11 +46,7 @@ def make_augmented(task: ArtefactTask, dry_run: bool) -> PartReport:
         For missing item vectors or titles, or a model that cannot answer.
     """
     if dry_run and not task.has_item_vectors():
-        text = (
-            f"{AUGMENT}: cannot be counted before the item vectors are there; "
-            f"make them with '--only {EMBEDDINGS}' and repeat the dry run"
-        )
-        return PartReport(AUGMENT, "estimated", text)
+        return task.report_uncountable(AUGMENT)
     reused = reuse_part(task, AUGMENT, report.describe, "the rows", "ask", dry_run)
     if reused is not None:
         return reused
@@ -92,25 +85,17 @@ def _make_by_model(
     with task.exclusive_lock(work, "augmented interactions"):
         answers = answer_questions(asked, task, AUGMENT)
         if task.shard.count > 1:
-            text = (
-                f"{AUGMENT}: part {task.shard.index} of {task.shard.count}: {len(of_shard):,} of "
-                f"{len(questions.prompts):,} questions are answered; when all parts are, run the "
-                "command without a shard"
+            count = len(questions.prompts)
+            return task.report_asked(
+                AUGMENT, f"{len(of_shard):,} of {count:,} questions are answered"
             )
-            return PartReport(AUGMENT, "asked", text)
         thinks = model.thinking_tokens > 0
         selected = read_answers(questions, answers, inputs, encode, settings.augment_floor, thinks)
-        template = TEMPLATES[questions.mode]
-        failures = {k: n for k, n in selected.rejects.items() if k.startswith(FAILED)}
-        of_model = {
-            "llm": dict(model.source),
-            "llm_identity": dict(model.identity),
-            "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
+        of_model = task.model_entry(TEMPLATES[questions.mode].entry()) | {
             "questions": len(questions.prompts),
             "none_replies": selected.none,
             # with more tokens to think, a cut thought becomes an answer
-            "failed": sum(n for reason, n in failures.items() if reason != _PERMANENT)
-            + selected.rejects[CUT_THOUGHT],
+            "failed": count_failed(selected.rejects) + selected.rejects[CUT_THOUGHT],
             "cut_thoughts": selected.rejects[CUT_THOUGHT],
             "spent": model.spent_on(questions.requests).rounded(),
         }

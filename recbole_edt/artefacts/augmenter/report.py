@@ -1,5 +1,6 @@
 """The part `augment` of a set in words."""
 
+from recbole_edt.artefacts.failure_lines import failure_lines
 from recbole_edt.artefacts.store import AUGMENT, ArtefactSet, Entry
 
 # Manifests of existing sets call a deficit "demand" and its candidates "pool".
@@ -52,18 +53,7 @@ def describe(artefacts: ArtefactSet) -> str:
             f"{spent['generated_tokens']:,} written or scored, {spent['seconds']:,.0f} s, "
             f"cost {spent['cost']:,.2f}"
         )
-    cut_thoughts = entry.get("cut_thoughts", 0)
-    if cut_thoughts:
-        lines.append(
-            f"  {cut_thoughts:,} replies ended inside a thought; "
-            "with a larger llm_thinking_tokens the same command asks only those again"
-        )
-    if entry.get("failed", 0) > cut_thoughts:
-        lines.append(
-            f"  {entry['failed'] - cut_thoughts:,} questions failed; "
-            "the same command asks only those again"
-        )
-    return "\n".join(lines)
+    return "\n".join(lines + failure_lines(entry, "only those"))
 
 
 _MOSTLY = {

@@ -1,7 +1,7 @@
 """Selection of items from candidate sets: by a language model's answers, or by a rule."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,10 +12,15 @@ from recbole_edt.artefacts.augmenter.questions import Questions
 from recbole_edt.artefacts.embeddings import TitleEncoder
 
 UNGROUNDED, IN_HISTORY, NOT_FINITE = "ungrounded", "in_history", "not_finite"
+_MOST_TITLES = 64
 FAILED = "failed_"
 """Prefix of the reasons that count questions without an answer."""
 
-_MOST_TITLES = 64
+
+def count_failed(rejects: Mapping[str, int]) -> int:
+    """Return how many questions without an answer are worth asking again."""
+    lost = FAILED + llm.PROMPT_TOO_LONG
+    return sum(n for reason, n in rejects.items() if reason.startswith(FAILED) and reason != lost)
 
 
 @dataclass

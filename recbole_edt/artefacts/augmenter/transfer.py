@@ -15,7 +15,7 @@ from recbole_edt.artefacts.augmenter.noise_filter import (
     TransferredItems,
 )
 from recbole_edt.artefacts.augmenter.representatives import find_pairs
-from recbole_edt.artefacts.augmenter.selection import FAILED
+from recbole_edt.artefacts.augmenter.selection import FAILED, count_failed
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.augmenter.transfer_questions import (
     TransferQuestions,
@@ -26,9 +26,6 @@ from recbole_edt.artefacts.embeddings import TitleEncoder, title_encoder, unit_v
 from recbole_edt.artefacts.store import AUGMENT, Entry
 from recbole_edt.artefacts.task import ArtefactTask, PartReport
 from recbole_edt.progress import progress_of
-
-_PERMANENT = FAILED + "prompt_too_long"
-"""The one failure that asking again cannot mend."""
 
 _ENCODED_AT_ONCE = 4096
 
@@ -69,12 +66,10 @@ def make_by_representatives(
         with progress_of(len(asked.prompts), AUGMENT, "prompt", task.show_progress) as bar:
             replies = model.generate(asked.prompts, asked.settings, bar.update)
         if task.shard.count > 1:
-            text = (
-                f"{AUGMENT}: part {task.shard.index} of {task.shard.count}: {len(of_shard):,} of "
-                f"{len(questions.prompts):,} questions are answered; when all parts are, run the "
-                "command without a shard"
+            count = len(questions.prompts)
+            return task.report_asked(
+                AUGMENT, f"{len(of_shard):,} of {count:,} questions are answered"
             )
-            return PartReport(AUGMENT, "asked", text)
         noise = NoiseFilter(training, allowed, unit, titles, settings)
         result = read_transfers(questions, replies, noise, encode)
         rows = augmented_rows(
@@ -93,16 +88,11 @@ def make_by_representatives(
 
 
 def _of_model(task: ArtefactTask, questions: TransferQuestions, result: TransferredItems) -> Entry:
-    model, template = task.language_model, llm.TRANSFER
-    failures = {k: n for k, n in result.rejects.items() if k.startswith(FAILED)}
-    return {
-        "llm": dict(model.source),
-        "llm_identity": dict(model.identity),
-        "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
+    return task.model_entry(llm.TRANSFER.entry()) | {
         "questions": len(questions.prompts),
         "none_replies": result.none,
-        "failed": sum(n for reason, n in failures.items() if reason != _PERMANENT),
-        "spent": model.spent_on(questions.requests).rounded(),
+        "failed": count_failed(result.rejects),
+        "spent": task.language_model.spent_on(questions.requests).rounded(),
     }
 
 

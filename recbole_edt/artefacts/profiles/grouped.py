@@ -9,24 +9,22 @@ from typing import Any
 
 import numpy as np
 
-import recbole_edt
 from recbole_edt import fields, llm
 from recbole_edt.artefacts.augmenter import shown_titles
-from recbole_edt.artefacts.embeddings import TextEncoder, encode_texts, plan_encoding
+from recbole_edt.artefacts.embeddings import TextEncoder
 from recbole_edt.artefacts.profiles import report
 from recbole_edt.artefacts.profiles.groups import GroupQuestions, group_questions
 from recbole_edt.artefacts.profiles.questions import ProfileSettings
 from recbole_edt.artefacts.profiles.repetition import leave_out_shared, repetition
-from recbole_edt.artefacts.profiles.texts import ONLY_TITLES, PERMANENT, without_titles
+from recbole_edt.artefacts.profiles.texts import ONLY_TITLES, without_titles
+from recbole_edt.artefacts.profiles.writing import ProfileTable, write_profiles
 from recbole_edt.artefacts.store import (
     AUGMENT,
-    EMBEDDINGS,
     GROUP,
     OVERALL,
     PROFILES,
     Entry,
     find_source_set,
-    save_profiles,
 )
 from recbole_edt.artefacts.task import ArtefactTask, PartReport
 from recbole_edt.errors import UserError
@@ -63,11 +61,7 @@ class StageTexts:
 def make_grouped(task: ArtefactTask, settings: ProfileSettings, dry_run: bool) -> PartReport:
     """Make grouped profiles, or estimate them; see `make.make_profiles`."""
     if dry_run and not task.has_item_vectors():
-        text = (
-            f"{PROFILES}: cannot be counted before the item vectors are there; "
-            f"make them with '--only {EMBEDDINGS}' and repeat the dry run"
-        )
-        return PartReport(PROFILES, "estimated", text)
+        return task.report_uncountable(PROFILES)
     titles = shown_titles(task.titles)
     questions = group_questions(task, settings, titles, dry_run)
     if dry_run:
@@ -84,13 +78,12 @@ def make_grouped(task: ArtefactTask, settings: ProfileSettings, dry_run: bool) -
         merging = llm.GenerateRequests(prompts, _merge_generation(settings))
         merged = _ask(task, "merging", merging)
         if task.shard.count > 1:
-            text = (
-                f"{PROFILES}: part {task.shard.index} of {task.shard.count}: "
-                f"{len(replies):,} of {len(questions.prompts):,} questions about groups and "
-                f"{len(merged):,} about merging are answered; when all parts are, run the command "
-                "without a shard"
+            count = len(questions.prompts)
+            return task.report_asked(
+                PROFILES,
+                f"{len(replies):,} of {count:,} questions about groups and {len(merged):,} about "
+                "merging are answered",
             )
-            return PartReport(PROFILES, "asked", text)
         overall = _read_merged(task, settings, titles, questions, users, merged, groups)
         entry = _write(task, settings, questions, groups, users, overall, merging, encoder, work)
     made = task.record(PROFILES, entry)
@@ -129,7 +122,7 @@ def _read(
     for index, reply in zip(indices.tolist(), replies, strict=True):
         quoted = [titles[item] for item in questions.items[index]]
         result.texts[index] = _text(reply, quoted, settings, result, "empty_reply")
-        if reply.failure not in (None, PERMANENT):
+        if reply.failure not in (None, llm.PROMPT_TOO_LONG):
             result.failed.add(index)
     if len(replies) and not any(result.texts):
         raise UserError(
@@ -200,7 +193,7 @@ def _read_merged(
     for number, (user, reply) in enumerate(zip(users.tolist(), replies, strict=True)):
         quoted = [titles[item] for item in sorted(items[user])]
         result.texts.append(_text(reply, quoted, settings, result, EMPTY_MERGE))
-        if reply.failure not in (None, PERMANENT):
+        if reply.failure not in (None, llm.PROMPT_TOO_LONG):
             result.failed.add(number)
     waiting = len({int(questions.users[index]) for index in groups.failed})
     result.masked[FAILED_GROUP] += waiting
@@ -224,8 +217,8 @@ def _write(
     encoder: TextEncoder,
     work: Path,
 ) -> Entry:
-    """Encode the overall texts and write the files; return the part's entry for the manifest."""
-    training, model = task.training, task.language_model
+    """Leave out shared texts and write the rest; return the part's entry for the manifest."""
+    model = task.language_model
     repeated = {GROUP: repetition(groups.texts), OVERALL: repetition(overall.texts)}
     kept, shared = leave_out_shared(overall.texts, settings.profile_most_shared)
     overall.masked[SHARED_TEXT] += shared
@@ -234,26 +227,14 @@ def _write(
             f"profile_most_shared: {settings.profile_most_shared}, but every one of {shared} "
             "overall profiles is shared by more users than that; they are no profiles"
         )
-    plan = plan_encoding(kept, encoder, task.settings.encoder_batch_size)
-    encoded, seconds = encode_texts(plan, encoder, work, task.show_progress, "profile vectors")
-    vectors = np.zeros((len(training.user_tokens), 1, encoder.dim), dtype=np.float16)
-    present = np.zeros(vectors.shape[:2], dtype=bool)
-    vectors[users, 0] = encoded
-    present[users, 0] = plan.rows >= 0
     stages = {
         GROUP: llm.GenerateRequests(questions.prompts, questions.generation),
         OVERALL: merging,
     }
     spent = {name: model.spent_on(requests).rounded() for name, requests in stages.items()}
     total = {key: round(sum(one[key] for one in spent.values()), 6) for key in spent[GROUP]}
-    templates = {GROUP: llm.GROUP, OVERALL: llm.MERGE}
-    return {
-        "mode": settings.profile_mode,
-        OVERALL: True,
-        "users": len(training.user_tokens),
-        "domains": training.domain_names,
-        "dim": encoder.dim,
-        "profiles": int(present.sum()),
+    prompts = {GROUP: llm.GROUP.entry(), OVERALL: llm.MERGE.entry()}
+    counted = {
         **questions.entry(),
         "merges": len(merging.prompts),
         "masked": dict(sorted((+(questions.masked + overall.masked)).items())),
@@ -262,28 +243,14 @@ def _write(
         "failed": len(groups.failed) + len(overall.failed),
         "unfinished": groups.unfinished + overall.unfinished,
         "hidden_titles": groups.hidden + overall.hidden,
-        "llm": dict(model.source),
-        "llm_identity": dict(model.identity),
-        "prompt": {
-            name: {"name": one.name, "version": one.version, "hash": one.hash}
-            for name, one in templates.items()
-        },
+        **task.model_entry(prompts),
         "spent": total,
         "spent_by_stage": spent,
-        "encoder": task.settings.encoder,
-        "encoder_revision": encoder.folder.revision,
-        "weights_sha256": encoder.weights_sha256,
-        "encoder_cut_texts": int((plan.tokens > encoder.max_length).sum()),
-        "encoder_seconds": round(seconds, 2),
-        "made_with": {"recbole_edt": recbole_edt.__version__},
-        "sha256": save_profiles(
-            task.folder,
-            training.user_tokens,
-            vectors,
-            present,
-            _rows(task, questions, groups, users, kept),
-        ),
     }
+    rows = _rows(task, questions, groups, users, kept)
+    table = ProfileTable(kept, users, np.zeros_like(users), 1)
+    head = {"mode": settings.profile_mode, OVERALL: True}
+    return head | write_profiles(task, table, encoder, work, counted, rows)
 
 
 def _rows(

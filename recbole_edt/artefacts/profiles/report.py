@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from recbole_edt.artefacts.failure_lines import failure_lines
 from recbole_edt.artefacts.store import OVERALL, PROFILES, ArtefactSet, Entry
 
 
@@ -76,15 +77,4 @@ def _cost_lines(entry: Entry) -> list[str]:
         lines.append(f"  {entry['hidden_titles']:,} quoted titles were hidden")
     if entry["unfinished"]:
         lines.append(f"  {entry['unfinished']:,} replies were cut at profile_max_tokens")
-    cut_thoughts = entry.get("cut_thoughts", 0)
-    if cut_thoughts:
-        lines.append(
-            f"  {cut_thoughts:,} replies ended inside a thought; "
-            "with a larger llm_thinking_tokens the same command asks only those again"
-        )
-    if entry["failed"] > cut_thoughts:
-        lines.append(
-            f"  {entry['failed'] - cut_thoughts:,} questions failed; "
-            "the same command asks them again"
-        )
-    return lines
+    return lines + failure_lines(entry, "them")

@@ -10,13 +10,16 @@ from recbole_edt.artefacts.profiles.repetition import repetition
 from recbole_edt.artefacts.profiles.report import by_reason
 from recbole_edt.artefacts.store import Entry
 from recbole_edt.errors import UserError
-from recbole_edt.llm import CUT_THOUGHT, Reply, parse_summary, thoughts_without_answer
+from recbole_edt.llm import (
+    CUT_THOUGHT,
+    PROMPT_TOO_LONG,
+    Reply,
+    parse_summary,
+    thoughts_without_answer,
+)
 
 ONLY_TITLES = "only_titles"
 """Reason to drop a reply: without the titles that it quotes nothing is left."""
-
-PERMANENT = "prompt_too_long"
-"""The one failure that asking again cannot mend."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def read_replies(
     failures = [reply.failure for reply in replies if reply.failure is not None]
     entry = {
         # a part with failures is made again; with more tokens to think, a cut thought is answered
-        "failed": sum(failure != PERMANENT for failure in failures) + masked[CUT_THOUGHT],
+        "failed": sum(failure != PROMPT_TOO_LONG for failure in failures) + masked[CUT_THOUGHT],
         "cut_thoughts": masked[CUT_THOUGHT],
         "unfinished": sum(reply.finish == "length" for reply in replies),
         "cut_replies": cut,
