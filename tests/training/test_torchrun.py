@@ -161,11 +161,14 @@ def test_killed_process_ends_all_and_one_process_resumes(tmp_path: Path) -> None
     # the limit of epochs is part of the run's identity, so that the killed run's folder gets it
     resumed = [sys.executable, *flags(tmp_path, epochs=100_000, stopping_step=100_000), "--resume"]
     with subprocess.Popen(resumed, stderr=subprocess.PIPE, text=True, env=environment()) as one:
-        assert one.stderr is not None
-        while f"resuming after train epoch {epoch}" not in (line := one.stderr.readline()):
-            assert line, "the run ended before it resumed"
-        assert f"epoch {epoch + 1:3d}" in one.stderr.readline()
-        one.kill()
+        try:
+            assert one.stderr is not None
+            while f"resuming after train epoch {epoch}" not in (line := one.stderr.readline()):
+                assert line, "the run ended before it resumed"
+            assert one.stderr.readline() == "device: cpu\n"
+            assert f"epoch {epoch + 1:3d}" in one.stderr.readline()
+        finally:
+            one.kill()
 
 
 def _is_rank(pid: str) -> bool:
