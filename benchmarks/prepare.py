@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
+from other_code import ROOT, extract
 
 CHUNK = 200_000
 WORDS = ["good", "size", "fits", "colour", "quality", "price", "shipping", "fast", "love", "wear"]
@@ -171,20 +172,15 @@ def main() -> None:
     parser.add_argument("--before", help="commit to compare with (default: none)")
     parser.add_argument("--folder", help="where the data go for a while (default: the system's)")
     options = parser.parse_args()
-    here = Path(__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         (folder / "raw").mkdir()
         arguments = MAKERS[options.kind](folder / "raw", options.rows)
         size = sum(file.stat().st_size for file in (folder / "raw").iterdir())
         print(f"{options.kind}: {options.rows:,} rows, {size / 1e9:.2f} GB", flush=True)
-        sides = {"now": here}
+        sides = {"now": ROOT}
         if options.before:
-            sides = {"before": folder / "code"} | sides
-            (folder / "code").mkdir()
-            archive = ["git", "-C", str(here), "archive", options.before]
-            with subprocess.Popen(archive, stdout=subprocess.PIPE) as tar:
-                subprocess.run(["tar", "x", "-C", folder / "code"], stdin=tar.stdout, check=True)
+            sides = {"before": extract(options.before, folder / "code")} | sides
         seconds = {}
         for side, root in sides.items():
             seconds[side], peak = timed(root, arguments, folder / side)

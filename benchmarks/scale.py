@@ -14,23 +14,21 @@ commit as well.
 """
 
 import argparse
-import io
 import json
 import math
 import os
 import resource
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+from other_code import ROOT, extract
 from tabulate import tabulate
 
 STAGES = ("prepare", "open", "steps", "evaluation")
-ROOT = Path(__file__).parents[1]
 MODEL = {"model": "SASRecSingle", "loss_type": "SS", "train_batch_size": 256}
 
 
@@ -150,12 +148,8 @@ def main() -> None:
     root.mkdir(parents=True, exist_ok=True)
     checkouts = {"now": ROOT}
     if options.before:
-        checkouts = {options.before: root / f"code-{options.before}", **checkouts}
-        archive = subprocess.run(
-            ["git", "archive", options.before], cwd=ROOT, check=True, capture_output=True
-        ).stdout
-        with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-            files.extractall(checkouts[options.before], filter="data")
+        code = extract(options.before, root / f"code-{options.before}")
+        checkouts = {options.before: code, **checkouts}
     lines, results = [], []
     for name, checkout in checkouts.items():
         times: dict[str, list[tuple[int, float]]] = {stage: [] for stage in STAGES}
