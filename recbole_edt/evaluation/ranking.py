@@ -11,6 +11,7 @@ from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.report import metric_values
 from recbole_edt.evaluation.scoring import ScoreBlock, score_blocks
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.candidate_sets import rows_in_domains
 
 _Pairs = tuple[Tensor, Tensor]
 """Row in the batch and item id, or column, of interactions of the batch's histories."""
@@ -122,10 +123,8 @@ class _Ranker:
         config, item_domain = targets.part.config, targets.part.item_domain
         self.targets, self.scope = targets, scope
         self.depth = depth or max(*config["topk"], int(config["valid_metric"].split("@")[1]))
-        members = [item_domain == k for k in range(len(targets.part.domains))]
-        self.members = torch.stack(members).to(config["device"])
-        within = torch.stack([m * (m.cumsum(0) - 1) for m in members])
-        self.column = within.sum(0).numpy()  # of each item among those of its domain
+        self.item_domain = item_domain.to(config["device"])
+        self.column = rows_in_domains(item_domain, len(targets.part.domains)).numpy()
         self.drawn = None
         if sampled is not None:
             self.drawn = targets.sampled_candidates(sampled, scope)[0]
@@ -147,7 +146,7 @@ class _Ranker:
         allowed = None
         if block.domain is None:
             domains = torch.from_numpy(targets.domains[at]).to(scores.device)
-            allowed = self.members[domains]
+            allowed = self.item_domain == domains[:, None]
         return _against_target(scores, target, allowed, seen)
 
     def _columns(self, items: np.ndarray, block: ScoreBlock) -> Tensor:

@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.model.candidate_sets import ItemTable, ItemVectors, NextItemLoss, index_of
+from recbole_edt.model.candidate_sets import (
+    ItemTable,
+    ItemVectors,
+    NextItemLoss,
+    rows_in_domains,
+)
 from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.recbole_bridge import InputType, Interaction, SequentialRecommender
 
@@ -53,11 +58,10 @@ class CrossDomainModel(SequentialRecommender):
         self.loss_scope: str = config["loss_scope"]
         self.num_negatives: int = config["num_negatives"]
         self.num_domains = len(dataset.domains)
-        row_in_domain = torch.zeros_like(dataset.item_domain)
+        row_in_domain = rows_in_domains(dataset.item_domain, self.num_domains)
         for k in range(self.num_domains):
-            items, row = index_of(dataset.item_domain == k)
+            items = (dataset.item_domain == k).nonzero().flatten()
             self.register_buffer(f"domain_items_{k}", items, persistent=False)
-            row_in_domain += row
         self.register_buffer("item_domain", dataset.item_domain, persistent=False)
         self.register_buffer("row_in_domain", row_in_domain, persistent=False)
         competes = torch.ones(self.n_items, dtype=torch.bool)

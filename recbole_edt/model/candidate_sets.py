@@ -174,6 +174,14 @@ def index_of(members: Tensor) -> tuple[Tensor, Tensor]:
     return ids, row
 
 
+def rows_in_domains(item_domain: Tensor, num_domains: int) -> Tensor:
+    """Return each item's index among the items of its domain, int64 [n_items]; 0 outside all."""
+    rows = torch.zeros(len(item_domain), dtype=torch.int64)
+    for k in range(num_domains):
+        rows += index_of(item_domain == k)[1]
+    return rows
+
+
 def _pair_scores(states: Tensor, vectors: Tensor, bias: Tensor | None) -> Tensor:
     score = (states * vectors).sum(1)
     return score if bias is None else score + bias
