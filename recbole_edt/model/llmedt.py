@@ -152,12 +152,11 @@ class LLMEDT(SharedModel):
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the mean loss over all labelled positions of a batch of windows."""
         inputs, labels = interaction[ITEMS], interaction[LABELS]
-        lengths = (inputs > 0).sum(1)
         if self.phase == SHARED:
             loss, mixed = self.loss_and_states(interaction)
             if self.profiles is None or not self._aligns(SHARED):
                 return loss
-            (last,) = self._last_of([mixed], lengths)
+            (last,) = self._last_of([mixed], (inputs > 0).sum(1))
             aligned = self.profiles.direct_alignment(interaction[self.USER_ID], last)
             return loss + self.beta * aligned
         labelled = labels > 0
@@ -170,7 +169,7 @@ class LLMEDT(SharedModel):
         loss = loss / total(labelled.sum()).clamp(min=1)
         if self.profiles is None or not self._aligns(DOMAIN):
             return loss
-        last_states = self._last_of(states, lengths)
+        last_states = self._last_of(states, (inputs > 0).sum(1))
         return loss + self.beta * self.profiles.alignment(interaction[self.USER_ID], last_states)
 
     def domain_states(self, items: Tensor, ids: Tensor) -> list[Tensor]:
