@@ -225,17 +225,20 @@ class TransformersClient:
         choose = self._plain_chooser(settings, rows)
         if settings.repetition_penalty == 1:
             return choose
-        penalty, tokens = settings.repetition_penalty, [[*row] for row in rows]
+        penalty, used = settings.repetition_penalty, torch.empty(0)
 
         def penalised(logits: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
-            logits = logits.float().clone()
-            for position, number in enumerate(numbers):
-                used = torch.tensor(tokens[number], device=logits.device)
-                values = logits[position, used]
-                logits[position, used] = torch.where(values > 0, values / penalty, values * penalty)
-            chosen = choose(logits, numbers)
-            for number, token in zip(numbers, chosen.tolist(), strict=True):
-                tokens[number].append(token)
+            nonlocal used
+            if not len(used):  # bool [rows, vocabulary]: tokens of the prompt or the reply
+                used = torch.zeros(
+                    len(rows), logits.shape[-1], dtype=torch.bool, device=logits.device
+                )
+                for number, row in enumerate(rows):
+                    used[number, row] = True
+            logits, these = logits.float(), torch.tensor(numbers, device=logits.device)
+            lowered = torch.where(logits > 0, logits / penalty, logits * penalty)
+            chosen = choose(torch.where(used[these], lowered, logits), numbers)
+            used[these, chosen] = True
             return chosen
 
         return penalised
