@@ -2,7 +2,6 @@
 
 import json
 import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from recbole_edt.executors.answers import FAILED, USER
 from recbole_edt.executors.children import POLL, stop
 from recbole_edt.executors.local import ChildProcess
 from recbole_edt.executors.protocol import ChildCall
+from recbole_edt.executors.same_code import missing_there
 from recbole_edt.platforms import GIVEN_GPUS
 
 
@@ -42,11 +42,7 @@ def run_to_end(
     """
     for path in (folder, log):
         if not os.path.exists(path):
-            reason = (
-                f"{platform.node()}: {path} does not exist there; a cluster's machines need the "
-                "folders of the dataset and of the output in common"
-            )
-            answer = {"status": FAILED, "kind": USER, "reason": reason}
+            answer = {"status": FAILED, "kind": USER, "reason": missing_there(path)}
             return 2, json.dumps(answer).encode(), 0.0
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES")  # as the cluster has set it for the task
     given = {} if gpus is None else {GIVEN_GPUS: gpus}

@@ -54,15 +54,20 @@ def refuse_differences(expected: Mapping[str, Any] | None) -> None:
     for name, wanted in expected["files"].items():
         path = Path(name)
         if not path.is_file():
-            raise UserError(
-                f"{here}: {path.resolve()} does not exist there; a cluster's machines need the "
-                "folders of the dataset and of the output in common"
-            )
+            raise UserError(missing_there(path.resolve()))
         if sha256_of(path) != wanted:
             raise UserError(
                 f"{here}: {path.resolve()} has other content than on the machine that gives out "
                 "the work"
             )
+
+
+def missing_there(path: str | Path) -> str:
+    """Return the refusal of a machine that does not see a path of the command's."""
+    return (
+        f"{platform.node()}: {path} does not exist there; a cluster's machines need the folders of "
+        "the dataset and of the output in common"
+    )
 
 
 @cache

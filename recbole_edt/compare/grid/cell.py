@@ -25,11 +25,6 @@ def make_run(request: dict[str, Any]) -> dict[str, Any]:
     UserError
         As a bare run raises it, and for a configuration file that was changed meanwhile.
     """
-    return {"run_dir": _run(request["keys"], request["digest"], request["shared_from"])}
-
-
-def _run(keys: dict[str, Any], expected: str, shared_from: str | None) -> str:
-    """Return the folder of the finished run; two processes never work on one run."""
     from pathlib import Path
 
     from recbole_edt.compare.cell_job import make_job
@@ -38,15 +33,16 @@ def _run(keys: dict[str, Any], expected: str, shared_from: str | None) -> str:
     from recbole_edt.files import digest
     from recbole_edt.runs import execute
 
+    keys, shared_from = request["keys"], request["shared_from"]
     row = ComparisonRow(keys["model"], keys["model"], {})
     job = make_job(row, keys["dataset"], keys, keys["seed"], row.label)
-    if digest(job.settings) != expected:  # else one row would mix two configurations
+    if digest(job.settings) != request["digest"]:  # else one row would mix two configurations
         raise UserError("configuration: a file changed since the command began; give it again")
-    finished = job.finished
-    if finished is not None:
-        return str(finished)
-    source = None if shared_from is None else Path(shared_from)
-    return str(execute(job.config, resume=True, wait=True, shared_from=source).folder.path)
+    folder = job.finished
+    if folder is None:  # two processes never work on one run
+        source = None if shared_from is None else Path(shared_from)
+        folder = execute(job.config, resume=True, wait=True, shared_from=source).folder.path
+    return {"run_dir": str(folder)}
 
 
 def main() -> None:
