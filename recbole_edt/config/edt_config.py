@@ -17,7 +17,7 @@ _DERIVED = {
     "valid_metric_bigger", "valid_neg_sample_args", "test_neg_sample_args", "checkpoint_dir",
     "config_files",
 }  # fmt: skip
-# Of artefacts alone, and no part of a run's id: a new value makes no other run.
+# Of artefacts only, and no part of a run's id: a new value makes no other run.
 _OF_ARTEFACTS = {"llm_thinking_tokens"}
 
 
