@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -139,7 +139,7 @@ def _ending_together() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise ProcessEndedError(" ".join(str(error).split())[:200]) from error
+        raise ProcessEndedError(one_line(error, 200)) from error
 
 
 # ------------------------------------------------------------------------ rank 0 and the others

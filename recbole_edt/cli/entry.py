@@ -14,7 +14,7 @@ from types import ModuleType
 
 from recbole_edt import distributed
 from recbole_edt.cli.keys import CommandParser
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.errors import UserError, nearest, one_line
 from recbole_edt.requirements import check_requirements
 
 COMMANDS = ("prepare", "artefacts", "run", "evaluate", "compare", "tune", "recommend", "doctor")
@@ -78,7 +78,7 @@ def dispatch(argv: list[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        line = " ".join(f"{type(error).__name__}: {error}".split())
+        line = one_line(f"{type(error).__name__}: {error}")
         _report(f"{line} (an error of ours; --debug shows where)")
         return 1
 

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from recbole_edt.config.schema import RULES
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 
 _NAMES = ("model", "models", "dataset", "datasets")
 _NULLS = ("None", "null", "Null", "NULL", "~")
@@ -75,7 +75,7 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such configuration file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split()).replace('in "<unicode string>", ', "")
+        reason = one_line(error).replace('in "<unicode string>", ', "")
         raise UserError(f"{path}: not valid YAML ({reason})") from None
     if content is None:
         return {}

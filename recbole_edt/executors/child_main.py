@@ -14,8 +14,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.executors.answers import CRASH, DONE, FAILED, USER
 from recbole_edt.executors.same_code import refuse_differences
+from recbole_edt.platforms import interrupt_this_process
 
 GRACE = 10.0  # seconds in which an interrupted child cleans up
 
@@ -59,8 +61,6 @@ def answer_request(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 def _answer(
     work: Callable[[dict[str, Any]], dict[str, Any]], request: dict[str, Any]
 ) -> dict[str, Any]:
-    from recbole_edt.errors import UserError
-
     try:
         refuse_differences(request.pop("expects", None))
         return {"status": DONE, **work(request)}
@@ -68,14 +68,12 @@ def _answer(
         return {"status": FAILED, "kind": USER, "reason": str(error)}
     except Exception as error:
         traceback.print_exc()
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        return {"status": FAILED, "kind": CRASH, "reason": line[:1000]}
+        line = one_line(f"{type(error).__name__}: {error}", 1000)
+        return {"status": FAILED, "kind": CRASH, "reason": line}
 
 
 def _stop_with_parent() -> None:
     """Interrupt this process when standard input ends."""
-    from recbole_edt.platforms import interrupt_this_process
-
     while os.read(0, 1024):
         pass
     interrupt_this_process()

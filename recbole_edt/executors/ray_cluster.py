@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.executors.settings import ClusterSettings
 
 _TIMEOUT = 10.0  # seconds to reach an address
@@ -52,7 +52,7 @@ def connected(cluster: ClusterSettings) -> Iterator[Any]:
         with _without_messages():
             ray.init(**options, log_to_driver=False, logging_level=logging.ERROR)
     except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = one_line(f"{type(error).__name__}: {error}", 300)
         # Ray logs the refusal of a token where nobody reads it, and reports a lost connection.
         hint = "; RAY_AUTH_TOKEN or RAY_AUTH_MODE may differ from the cluster's" if address else ""
         where = f"the Ray cluster at {address}" if address else "a Ray of this machine"

@@ -15,7 +15,7 @@ from recbole_edt.llm.messages import (
     Scores,
 )
 from recbole_edt.llm.model import LanguageModel, Progress, open_language_model
-from recbole_edt.llm.model_folder import ModelFolder, find_model_folder, load_pretrained, one_line
+from recbole_edt.llm.model_folder import ModelFolder, find_model_folder, load_pretrained
 from recbole_edt.llm.parsing import (
     CUT_THOUGHT,
     DUPLICATE,
@@ -52,7 +52,7 @@ __all__ = [
     "PROMPT_TOO_LONG", "SCORE", "SELECT", "TRANSFER", "Answer", "Estimate", "Example",
     "GenerateRequests", "Generation", "LLMSettings", "LanguageModel", "ModelFolder", "Progress",
     "Prompt", "Reply", "ScoreRequests", "Scores", "Shard", "Template", "clean_title", "fill",
-    "fill_group", "fill_merge", "fill_transfer", "find_model_folder", "load_pretrained", "one_line",
+    "fill_group", "fill_merge", "fill_transfer", "find_model_folder", "load_pretrained",
     "open_language_model", "parse_choices", "parse_shard", "parse_summary", "parse_titles",
     "shard_from_environment", "thoughts_without_answer",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 
 MEMORY_GB = 3.0
 """Memory that the engine may use before it writes to its temporary folder, in GB."""
@@ -122,14 +122,14 @@ def _resources() -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         raise UserError(
-            f"memory_gb: too small for these data, or the disk is full ({_line(error)})"
+            f"memory_gb: too small for these data, or the disk is full ({first_line(error)})"
         ) from None
     except duckdb.IOException as error:
         if "no space left" in str(error).lower() or "disk" in str(error).lower():
-            raise UserError(f"the disk is full ({_line(error)})") from None
+            raise UserError(f"the disk is full ({first_line(error)})") from None
         raise
 
 
-def _line(error: Exception) -> str:
-    """Return the first sentence of an error of DuckDB."""
-    return " ".join(str(error).split("\n")[0].split())[:200]
+def first_line(error: duckdb.Error) -> str:
+    """Return what an error of DuckDB says before it quotes the statement."""
+    return one_line(str(error).split("\n")[0], 200)

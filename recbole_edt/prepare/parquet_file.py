@@ -7,7 +7,7 @@ from typing import NoReturn
 import duckdb
 
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.prepare.engine import Engine, literal, name
+from recbole_edt.prepare.engine import Engine, first_line, literal, name
 
 _MAGIC = b"PAR1"
 _IDS = ("VARCHAR", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT",
@@ -58,7 +58,7 @@ class ParquetFile:
         try:
             described = engine.db.execute(f"DESCRIBE SELECT * FROM {self._source}").fetchall()
         except duckdb.Error as error:
-            raise UserError(f"{path}: {_line(error)}") from None
+            raise UserError(f"{path}: {first_line(error)}") from None
         self._types = {row[0]: str(row[1]) for row in described}
         self.columns = list(self._types)
 
@@ -114,7 +114,7 @@ class ParquetFile:
                 f"CREATE OR REPLACE TABLE {table} AS SELECT {', '.join(picked)} FROM {self._source}"
             )
         except duckdb.Error as error:
-            raise UserError(f"{self.path}: {_line(error)}") from None
+            raise UserError(f"{self.path}: {first_line(error)}") from None
 
     def refuse(self, row: int, complaint: str) -> NoReturn:
         """Raise `UserError` about a row, counted from 0."""
@@ -124,7 +124,3 @@ class ParquetFile:
         """Return one cell of a row, counted from 0."""
         query = f"SELECT {name(column)}::VARCHAR FROM {self._source} LIMIT 1 OFFSET {row}"
         return str(self._engine.row(query)[0])
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split("\n")[0].split())[:200]

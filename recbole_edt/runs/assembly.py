@@ -1,6 +1,5 @@
 """The parts that a run is put together from: dataset, training batches, targets, model."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.loaders import training_loader
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.errors import UserError, nearest, one_line
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
@@ -19,6 +18,7 @@ from recbole_edt.prepare.movielens import DEFAULT_DATASET
 from recbole_edt.prepare.pipeline import ensure_default
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.stock import is_stock
+from recbole_edt.runs.folders import Settings, without_places
 
 
 def seed_everything(config: EDTConfig) -> None:
@@ -60,10 +60,9 @@ def dataset_files(config: EDTConfig) -> list[Path]:
     return [config.dataset_dir / f"{config['dataset']}.{kind}" for kind in ("inter", "item")]
 
 
-def agree_on_settings(settings: Mapping[str, Any]) -> None:
+def agree_on_settings(settings: Settings) -> None:
     """Refuse processes of one run whose configurations differ; where files are may differ."""
-    compared = {k: v for k, v in settings.items() if k not in ("data_path", "output_dir")}
-    distributed.agree("configuration", compared)
+    distributed.agree("configuration", without_places(settings))
 
 
 def open_dataset(config: EDTConfig) -> CrossDomainDataset:
@@ -106,7 +105,7 @@ _REFUSALS = (
 
 def _reason(error: Exception, config: EDTConfig) -> str:
     """Return why a model of RecBole's cannot be built, with the keys that decide it."""
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if isinstance(error, KeyError):
         text = f"{text} is neither a key that is set nor a column that load_col loads"
     if isinstance(error, OSError) and error.filename is not None:

@@ -111,10 +111,14 @@ def first_folder(settings: Settings) -> RunFolder:
         The complete configuration as plain values; `identity` says which of them count, and
         where data and output are does not.
     """
-    where = ("data_path", "output_dir")
-    hashed = {k: v for k, v in identity(settings).items() if k not in where}
+    hashed = without_places(identity(settings))
     base = Path(settings["output_dir"], settings["dataset"], settings["model"])
     return RunFolder(base / f"seed{settings['seed']}-{digest(hashed)[:8]}")
+
+
+def without_places(settings: Settings) -> dict[str, Any]:
+    """Return settings without the folders of data and output, which change no number."""
+    return {k: v for k, v in settings.items() if k not in ("data_path", "output_dir")}
 
 
 def _numbered(settings: Settings) -> Iterator[RunFolder]:

@@ -9,7 +9,7 @@ from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import flatten_metrics, report_metrics
@@ -143,7 +143,7 @@ def _load_weights(folder: RunFolder, model: Any) -> None:
         model.load_state_dict(model_weights(state.tensors))
         unpack_outside(model, state.tensors)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise UserError(
             f"run: {folder.checkpoint_dir} does not fit the dataset as it is now ({reason})"
         ) from None

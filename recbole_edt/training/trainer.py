@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt import distributed
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import flatten_metrics, metric_names, report_metrics
 from recbole_edt.evaluation.targets import Targets
@@ -141,7 +141,7 @@ class PhasedTrainer(EpochTrainer):
         try:
             load_weights(self.model, checkpoint.model_weights(saved.tensors))
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, 200)
             raise UserError(f"{self.run_dir}/checkpoint: of another model ({reason})") from None
         self._saved = saved
         self.history = History(saved.values["phases"], saved.values["curves"])
