@@ -89,9 +89,7 @@ def check_rows(path: Path, is_read: Callable[[str], bool]) -> int:
     return rows
 
 
-def _check_text(
-    path: Path, number: int, block: bytes, data: np.ndarray, ends: np.ndarray
-) -> None:
+def _check_text(path: Path, number: int, block: bytes, data: np.ndarray, ends: np.ndarray) -> None:
     """Refuse what is no UTF-8, and control characters that end a line for some readers."""
     try:
         block.decode()

@@ -123,7 +123,7 @@ class CheckedDataset(DatasetBase):
     def number_tokens(
         self, field: str, others: np.ndarray
     ) -> tuple[Tokens, TokenIds, np.ndarray] | None:
-        """Number further users or items after those of the store, by first appearance."""
+        """Return numbers of further users or items, after those of the store."""
         if field not in (self.uid_field, self.iid_field):
             return None
         store = self.store
@@ -155,16 +155,25 @@ class CheckedDataset(DatasetBase):
         if len(without):
             item = without[fields.ITEM].iloc[0]
             raise UserError(f"{folder}/{name}.item: item {item!r} has no domain")
-        store = self.store
-        is_listed = np.zeros(len(store.item_vocabulary) + 1, dtype=bool)
-        is_listed[store.item_vocabulary.numbers(items[fields.ITEM].to_numpy())] = True
-        unlisted = np.flatnonzero(~is_listed[1:]) + 1
+        self._refuse_unlisted(folder, name, fields.ITEM, "item", items)
+        if self.user_feat is not None:
+            self._refuse_unlisted(folder, name, fields.USER, "user", self.user_feat)
+
+    def _refuse_unlisted(
+        self, folder: Path, name: str, field: str, suffix: str, table: pd.DataFrame
+    ) -> None:
+        """Refuse interactions with a user or item that ``NAME.user`` or ``NAME.item`` lacks."""
+        store, is_item = self.store, field == fields.ITEM
+        known = store.item_vocabulary if is_item else store.user_vocabulary
+        is_listed = np.zeros(len(known) + 1, dtype=bool)
+        is_listed[known.numbers(table[field].dropna().to_numpy())] = True
+        unlisted = np.flatnonzero(~is_listed[1:])
         if len(unlisted):
-            item = unlisted[0]  # numbered by first appearance: the first in the file
-            line = store.lines(np.flatnonzero(store.items == item)).min()
-            token = store.item_vocabulary.tokens([item - 1])[0]
+            number = unlisted[0] + 1  # numbered by first appearance: the first in the file
+            rows = np.flatnonzero((store.items if is_item else store.users) == number)
             raise UserError(
-                f"{folder}/{name}.inter: line {line}: item {token!r} is not in {name}.item"
+                f"{folder}/{name}.inter: line {store.lines(rows).min()}: {suffix} "
+                f"{known.tokens([number - 1])[0]!r} is not in {name}.{suffix}"
             )
 
     def _number_domains(self) -> tuple[list[str], torch.Tensor]:

@@ -6,7 +6,13 @@ import numpy as np
 import torch
 
 from recbole_edt.data.flat_dataset import FlatDataset
-from recbole_edt.data.indexing import history_rows, insert_after, joined_ranges, last_index_of, ranges
+from recbole_edt.data.indexing import (
+    history_rows,
+    insert_after,
+    joined_ranges,
+    last_index_of,
+    ranges,
+)
 from recbole_edt.data.inputs import TextInputs
 from recbole_edt.data.split import CONTEXT, TRAIN
 from recbole_edt.errors import UserError
@@ -191,4 +197,3 @@ class CrossDomainDataset(FlatDataset):
                 f"anchor {given.anchors[first]!r}; the rows were made from other data"
             )
         return users, items, rows[index]
-

@@ -102,8 +102,11 @@ class FlatDataset(CheckedDataset):
             self.time_field: Column(self.store.times, torch.float32),
         }
         # RecBole replaces a column that its settings change, such as normalize_field
-        kept = [f for f, column in stored.items()
-                if f in table and np.may_share_memory(table[f].to_numpy(), column.values)]  # fmt: skip
+        kept = [
+            field
+            for field, column in stored.items()
+            if field in table and np.may_share_memory(table[field].to_numpy(), column.values)
+        ]
         further = super().inter_to_tensors(table.drop(columns=kept))
         return FlatTable({f: stored[f] if f in kept else further[f] for f in table})
 

@@ -1,4 +1,4 @@
-"""RecBole's tables of interactions as views of the columnar store: converted per batch, not held."""
+"""Interactions as RecBole reads them: views of the store, converted to tensors per batch."""
 
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
@@ -115,8 +115,9 @@ class _Tensors(MutableMapping[str, torch.Tensor]):
     def gather(self, index: Any) -> dict[str, torch.Tensor]:
         """Return all fields of some of the rows."""
         rows = index if self.rows is None else self.rows[index]
+        replaced = self.replaced
         return {
-            field: self.replaced[field][index] if field in self.replaced else self._flat[field][rows]
+            field: replaced[field][index] if field in replaced else self._flat[field][rows]
             for field in self._names
         }
 

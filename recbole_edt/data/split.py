@@ -218,4 +218,3 @@ def _hash(inter_hash: str, codes: np.ndarray) -> str:
     hasher = hashlib.sha256(inter_hash.encode())
     hasher.update(np.ascontiguousarray(codes))
     return hasher.hexdigest()
-

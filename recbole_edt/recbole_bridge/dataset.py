@@ -1,6 +1,6 @@
 """RecBole's dataset, with the private steps of its loading as hooks that have names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,8 @@ class DatasetBase(SequentialDataset):
         """
         raise NotImplementedError
 
-    def number_tokens(
-        self, field: str, others: np.ndarray
-    ) -> tuple[Any, Any, np.ndarray] | None:
-        """Number the tokens that other tables have in a field of `inter_feat`.
+    def number_tokens(self, field: str, others: np.ndarray) -> tuple[Any, Any, np.ndarray] | None:
+        """Return numbers of the tokens that other tables have in a field of `inter_feat`.
 
         Parameters
         ----------
@@ -160,6 +158,9 @@ class DatasetBase(SequentialDataset):
         most = (self.config["seq_len"] or {}).get(field, longest)
         self.field2seqlen[field] = min(most, longest)
         return [sequence[:most] for sequence in sequences]
+
+    def _filter_inter_by_user_or_item(self) -> None:
+        """Drop nothing: `check_tables` refuses interactions with unlisted users or items."""
 
     def _remap(self, remap_list: list[tuple[Any, str, Any]]) -> None:
         of_inter = bool(remap_list) and remap_list[0][0] is self.inter_feat

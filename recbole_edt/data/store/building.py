@@ -115,7 +115,7 @@ def _why_refused(path: Path, number: int) -> str:
 
 
 def _write(database: "duckdb.DuckDBPyConnection", folder: Path, sha256: str) -> None:
-    """Number users and items by first appearance, sort, and write all columns."""
+    """Write all columns: users and items numbered by first appearance, rows sorted."""
     counts: dict[str, Any] = {}
     for table, column in (("users", "u"), ("items", "i")):
         database.execute(
