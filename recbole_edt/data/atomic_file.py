@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.errors import UserError, nearest, one_line
 from recbole_edt.files import is_number
 
 TOKEN, TOKEN_SEQ, FLOAT, FLOAT_SEQ = _TYPES = ["token", "token_seq", "float", "float_seq"]
@@ -181,7 +181,7 @@ def why_unreadable(path: Path, error: ValueError) -> str:
             for (name, kind), cell in zip(columns, _cells(line), strict=True):
                 if kind == FLOAT and cell and not is_number(cell):
                     return f"{path}: line {number}: {name} is {cell!r}; expected a number"
-    return f"{path}: cannot be read ({' '.join(str(error).split())})"
+    return f"{path}: cannot be read ({one_line(error)})"
 
 
 def _columns(header: str) -> list[tuple[str, str]]:

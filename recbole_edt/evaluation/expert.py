@@ -32,13 +32,37 @@ class ContentExpert:
         self.count, self.lag = config["expert_items"], config["expert_lag"]
         self.unit = unit_vectors(part.item_vectors()).to(config["device"])
         self.item_domain = part.item_domain.to(config["device"])
+        self._units: dict[int, Tensor] = {}
         self.weights = torch.zeros(len(part.domains), device=config["device"])
 
-    def scores(self, targets: Targets, at: np.ndarray) -> Tensor:
-        """Return the unweighted scores of all items for some targets, [len(at), item_num]."""
-        recent = torch.from_numpy(targets.last_items(at, self.count)).to(self.unit.device)
-        return similarity_scores(self.unit, recent, "max", self.lag)
+    def scores(self, targets: Targets, at: np.ndarray, domain: int | None = None) -> Tensor:
+        """Return the unweighted scores of items for some targets.
 
-    def weighted(self, scores: Tensor) -> Tensor:
-        """Return scores [B, item_num] times the weight of each item's domain."""
+        Parameters
+        ----------
+        targets : Targets
+            Of any part.
+        at : numpy.ndarray
+            Which of them, int [B].
+        domain : int, optional
+            Score the items of this domain, in rising order of their ids; all items by default.
+
+        Returns
+        -------
+        torch.Tensor
+            Float32 [B, n].
+        """
+        recent = torch.from_numpy(targets.last_items(at, self.count)).to(self.unit.device)
+        candidates = self.unit if domain is None else self._unit_of(domain)
+        return similarity_scores(self.unit, recent, "max", self.lag, candidates)
+
+    def weighted(self, scores: Tensor, domain: int | None = None) -> Tensor:
+        """Return scores as `scores` gives them times the weight of each item's domain."""
+        if domain is not None:
+            return scores * self.weights[domain]
         return scores * self.weights[self.item_domain]  # the padding item's column is never read
+
+    def _unit_of(self, domain: int) -> Tensor:
+        if domain not in self._units:
+            self._units[domain] = self.unit[self.item_domain == domain]
+        return self._units[domain]

@@ -1,13 +1,18 @@
 """Base of this package's sequential models: domains, scoring per domain, next-item losses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.model.candidate_sets import ItemTable, ItemVectors, NextItemLoss, index_of
+from recbole_edt.model.candidate_sets import (
+    ItemTable,
+    ItemVectors,
+    NextItemLoss,
+    rows_in_domains,
+)
 from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.recbole_bridge import InputType, Interaction, SequentialRecommender
 
@@ -42,6 +47,7 @@ class CrossDomainModel(SequentialRecommender):
 
     input_type = InputType.POINTWISE
     trains_on_windows = True
+    shares_batches = True
     item_domain: Tensor
     row_in_domain: Tensor
 
@@ -52,11 +58,10 @@ class CrossDomainModel(SequentialRecommender):
         self.loss_scope: str = config["loss_scope"]
         self.num_negatives: int = config["num_negatives"]
         self.num_domains = len(dataset.domains)
-        row_in_domain = torch.zeros_like(dataset.item_domain)
+        row_in_domain = rows_in_domains(dataset.item_domain, self.num_domains)
         for k in range(self.num_domains):
-            items, row = index_of(dataset.item_domain == k)
+            items = (dataset.item_domain == k).nonzero().flatten()
             self.register_buffer(f"domain_items_{k}", items, persistent=False)
-            row_in_domain += row
         self.register_buffer("item_domain", dataset.item_domain, persistent=False)
         self.register_buffer("row_in_domain", row_in_domain, persistent=False)
         competes = torch.ones(self.n_items, dtype=torch.bool)
@@ -66,6 +71,7 @@ class CrossDomainModel(SequentialRecommender):
             self.loss_type, self.num_negatives, dataset.item_domain, competes
         )
         self._table: tuple[Tensor, Tensor | None] | None = None
+        self._domain_tables: dict[int, tuple[Tensor, Tensor | None]] = {}
 
     def members(self, domain: int) -> Tensor:
         """Return the item ids of a domain, int64 [n_k]."""
@@ -86,6 +92,18 @@ class CrossDomainModel(SequentialRecommender):
                 self._table = self.score_table()
         return self._table
 
+    def _domain_table(self, domain: int) -> tuple[Tensor, Tensor | None]:
+        """Return the rows of `whole_table` of one domain's items, side by side in memory."""
+        if domain not in self._domain_tables:
+            (vectors, bias), members = self.whole_table(), self.members(domain)
+            self._domain_tables[domain] = vectors[members], None if bias is None else bias[members]
+        return self._domain_tables[domain]
+
+    def _discard_tables(self) -> None:
+        """Discard what was computed from the weights."""
+        self._table = None
+        self._domain_tables = {}
+
     def table_of_all(self) -> ItemVectors:
         """Return `whole_table` in the form that `NextItemLoss` reads."""
         vectors, bias = self.whole_table()
@@ -94,14 +112,14 @@ class CrossDomainModel(SequentialRecommender):
     def train(self, mode: bool = True) -> "CrossDomainModel":
         """Switch dropout, and discard what was computed from the weights."""
         super().train(mode)
-        self._table = None
+        self._discard_tables()
         return self
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
         """Load weights, and discard what was computed from the old ones."""
-        self._table = None
+        self._discard_tables()
         return super().load_state_dict(state_dict, strict, assign)
 
     def history(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
@@ -111,15 +129,21 @@ class CrossDomainModel(SequentialRecommender):
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Return the scores of all items after each history, [B, n_items]."""
-        vectors, bias = self.whole_table()
         states = self.last_states(interaction)
-        scores = vectors.new_empty(len(states[0]), self.n_items)
+        scores = states[0].new_empty(len(states[0]), self.n_items)
         scores[:, 0] = -torch.inf
         for k, state in enumerate(states):
-            members = self.members(k)
-            block = state @ vectors[members].T
-            scores[:, members] = block if bias is None else block + bias[members]
+            scores[:, self.members(k)] = self._scores_of_domain(k, state)
         return scores
+
+    def domain_scores(self, interaction: Interaction, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield the scores of each domain's items; see `protocols.ScoresDomains`."""
+        for k, (state, some) in enumerate(zip(self.last_states(interaction), rows, strict=True)):
+            yield self._scores_of_domain(k, state[some])
+
+    def _scores_of_domain(self, domain: int, states: Tensor) -> Tensor:
+        vectors, bias = self._domain_table(domain)
+        return states @ vectors.T if bias is None else torch.addmm(bias, states, vectors.T)
 
     def predict(self, interaction: Interaction) -> Tensor:
         """Return the score of one item after each history, [B]."""

@@ -1,4 +1,4 @@
-"""Item representation: a projection of frozen LLM vectors, with what the recipe adds to it."""
+"""Item representation: a projection of LLM vectors, with what the recipe adds to it."""
 
 import math
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ class ItemEncoder(nn.Module):
     Parameters
     ----------
     vectors : torch.Tensor or None
-        Frozen item vectors z, float [N, m]; row 0 is the padding item. Kept in half precision
-        and outside the checkpoint. None with ``none``.
+        Item vectors z, float [N, m]; row 0 is the padding item. Frozen ones are kept in half
+        precision and outside the checkpoint. None with ``none``.
     counts : torch.Tensor
         Training interactions per item, [N].
     hidden_size : int
@@ -38,11 +38,15 @@ class ItemEncoder(nn.Module):
         ``popularity`` (trainable, starts at half the log of one plus the count) or ``none``.
     projected_std : float
         Root mean square per dimension of projected vectors at the start, of ``pca``.
+    trainable : bool
+        Whether the item vectors are trained, from the LLM's on [figure]; then they are parameters
+        and in the checkpoint.
 
     Raises
     ------
     UserError
-        When items would have neither a projection nor an id vector.
+        When items would have neither a projection nor an id vector, or item vectors are to be
+        trained that are not read.
     """
 
     half_vectors: Tensor
@@ -59,16 +63,25 @@ class ItemEncoder(nn.Module):
         id_embedding: bool,
         bias: str,
         projected_std: float = _PROJECTED_STD,
+        trainable: bool = False,
     ):
         super().__init__()
         self.projection: nn.Module | None = None
+        self.vectors: nn.Parameter | None = None
         if vectors is None:
+            if trainable:
+                raise UserError(
+                    "item_vectors: found trainable, expected frozen without a projection "
+                    "(item_projection: none)"
+                )
             if not id_embedding:
                 raise UserError(
                     "item_id_embedding: found False, expected True without a projection"
                 )
         else:
             self._take_vectors(vectors, hidden_size, projection, projected_std)
+            if trainable:
+                self.vectors = nn.Parameter(self.half_vectors.float())
         self.ids = nn.Embedding(len(counts), hidden_size, padding_idx=0) if id_embedding else None
         if self.ids is not None:
             nn.init.normal_(self.ids.weight, std=_ID_STD)
@@ -96,8 +109,9 @@ class ItemEncoder(nn.Module):
         """Return vectors [n, d] and biases [n] (or None) of some ids [n], of all when None."""
         parts = []
         if self.projection is not None:
-            half = self.half_vectors if ids is None else self.half_vectors[ids]
-            parts.append(self.projection(half.float() - self.mean))
+            table = self.half_vectors if self.vectors is None else self.vectors
+            chosen = table if ids is None else table[ids]
+            parts.append(self.projection(chosen.float() - self.mean))
         if self.ids is not None:
             parts.append(self.ids.weight if ids is None else self.ids(ids))
         vectors = parts[0] if len(parts) == 1 else parts[0] + parts[1]

@@ -5,7 +5,7 @@ RecBole's rows, with one best epoch. `capabilities_of` gives trainer, evaluation
 one interface to all of them, so that nobody else asks a model what it can do.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -26,6 +26,13 @@ class TrainsOnWindows(Protocol):
     """A model class trained on windows of user sequences (`recbole_edt.data.windows`)."""
 
     trains_on_windows: bool
+
+
+@runtime_checkable
+class SharesBatches(Protocol):
+    """A model class whose losses of shares of a batch add up (`recbole_edt.model.batch_share`)."""
+
+    shares_batches: bool
 
 
 @runtime_checkable
@@ -93,6 +100,37 @@ class ReusesPhase(Protocol):
         """Load what the first phase trains; `UserError` when names or sizes differ."""
 
 
+@runtime_checkable
+class HasOwnLearningRates(Protocol):
+    """A model some of whose parameters have a learning rate of their own."""
+
+    def own_learning_rates(self) -> Sequence[tuple[nn.Parameter, float]]:
+        """Return parameters that are trained now, each with its rate; empty for none."""
+
+
+@runtime_checkable
+class ScoresDomains(Protocol):
+    """A model that can score the items of one domain only; ranking costs that much less."""
+
+    def domain_scores(self, interaction: Any, rows: Sequence[Tensor]) -> Iterator[Tensor]:
+        """Yield for each domain the scores of its items, after some of the histories.
+
+        They are what ``full_sort_predict`` returns for these rows and items.
+
+        Parameters
+        ----------
+        interaction : Interaction
+            Histories of B users.
+        rows : sequence of torch.Tensor
+            For each domain k, which of them to score, K times int64 [B_k].
+
+        Yields
+        ------
+        torch.Tensor
+            [B_k, n_k], the domain's items in rising order of their ids.
+        """
+
+
 class Capabilities:
     """A model's optional capabilities, each with the default of a plain RecBole model.
 
@@ -127,12 +165,21 @@ class Capabilities:
         earlier = self.phases[:-1] if isinstance(model, KeepsPhases) else ()
         return [phase for phase in earlier if model.keeps_phase(phase)]
 
-    def trained_parameters(self) -> Iterable[nn.Parameter]:
-        """Return what the phase's optimizer gets; all parameters of a model without phases."""
+    def trained_parameters(self) -> Iterable[Any]:
+        """Return what the phase's optimizer gets; all parameters of a model without phases.
+
+        Parameters with a learning rate of their own are parameter groups of torch's optimizers.
+        """
         parameters: Iterable[nn.Parameter] = self._model.parameters()
         if isinstance(self._model, TrainsInPhases):
-            return [p for p in parameters if p.requires_grad]
-        return parameters
+            parameters = [p for p in parameters if p.requires_grad]
+        model = self._model
+        rates = model.own_learning_rates() if isinstance(model, HasOwnLearningRates) else ()
+        if not rates:
+            return parameters
+        own = {id(parameter) for parameter, _ in rates}
+        groups: list[dict[str, Any]] = [{"params": [p for p in parameters if id(p) not in own]}]
+        return groups + [{"params": [parameter], "lr": rate} for parameter, rate in rates]
 
     def separate_parts(self, phase: str) -> Sequence[str] | None:
         """Return prefixes of parameters per domain that keep their own best epoch, or None."""
@@ -143,6 +190,16 @@ class Capabilities:
         """Return whether epoch 0 may be a phase's best epoch; False by default."""
         model = self._model
         return isinstance(model, MayStayUnchanged) and model.may_stay_unchanged(phase)
+
+    @property
+    def shares_batches(self) -> bool:
+        """Whether processes may each compute the loss of a share of a batch; False by default."""
+        return isinstance(self._model, SharesBatches) and bool(self._model.shares_batches)
+
+    @property
+    def scores_domains(self) -> bool:
+        """Whether the model offers ``domain_scores``."""
+        return isinstance(self._model, ScoresDomains)
 
     @property
     def can_reuse_phase(self) -> bool:

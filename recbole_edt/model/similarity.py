@@ -35,8 +35,12 @@ def last_items(items: Tensor, lengths: Tensor, count: int) -> Tensor:
     return items.gather(1, at.clamp(min=0)) * (at >= 0)
 
 
-def similarity_scores(unit: Tensor, recent: Tensor, how: str, lag: float) -> Tensor:
-    """Score all items by their cosine similarity to some users' last items.
+def similarity_scores(
+    unit: Tensor, recent: Tensor, how: str, lag: float, candidates: Tensor | None = None
+) -> Tensor:
+    """Score items by their cosine similarity to some users' last items.
+
+    Memory beside the result is bounded, however many items there are.
 
     Parameters
     ----------
@@ -48,26 +52,33 @@ def similarity_scores(unit: Tensor, recent: Tensor, how: str, lag: float) -> Ten
         ``max`` over the items, their ``mean``, or the ``last`` only.
     lag : float
         What each step back costs (``max`` only).
+    candidates : torch.Tensor, optional
+        Unit vectors of the items to score, [C, m]; `unit` by default.
 
     Returns
     -------
     torch.Tensor
-        [B, N]; zero for a user without items.
+        [B, C]; zero for a user without items.
     """
+    candidates = unit if candidates is None else candidates
     known = recent > 0
     if how != "max":
         weight = known.float()
         if how == "last":
             weight[:, 1:] = 0
         mean = (unit[recent] * weight.unsqueeze(2)).sum(1)
-        return mean / weight.sum(1, keepdim=True).clamp(min=1) @ unit.T
-    scores = torch.empty(len(recent), len(unit), device=unit.device)
+        return mean / weight.sum(1, keepdim=True).clamp(min=1) @ candidates.T
+    scores = torch.empty(len(recent), len(candidates), device=unit.device)
     cost = lag * torch.arange(recent.shape[1], device=unit.device).unsqueeze(1)
-    users = max(_MOST_SIMILARITIES // (recent.shape[1] * len(unit)), 1)
+    most = max(_MOST_SIMILARITIES // recent.shape[1], 1)
+    items = min(len(candidates), most)
+    users = max(most // max(items, 1), 1)
     for start in range(0, len(recent), users):
         some = slice(start, start + users)
-        similar = unit[recent[some]] @ unit.T  # [b, n, N]
-        similar -= cost
-        similar.masked_fill_(~known[some].unsqueeze(2), -torch.inf)
-        torch.amax(similar, 1, out=scores[some])
+        for first in range(0, len(candidates), max(items, 1)):
+            columns = slice(first, first + items)
+            similar = unit[recent[some]] @ candidates[columns].T  # [b, n, items]
+            similar -= cost
+            similar.masked_fill_(~known[some].unsqueeze(2), -torch.inf)
+            scores[some, columns] = similar.amax(1)
     return scores.masked_fill_(~known[:, :1], 0.0)

@@ -27,6 +27,22 @@ class Pairwise(Table):
         return self.scores[batch["user_id"], batch["item_id"]]
 
 
+class DomainTable(Table):
+    """The same table for a model that scores the items of one domain at a time."""
+
+    def __init__(self, scores: Tensor, item_domain: Tensor):
+        super().__init__(scores)
+        self.item_domain = item_domain
+
+    def full_sort_predict(self, batch) -> Tensor:
+        raise AssertionError("asked for all items")
+
+    def domain_scores(self, batch, rows):
+        users = batch["user_id"]
+        for k, some in enumerate(rows):
+            yield self.scores[users[some]][:, self.item_domain == k]
+
+
 def random_table(part, levels: int = 0, seed: int = 0) -> Table:
     """Return random scores, rounded to `levels` values so that ties are common (0: no ties)."""
     generator = torch.Generator().manual_seed(seed)

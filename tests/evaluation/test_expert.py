@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scorers import DomainTable, Table
 
 from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.config import EDTConfig
@@ -83,6 +84,19 @@ def test_weights_are_the_best_of_the_grid_per_domain_or_for_all(valid, scope):
         assert chosen == [grid[int(values.mean(1).argmax())]] * 3
     for k in range(3) if scope == "target_domain" else ():
         assert chosen[k] == grid[int(values[:, valid.domains == k].mean(1).argmax())]
+
+
+def test_a_model_that_scores_by_domain_gets_the_same_ranks_and_weights(valid):
+    scores = torch.rand(valid.part.user_num, valid.part.item_num)
+    ranks, weights = [], []
+    for model in (Table(scores), DomainTable(scores, valid.part.item_domain)):
+        expert = ContentExpert(valid.part)
+        grid = [0, 0.5, 2]
+        weights.append(choose_weights(model, valid, "target_domain", expert, grid, "mrr@10"))
+        expert.weights[:] = torch.tensor([0.5, 1.0, 2.0])
+        ranks.append(rank_targets(model, valid, "target_domain", None, expert))
+    assert weights[0] == weights[1]
+    np.testing.assert_array_equal(*ranks)
 
 
 @pytest.mark.parametrize("grid", [[0, 1e-9], [1e-9, 0]])

@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scorers import Pairwise, Table, random_table
+from scorers import DomainTable, Pairwise, Table, random_table
 from synthetic import write_inter, write_items
 
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import rank_targets
+from recbole_edt.evaluation.scoring import histories_of
+from recbole_edt.model.registry import get_model
 
 
 def histories(targets):
@@ -46,6 +48,43 @@ def test_ranks_are_those_of_a_literal_count(make_dataset, targets_of, model, par
     ranks = rank_targets(table, targets, "target_domain")
     np.testing.assert_array_equal(ranks, literal_ranks(targets, table.scores))
     assert len({*ranks}) > 3
+
+
+@pytest.mark.parametrize("sampled", [None, 4])
+@pytest.mark.parametrize("levels", [0, 4])
+def test_scores_of_one_domain_at_a_time_give_the_same_ranks(
+    make_dataset, targets_of, levels, sampled
+):
+    targets = targets_of(make_dataset(), eval_batch_size=7)
+    table = random_table(targets.part, levels)
+    domains = DomainTable(table.scores, targets.part.item_domain)
+    ranks = rank_targets(domains, targets, "target_domain", sampled)
+    np.testing.assert_array_equal(ranks, rank_targets(table, targets, "target_domain", sampled))
+    if sampled is None:
+        np.testing.assert_array_equal(ranks, literal_ranks(targets, table.scores))
+
+
+@pytest.mark.parametrize("model", ["LLMEDT", "SASRecSingle", "C2DSR"])
+def test_models_score_a_domain_as_they_score_everything(make_dataset, targets_of, model):
+    keys = {"item_projection": "none", "input_scale": 1.0} if model == "LLMEDT" else {}
+    targets = targets_of(make_dataset(), model, hidden_size=16, use_gpu=False, **keys)
+    part, batch = targets.part, histories_of(targets, np.arange(len(targets)))
+    torch.manual_seed(3)
+    network = get_model(model)(part.config, part).eval()
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    with torch.no_grad():
+        expected = network.full_sort_predict(batch)
+        rows = [torch.tensor([4, 1, 3]), torch.tensor([], dtype=torch.int64), torch.tensor([0])]
+        found = list(network.domain_scores(batch, rows))
+    for k, some in enumerate(rows):
+        torch.testing.assert_close(found[k], expected[some][:, part.item_domain == k])
+    with_all = Table(torch.empty(0))
+    with_all.full_sort_predict = lambda batch: network.full_sort_predict(batch).detach()
+    np.testing.assert_array_equal(
+        rank_targets(network, targets, "target_domain"),
+        rank_targets(with_all, targets, "target_domain"),
+    )
 
 
 def test_later_rows_of_the_user_are_not_masked(make_dataset, targets_of):
@@ -127,6 +166,18 @@ def test_not_a_number_is_an_error(make_dataset, targets_of):
     token = targets.part.field2id_token["user_id"][targets.users[3]]
     with pytest.raises(UserError, match=f"'{token}'"):
         rank_targets(table, targets, "target_domain")
+    table.scores[targets.users[3]] = torch.nan
+    by_domain = DomainTable(table.scores, targets.part.item_domain)
+    with pytest.raises(UserError, match=f"'{token}' are not numbers"):
+        rank_targets(by_domain, targets, "target_domain")
+
+
+def test_infinite_scores_are_numbers(make_dataset, targets_of):
+    targets = targets_of(make_dataset())
+    table = random_table(targets.part)
+    table.scores[:, 1], table.scores[:, 2] = torch.inf, -torch.inf
+    ranks = rank_targets(table, targets, "target_domain")
+    np.testing.assert_array_equal(ranks, literal_ranks(targets, table.scores))
 
 
 @pytest.mark.parametrize("scope", ["target_domain", "all"])

@@ -19,8 +19,11 @@ def test_scores_in_pieces_are_the_same(monkeypatch):
     unit = unit_vectors(torch.randn(9, 5, generator=torch.Generator().manual_seed(0)))
     recent = torch.tensor([[3, 1, 8], [2, 0, 0], [0, 0, 0], [4, 4, 1], [7, 0, 0]])
     whole = similarity_scores(unit, recent, "max", 0.1)
-    monkeypatch.setattr("recbole_edt.model.similarity._MOST_SIMILARITIES", 2 * 3 * 9)
-    torch.testing.assert_close(similarity_scores(unit, recent, "max", 0.1), whole)
+    for most in (2 * 3 * 9, 3 * 4):  # two users at a time; four items of one user
+        monkeypatch.setattr("recbole_edt.model.similarity._MOST_SIMILARITIES", most)
+        torch.testing.assert_close(similarity_scores(unit, recent, "max", 0.1), whole)
+    some = similarity_scores(unit, recent, "max", 0.1, unit[[2, 5, 6]])
+    torch.testing.assert_close(some, whole[:, [2, 5, 6]])
 
 
 @pytest.mark.parametrize("how", ["max", "mean", "last"])

@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from recbole_edt.errors import one_line
+
 
 class DamagedStoreError(Exception):
     """A store that cannot be read as it is; it is derived, and built again."""
@@ -57,7 +59,7 @@ def map_column(path: Path, dtype: type, count: int) -> np.ndarray:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DamagedStoreError(f"{path}: {' '.join(str(error).split())}") from None
+        raise DamagedStoreError(f"{path}: {one_line(error)}") from None
     if values.dtype != dtype or values.shape != (count,):
         raise DamagedStoreError(
             f"{path}: {values.dtype} {list(values.shape)}, expected {np.dtype(dtype)} [{count}]"
