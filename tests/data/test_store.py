@@ -124,7 +124,7 @@ def test_an_old_stamp_spares_hashing(folder, monkeypatch):
 def test_a_truncated_file_is_built_again(folder, name, caplog):
     store = triples(open_interactions(folder, "toy"))
     (path,) = folder.glob(f"store/inter-*/{name}")
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:-2])
     assert triples(open_interactions(folder, "toy")) == store
     assert name in caplog.text
     assert "built again" in caplog.text
@@ -270,6 +270,7 @@ def test_line_ends_and_quotes_and_na_are_read_as_written(tmp_path, end):
         ("\ti\t1", "line 3 lacks a user or a timestamp"),
         ("u\t\t1", "line 3 lacks an item"),
         ("u\ti\tNA", "line 3: timestamp is 'NA'; expected a number"),
+        ("u\ti\t1_0", "line 3: timestamp is '1_0'; expected a number"),
         ("u\ti\tnan", "line 3: timestamp is 'nan'; expected a number"),
         ("[PAD]\ti\t1", "line 3: user_id is '[PAD]'"),
         ('"u\ti\t1', "line 3: user_id is '\"u'; expected no leading quotation mark"),

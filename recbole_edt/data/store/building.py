@@ -73,10 +73,13 @@ def _read(database: "duckdb.DuckDBPyConnection", path: Path, scratch: Path, line
     source = normal_line_ends(path, scratch)
     columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(names)))
     user, item, time = (f"c{names.index(name)}" for name in COLUMNS)
+    # A bare TRY_CAST is moved into DuckDB's reader, where it fails on text. An underscore between
+    # digits is part of a number for DuckDB and Python, not for RecBole.
+    number = f"CASE WHEN NOT contains({time}, '_') THEN TRY_CAST({time} AS DOUBLE) END"
     database.execute(
         f"""
         CREATE TABLE inter AS
-        SELECT {user} AS u, {item} AS i, TRY_CAST({time} AS DOUBLE) AS t
+        SELECT {user} AS u, {item} AS i, {number} AS t
         FROM read_csv(?, header = false, skip = 1, delim = '\t', quote = '', escape = '',
                       comment = '', new_line = '\\n', auto_detect = false,
                       columns = {{{columns}}})
