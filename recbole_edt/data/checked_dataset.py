@@ -135,6 +135,10 @@ class CheckedDataset(DatasetBase):
         tokens = Tokens(known, more.tolist())
         return tokens, TokenIds(tokens), numbers
 
+    def file_rows(self) -> np.ndarray | None:
+        """Return the row of the file of each interaction, which is in the order of the store."""
+        return self.store.file_rows
+
     def check_table(self, path: Path, table: pd.DataFrame, is_items: bool) -> None:
         """Refuse an item that is listed twice: RecBole would keep the first and report nothing."""
         if is_items and fields.ITEM in table:

@@ -38,6 +38,9 @@ class Column:
             index = index.numpy()
         return torch.as_tensor(np.asarray(self.values[index]).astype(self._converted))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Column":
+        return self  # it never changes; RecBole copies all interactions to shuffle them
+
     def tensor(self) -> torch.Tensor:
         """Return the whole column as a tensor, which is a copy."""
         return self[:]

@@ -216,5 +216,5 @@ def _save(codes: np.ndarray, inter_hash: str, codes_path: Path, kind: str) -> Sp
 
 def _hash(inter_hash: str, codes: np.ndarray) -> str:
     hasher = hashlib.sha256(inter_hash.encode())
-    hasher.update(np.ascontiguousarray(codes))
+    hasher.update(np.ascontiguousarray(codes).data)
     return hasher.hexdigest()

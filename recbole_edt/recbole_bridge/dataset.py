@@ -79,6 +79,10 @@ class DatasetBase(SequentialDataset):
         """
         return None
 
+    def file_rows(self) -> np.ndarray | None:
+        """Return the row of the file of each row of `inter_feat`; None where they are the same."""
+        return None
+
     def inter_to_tensors(self, table: pd.DataFrame) -> Any:
         """Return the interactions as tensors, or as what behaves like them."""
         return super()._dataframe_to_interaction(table)
@@ -163,24 +167,61 @@ class DatasetBase(SequentialDataset):
         """Drop nothing: `check_tables` refuses interactions with unlisted users or items."""
 
     def _remap(self, remap_list: list[tuple[Any, str, Any]]) -> None:
-        of_inter = bool(remap_list) and remap_list[0][0] is self.inter_feat
-        others, split_at = remap_list[1:], np.empty(0, dtype=int)
-        tokens = np.empty(0, dtype=object)
-        if of_inter and others:
-            tokens, split_at = self._concat_remaped_tokens(others)
-        numbered = self.number_tokens(remap_list[0][1], tokens) if of_inter else None
-        if numbered is None:
-            super()._remap(remap_list)
+        if not remap_list or self._remap_numbered(remap_list):
             return
+        columns = self._in_file_order(remap_list)
+        super()._remap(columns)
+        self._in_table_order(columns, remap_list)
+
+    def _remap_numbered(self, remap_list: list[tuple[Any, str, Any]]) -> bool:
+        """Give columns the numbers of a column that has some already; return False without one."""
+        (first, field, _), *remap_list = remap_list
+        if first is not self.inter_feat:
+            return False
+        others, tokens, split_at = self._in_file_order(remap_list), np.empty(0, dtype=object), []
+        if others:
+            tokens, split_at = self._concat_remaped_tokens(others)
+        numbered = self.number_tokens(field, tokens)
+        if numbered is None:
+            return False
         id_token, token_id, numbers = numbered
-        for _, field, _ in remap_list:
-            self.field2id_token.setdefault(field, id_token)
-            self.field2token_id.setdefault(field, token_id)
+        for name in (field, *(name for _, name, _ in others)):
+            self.field2id_token.setdefault(name, id_token)
+            self.field2token_id.setdefault(name, token_id)
         pieces = np.split(numbers, split_at) if others else []
-        for (table, field, kind), column in zip(others, pieces, strict=True):
-            if kind == FeatureType.TOKEN_SEQ:
-                column = np.split(column, np.cumsum(table[field].agg(len))[:-1])
-            table[field] = column
+        for (table, name, kind), column in zip(others, pieces, strict=True):
+            is_sequence = kind == FeatureType.TOKEN_SEQ
+            ends = np.cumsum(table[name].agg(len))[:-1] if is_sequence else None
+            table[name] = column if ends is None else np.split(column, ends)
+        self._in_table_order(others, remap_list)
+        return True
+
+    def _in_file_order(self, columns: list[tuple[Any, str, Any]]) -> list[tuple[Any, str, Any]]:
+        """Return columns with copies of those of interactions in the order of the file.
+
+        RecBole numbers tokens in that order.
+        """
+        order = self.file_rows()
+        if order is None:
+            return columns
+        to_file = np.argsort(order)
+        return [
+            (
+                table[[field]].iloc[to_file].reset_index(drop=True)
+                if table is self.inter_feat
+                else table,
+                field,
+                kind,
+            )
+            for table, field, kind in columns
+        ]
+
+    def _in_table_order(self, columns: list[Any], remap_list: list[Any]) -> None:
+        """Write copies that `_in_file_order` made back to their tables."""
+        for (copy, field, _), (table, _, _) in zip(columns, remap_list, strict=True):
+            if copy is not table:
+                cells = copy[field].to_numpy()[self.file_rows()]
+                table[field] = pd.Series(cells, index=table.index)
 
     def _dataframe_to_interaction(self, data: pd.DataFrame) -> Any:
         if data is self.inter_feat:

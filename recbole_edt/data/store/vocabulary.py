@@ -159,6 +159,12 @@ class Tokens(Sequence[Any]):
     def __contains__(self, token: object) -> bool:
         return token in TokenIds(self)
 
+    def __eq__(self, other: object) -> Any:
+        """Compare token by token, as the array does that RecBole has here."""
+        return np.asarray(self) == other
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 class TokenIds(Mapping[str, int]):
     """RecBole's ``field2token_id`` of one field: numbers by tokens, found by bisection.
@@ -194,6 +200,6 @@ class TokenIds(Mapping[str, int]):
     def numbers(self, tokens: Sequence[str] | np.ndarray) -> np.ndarray:
         """Return the number of each of many tokens, int64 [n], -1 for unknown ones."""
         numbers = self._tokens.vocabulary.numbers(tokens)
-        for index in np.flatnonzero(numbers == 0):
+        for index in np.flatnonzero(numbers == 0).tolist():
             numbers[index] = self._more.get(tokens[index], -1)
         return numbers
