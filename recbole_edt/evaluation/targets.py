@@ -31,7 +31,7 @@ class Targets:
 
     def __init__(self, part: CrossDomainDataset, name: str):
         self.part, self.name = part, name
-        starts = part.user_starts[part.flat[part.uid_field][part.rows].numpy()]
+        starts = part.user_starts[part.store.users[part.rows]]
         order = np.argsort(part.rows - starts, kind="stable")
         self.rows = part.rows[order]
         self.users = part.flat[part.uid_field][self.rows].numpy()
@@ -91,7 +91,7 @@ class Targets:
         """
         rows = self.rows[at][:, None] - 1 - np.arange(count)
         known = rows >= self.part.user_starts[self.users[at]][:, None]
-        return self.part.flat[self.part.iid_field].numpy()[np.where(known, rows, 0)] * known
+        return self.part.flat[self.part.iid_field][np.where(known, rows, 0)].numpy() * known
 
     def sampled_candidates(self, count: int, scope: str) -> tuple[np.ndarray, str]:
         """Return a frozen draw of other items for each target, the same for every model.
