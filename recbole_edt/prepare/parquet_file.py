@@ -117,7 +117,8 @@ class ParquetFile:
         for index, column in enumerate(columns):
             kind, cell = self._types[column], name(column)
             base = kind.partition("(")[0].partition(" ")[0]
-            allowed, expected = _IDS, "texts or whole numbers"
+            allowed: tuple[str, ...] = _IDS
+            expected = "texts or whole numbers"
             if column == time:
                 allowed, expected = (*_IDS, *_NUMBERS, *_TIMES), "numbers, dates or timestamps"
             elif column == number:
