@@ -27,7 +27,7 @@ from recbole_edt.compare.tuning.row_tuning import RowTuning, find_space, run_tun
 from recbole_edt.data.split import Split, load_or_make_split
 from recbole_edt.runs import RunFolder, find_dataset, refuse_stale
 
-_EVALUATION_KEYS = ("split", "candidates", "sampled_candidates")
+_EVALUATION_KEYS = ("split", "candidates", "sampled_candidates", "valid_users")
 
 WriteLine = Callable[[str], None]
 

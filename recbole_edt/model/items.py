@@ -8,6 +8,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 
 from recbole_edt.errors import UserError
+from recbole_edt.model.sparse_rows import rows_of
 
 _PROJECTED_STD = 0.3  # per dimension, measured in the project's first study [ours]
 _ID_STD = 0.02
@@ -38,6 +39,9 @@ class ItemEncoder(nn.Module):
         ``popularity`` (trainable, starts at half the log of one plus the count) or ``none``.
     projected_std : float
         Root mean square per dimension of projected vectors at the start, of ``pca``.
+    sparse_gradients : bool
+        Whether the gradients of id vectors and biases hold the rows of `ids` only, where `forward`
+        is given some.
 
     Raises
     ------
@@ -59,8 +63,10 @@ class ItemEncoder(nn.Module):
         id_embedding: bool,
         bias: str,
         projected_std: float = _PROJECTED_STD,
+        sparse_gradients: bool = False,
     ):
         super().__init__()
+        self.sparse_gradients = sparse_gradients
         self.projection: nn.Module | None = None
         if vectors is None:
             if not id_embedding:
@@ -98,12 +104,22 @@ class ItemEncoder(nn.Module):
         if self.projection is not None:
             half = self.half_vectors if ids is None else self.half_vectors[ids]
             parts.append(self.projection(half.float() - self.mean))
+        sparse = self.sparse_gradients and ids is not None
         if self.ids is not None:
-            parts.append(self.ids.weight if ids is None else self.ids(ids))
+            if sparse:
+                parts.append(rows_of(self.ids.weight, ids, padding=0))
+            else:
+                parts.append(self.ids.weight if ids is None else self.ids(ids))
         vectors = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         if self.bias is None:
             return vectors, None
+        if sparse:
+            return vectors, rows_of(self.bias, ids)
         return vectors, self.bias if ids is None else self.bias[ids]
+
+    def tables(self) -> list[nn.Parameter]:
+        """Return the parameters that have one row per item: id vectors and biases."""
+        return [p for p in (self.ids and self.ids.weight, self.bias) if p is not None]
 
     def set_neighbours(self, unseen: Tensor, neighbours: Tensor) -> None:
         """Set the items without training interactions, and the trained items they are scored by.

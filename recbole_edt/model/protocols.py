@@ -94,6 +94,14 @@ class ReusesPhase(Protocol):
 
 
 @runtime_checkable
+class SparseGradients(Protocol):
+    """A model with tables of which a step changes only the rows that it reads."""
+
+    def sparse_parameters(self) -> Sequence[nn.Parameter]:
+        """Return the parameters whose gradients are sparse; none of the others' ever is."""
+
+
+@runtime_checkable
 class ScoresDomains(Protocol):
     """A model that can score the items of one domain only; ranking costs that much less."""
 
@@ -156,6 +164,11 @@ class Capabilities:
         if isinstance(self._model, TrainsInPhases):
             return [p for p in parameters if p.requires_grad]
         return parameters
+
+    def sparse_parameters(self) -> Sequence[nn.Parameter]:
+        """Return the parameters with sparse gradients; none by default."""
+        model = self._model
+        return model.sparse_parameters() if isinstance(model, SparseGradients) else ()
 
     def separate_parts(self, phase: str) -> Sequence[str] | None:
         """Return prefixes of parameters per domain that keep their own best epoch, or None."""

@@ -50,6 +50,7 @@ class SharedModel(CrossDomainModel):
             config["item_projection"],
             config["item_id_embedding"],
             config["item_bias"],
+            sparse_gradients=config["loss_type"] == "SS" and config["sparse_updates"],
         )
         neighbours = config["new_item_neighbours"]
         if neighbours and vectors is not None:
@@ -60,13 +61,17 @@ class SharedModel(CrossDomainModel):
         self.positions = nn.Parameter(torch.empty(self.max_length, width))
         nn.init.normal_(self.positions, std=config["initializer_range"])
 
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        """Return id vectors and biases if steps change single rows of them, otherwise nothing."""
+        return self.items.tables() if self.items.sparse_gradients else []
+
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the mean loss over all labelled positions of a batch of windows."""
         inputs, labels = interaction[ITEMS], interaction[LABELS]
         labelled = labels > 0
         sets = self.next_item.candidate_sets(labels[labelled], self.loss_scope)
         items = self.next_item.project(self.items, sets, inputs)
-        state = self.shared_state(items.vectors[items.row[inputs]])[labelled]
+        state = self.shared_state(items.vectors[items.index_of(inputs)])[labelled]
         return self.next_item([state], sets, items) / labelled.sum().clamp(min=1)
 
     def shared_state(self, items: Tensor) -> Tensor:

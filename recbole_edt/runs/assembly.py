@@ -57,7 +57,7 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
     attach_artefacts(dataset)
     parts = dataset.build()
     loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
-    return loader, Targets(parts[1], "valid"), Targets(parts[2], "test")
+    return loader, Targets(parts[1], "valid", config["valid_users"]), Targets(parts[2], "test")
 
 
 def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
