@@ -8,8 +8,8 @@ turn, `ratio` is the median of the quotients.
 """
 
 import statistics
+import tempfile
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -57,11 +57,8 @@ class Steps:
         self.device = config["device"]
         torch.manual_seed(0)
         self.model = get_model("SASRecLLM")(config, Catalogue(items)).to(self.device).train()
-        trainer: Any = SimpleNamespace(
-            config=config, clip_grad_norm=None, learner=config["learner"], model=self.model
-        )
-        trainer.build_optimizer = EpochTrainer.build_optimizer.__get__(trainer)
-        trainer._build_optimizer = EpochTrainer._build_optimizer.__get__(trainer)
+        config["checkpoint_dir"] = tempfile.mkdtemp()  # made by RecBole's constructor
+        trainer = EpochTrainer(config, self.model)
         settings = PhaseSettings.from_config("train", config)
         self.optimizer = phase_optimizer(trainer, capabilities_of(self.model), settings)
         self.average = WeightAverage(self.model, self.optimizer, 1000)
