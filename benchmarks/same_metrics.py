@@ -17,8 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+from other_code import ROOT, extract
+
+from recbole_edt.config import identity
+
 MODELS = "LLMEDT,SASRecLLM,ABXI,SASRec,BPR"
-MEASURED = {"seconds", "train_seconds", "peak_rss_mb", "versions", "git"}
+MEASURED = {"seconds", "train_seconds", "peak_rss_mb", "processes", "device", "versions", "git"}
 
 
 def train(checkout: Path, output: Path, model: str, flags: list[str]) -> tuple[Path, float]:
@@ -43,6 +48,11 @@ def comparable(value: Any) -> Any:
     return [comparable(v) for v in value] if isinstance(value, list) else value
 
 
+def settings(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration without folders, and without later keys that change nothing."""
+    return {k: v for k, v in identity(config).items() if not k.endswith("_dir")}
+
+
 def differences(before: Path, after: Path) -> list[str]:
     """Return what differs between two run folders."""
     found = [] if before.name == after.name else [f"run id {before.name} and {after.name}"]
@@ -51,7 +61,7 @@ def differences(before: Path, after: Path) -> list[str]:
         if name == "metrics.json":
             texts = [json.dumps(comparable(json.loads(t)), sort_keys=True) for t in texts]
         elif name == "config.yaml":
-            texts = ["".join(t for t in x.splitlines(True) if "_dir:" not in t) for x in texts]
+            texts = [json.dumps(settings(yaml.safe_load(t)), sort_keys=True) for t in texts]
         if texts[0] != texts[1]:
             found.append(name)
     return found
@@ -65,25 +75,20 @@ def main() -> None:
     parser.add_argument("--epochs", default="2")
     parser.add_argument("--dataset", default="ml-100k-genres")
     args = parser.parse_args()
-    here, failed = Path(__file__).parents[1], False
+    failed = False
     with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder, "base")
-        subprocess.run(["git", "worktree", "add", "-q", "--detach", base, args.commit],
-                       cwd=here, check=True)  # fmt: skip
-        try:
-            for model in args.models.split(","):
-                flags = [
-                    f"--dataset={args.dataset}", f"--epochs={args.epochs}",
-                    f"--data_path={folder}/data", "--show_progress=False",
-                ]  # fmt: skip
-                before, old = train(base, Path(folder, "before"), model, flags)
-                after, new = train(here, Path(folder, "after"), model, flags)
-                different = differences(before, after)
-                failed |= bool(different)
-                verdict = f"DIFFERENT: {', '.join(different)}" if different else "equal"
-                print(f"{model}: {verdict} (wall time {new / old:.2f} x)", flush=True)
-        finally:
-            subprocess.run(["git", "worktree", "remove", "--force", base], cwd=here, check=True)
+        base = extract(args.commit, Path(folder, "base"))
+        for model in args.models.split(","):
+            flags = [
+                f"--dataset={args.dataset}", f"--epochs={args.epochs}",
+                f"--data_path={folder}/data", "--show_progress=False",
+            ]  # fmt: skip
+            before, old = train(base, Path(folder, "before"), model, flags)
+            after, new = train(ROOT, Path(folder, "after"), model, flags)
+            different = differences(before, after)
+            failed |= bool(different)
+            verdict = f"DIFFERENT: {', '.join(different)}" if different else "equal"
+            print(f"{model}: {verdict} (wall time {new / old:.2f} x)", flush=True)
     sys.exit(failed)
 
 

@@ -1,7 +1,7 @@
 """LLM-EDT for RecBole: cross-domain sequential recommendation with dual-phase training."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from recbole_edt.config import EDTConfig
@@ -22,23 +22,17 @@ if sys.version_info < (3, 11):
     )
     sys.exit(2)
 
-_MODULE_OF = {  # imported when they are first asked for: most of them import torch
-    "EDTConfig": "config",
-    "RunFolder": "runs",
-    "RunRecord": "runs",
-    "UserError": "errors",
-    "load_run": "runs",
-    "run_recbole_edt": "quick_start",
-}
+# Newer syntax, and most of these modules import torch.
+from recbole_edt.lazy import lazy_names
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "EDTConfig": ".config",
+        "RunFolder": ".runs",
+        "RunRecord": ".runs",
+        "UserError": ".errors",
+        "load_run": ".runs",
+        "run_recbole_edt": ".quick_start",
+    },
+)

@@ -14,6 +14,17 @@ class UserError(Exception):
     """
 
 
+def one_line(error: object, length: int | None = None) -> str:
+    r"""Return an error's text as one line, cut to a length.
+
+    Examples
+    --------
+    >>> one_line("a bad\n  file", 5)
+    'a bad'
+    """
+    return " ".join(str(error).split())[:length]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known name nearest to `name`, or ``""``.
 

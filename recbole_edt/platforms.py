@@ -7,6 +7,9 @@ import sys
 
 import psutil
 
+GIVEN_GPUS = "RECBOLE_EDT_GPUS"
+"""Environment variable with the GPUs that a cluster gave to a process, separated by commas."""
+
 # The flag of a process that Ctrl-C does not reach; elsewhere `start_new_session` does that.
 if sys.platform == "win32":
     CREATION_FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP

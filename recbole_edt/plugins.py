@@ -10,7 +10,7 @@ until its name is asked for.
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 
 MODELS = "recbole_edt.models"
 READERS = "recbole_edt.readers"
@@ -35,7 +35,7 @@ def load_entry(entry: EntryPoint) -> Any:
     try:
         return entry.load()
     except Exception as error:  # whatever a package of somebody else's does when it is imported
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        reason = one_line(f"{type(error).__name__}: {error}", 300)
         raise UserError(f"{describe(entry)} cannot be imported ({reason})") from error
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from recbole_edt import distributed
 from recbole_edt.config import EDTConfig
 from recbole_edt.runs.execution import execute
 
@@ -38,5 +39,6 @@ def run_recbole_edt(
     UserError
         Bad configuration, data, artefacts or checkpoint.
     """
+    distributed.start()
     folder, record = execute(EDTConfig(model, dataset, config_files, overrides), resume)
     return {**record.to_dict(), "run_dir": str(folder.path)}

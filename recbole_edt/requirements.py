@@ -11,7 +11,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from importlib.util import find_spec
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 
 RECBOLE = "1.2.1"
 _PACKAGES = ("recbole-edt", "recbole", "torch", "numpy", "pandas", "scipy", "transformers")
@@ -61,7 +61,7 @@ def _check_torch() -> None:
         # libraries are missing, fails nowhere else. Every command but --help needs it anyway.
         import torch  # noqa: F401
     except (ImportError, OSError, AttributeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise UserError(
             f"torch cannot be imported, so it is installed only in part ({reason}); "
             f"{_INSTALL_TORCH}"

@@ -35,7 +35,6 @@ class FakeClient:
         The user text of each prompt, in the order in which they were asked.
     """
 
-    exact_tokens = True
     free_to_try = True
 
     def __init__(self, answer=str.upper, value=len, name="fake", seconds=0.0, announce=False):

@@ -22,6 +22,7 @@ PAPER = (
     "--shared_epochs=1",
     "--domain_epochs=1",
     "--train_batch_size=64",
+    "--augment=False",
     "--profiles=False",
 )
 STOCK = ("--epochs=1", "--hidden_size=8", "--inner_size=8")
@@ -283,8 +284,9 @@ def test_metrics_file_has_the_documented_shape(dataset, run, model):
     metrics = metrics_of(run(f"--model={model}", *(QUICK if model == "LLMEDT" else STOCK)))
     assert set(metrics) == {
         "schema", "model", "dataset", "seed", "protocol", "valid", "test", "phases", "artefacts",
-        "cost", "versions", "git",
+        "cost", "device", "versions", "git",
     }  # fmt: skip
+    assert metrics["device"] == "cpu"
     head = {key: metrics[key] for key in ("schema", "model", "dataset", "seed")}
     assert head == {"schema": 1, "model": model, "dataset": "toy", "seed": 2026}
     for name in ("split_hash", "items_hash"):

@@ -3,7 +3,8 @@ import sys
 import pytest
 import yaml
 
-from recbole_edt.config import EDTConfig, load_yaml, parse_value
+from recbole_edt.cli.keys import configuration
+from recbole_edt.config import EDTConfig, load_yaml, parse_flag, parse_value
 from recbole_edt.errors import UserError
 from recbole_edt.runs import choose_folder
 
@@ -234,6 +235,66 @@ def test_malformed_files_are_named(tmp_path, content, said):
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match="no such configuration file"):
         load_yaml(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["2016", "2024_11_28", "007", "1e3", "yes", "12:30:00", "0x10", "1.0"]
+)
+def test_keys_that_are_text_stay_as_written(tmp_path, text):
+    file = tmp_path / "a.yaml"
+    file.write_text(f"dataset: {text}\noutput_dir: {text}\nmodels: [{text}, 'b']\nepochs: 1_0\n")
+    expected = {"dataset": text, "output_dir": text, "models": [text, "b"], "epochs": 10}
+    assert load_yaml(file) == expected
+    for key in ("dataset", "output_dir", "data_path", "llm_revision", "shared_run"):
+        assert parse_flag(key, text) == text
+    assert parse_flag("output_dir", f"'{text}'") == text
+    file.write_text(f"dataset: {text}\noutput_dir: {text}\n")
+    assert EDTConfig("SASRec", config_files=[file]).to_dict()["output_dir"] == text
+
+
+def test_keys_that_are_no_text_are_read_as_yaml():
+    assert parse_flag("epochs", "3") == 3
+    assert parse_flag("lr_scheduler", "none") == "none"
+    assert parse_flag("shared_run", "None") is None
+    assert parse_flag("output_dir", "") is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("preload_weight", {"item_id": "x"}),
+        ("additional_feat_suffix", ["ent"]),
+        ("device", "cuda"),
+        ("gpu_id", "cuda:0"),
+        ("gpu_id", [0]),
+    ],
+)
+def test_keys_without_effect_are_refused(key, value):
+    assert complaint("SASRec", "toy", overrides={key: value}).startswith(f"{key}: ")
+    EDTConfig("SASRec", "toy", overrides={"preload_weight": None, "gpu_id": "0,1"})
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [("val_interval", "before"), ("user_inter_num_interval", "--min_user_inter"),
+     ("benchmark_filename", "cannot be read")],
+)  # fmt: skip
+def test_refusals_point_to_what_exists(key, said):
+    assert said in complaint("SASRec", "toy", overrides={key: "x"})
+
+
+def test_repeats_are_ranked_among_all_only():
+    assert "candidates: all" in complaint("BPR", "toy", overrides={"repeatable": True})
+    EDTConfig("BPR", "toy", overrides={"repeatable": True, "candidates": "all"})
+
+
+def test_paths_of_configuration_files_may_have_blanks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("my own.yaml", "b.yaml"):
+        (tmp_path / name).write_text("epochs: 3\n")
+    base = {"model": "SASRec", "dataset": "toy"}
+    for files in ("my own.yaml", "'my own.yaml' b.yaml", "b.yaml"):
+        assert configuration(base | {"config_files": files})["epochs"] == 3
 
 
 def test_dates_stay_text_and_folders_may_look_like_numbers():

@@ -1,10 +1,17 @@
 """The order of the package's floors, and no circle of imports, as pyproject.toml lists them."""
 
+import logging.config
 from pathlib import Path
 
 import pytest
 
 CONFIG = Path(__file__).parents[1] / "pyproject.toml"
+
+
+@pytest.fixture(autouse=True)
+def loggers_stay(monkeypatch):
+    """import-linter configures logging, which would disable all loggers of later tests."""
+    monkeypatch.setattr(logging.config, "dictConfig", lambda config: None)
 
 
 def test_a_package_imports_only_what_is_below_it(capsys):

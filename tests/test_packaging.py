@@ -60,13 +60,13 @@ def test_recbole_is_the_same_release_everywhere_and_no_dependency(constraints):
 def test_dependencies_have_a_tested_version(constraints):
     extras = PROJECT["project"]["optional-dependencies"]
     groups = PROJECT["dependency-groups"].values()
-    lists = [extras[name] for name in ("dev", "test", "docs", "gguf", "optuna")]
+    lists = [extras[name] for name in ("dev", "test", "docs", "gguf", "optuna", "cluster")]
     wanted = chain(PROJECT["project"]["dependencies"], *lists, *groups)
     names = {normal(re.match(r"[\w-]+", line)[0]) for line in wanted} - {"recbole-edt"}
     assert names == set(constraints)
 
 
-def test_the_lock_file_has_the_tested_versions_and_no_ray(constraints):
+def test_the_lock_file_has_the_tested_versions_and_ray_as_an_extra_only(constraints):
     lock = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))
     locked = {}
     for package in lock["package"]:
@@ -74,7 +74,18 @@ def test_the_lock_file_has_the_tested_versions_and_no_ray(constraints):
     assert {name: locked.get(name) for name in constraints} == {
         name: {version} for name, version in constraints.items()
     }
-    assert not {"ray", "plotly", "thop", "llama-cpp-python"} & set(locked)
+    assert not {"plotly", "thop", "llama-cpp-python"} & set(locked)
+    packages = {package["name"]: package for package in lock["package"]}
+    needs_ray = [
+        name
+        for name, package in packages.items()
+        if any(one["name"] == "ray" for one in package.get("dependencies", ()))
+    ]
+    extras = packages["recbole-edt"]["optional-dependencies"]
+    assert not needs_ray
+    assert [n for n, ones in extras.items() if any(one["name"] == "ray" for one in ones)] == [
+        "cluster"
+    ]
 
 
 @pytest.mark.parametrize("marker", ["run", "tests"])

@@ -8,7 +8,7 @@ from recbole_edt import fields
 from recbole_edt.artefacts.catalogue import Catalogue
 from recbole_edt.data.split import Split
 from recbole_edt.files import digest
-from recbole_edt.llm import GENERATE, PROFILE, SCORE, SELECT, Template
+from recbole_edt.llm import GENERATE, GROUP, MERGE, PROFILE, SCORE, SELECT, TRANSFER, Template
 
 SCHEMA = 1
 
@@ -32,9 +32,41 @@ PROFILE_KEYS = (
     "profile_hide_titles",
 )
 LLM_KEYS = ("llm", "llm_model", "llm_revision")
-SETTING_KEYS = (*VECTOR_KEYS, *AUGMENT_KEYS, *PROFILE_KEYS, *LLM_KEYS)
+REPRESENTATIVES, GROUPED = "representatives", "grouped"
+"""Values of `augment_mode` and `profile_mode` that are made as the authors' figure shows."""
+
+REPRESENTATIVES_KEYS = (
+    "augment_pairs",
+    "augment_cap",
+    "augment_floor",
+    "augment_seed",
+    "augment_representatives",
+    "augment_items_per_representative",
+    "augment_examples",
+    "augment_noise_floor",
+    "augment_noise_share",
+    "augment_noise_items",
+    "llm_repetition_penalty",
+)
+GROUPED_KEYS = (
+    *PROFILE_KEYS,
+    "profile_groups",
+    "profile_items_per_group",
+    "profile_augmented",
+    "profile_users",
+    "profile_most_shared",
+    "llm_repetition_penalty",
+)
+SPARSE_KEYS = ("augment_imbalance", "augment_rate", "augment_cap")
+"""What decides which domains are sparse for a user; read by the two modes where they ask."""
+
+_READ = dict.fromkeys((*AUGMENT_KEYS, *REPRESENTATIVES_KEYS, *GROUPED_KEYS, *SPARSE_KEYS))
+SETTING_KEYS = (*VECTOR_KEYS, *_READ, *LLM_KEYS)
 _AUGMENT_PROMPTS = {"select": SELECT, "score": SCORE, "generate": GENERATE}
 _PROFILE_PROMPTS = {"llm": PROFILE}
+_OLDER_NAME = {"per_domain": "llm"}
+"""Under which `profile_mode` a set is found; renaming it would orphan sets that exist."""
+_IN_STAGES = {REPRESENTATIVES: (TRANSFER,), GROUPED: (GROUP, MERGE)}
 _OF_MODELS = ("augment_history", "profile_max_tokens", "profile_hide_titles")
 
 
@@ -58,7 +90,8 @@ class ArtefactSettings:
     domain_field : str
         Column of ``NAME.item`` with an item's domain, the key ``DOMAIN_FIELD``.
     augment, profiles, llm : dict
-        The keys `AUGMENT_KEYS`, `PROFILE_KEYS` and `LLM_KEYS` with their values.
+        The keys of the augmenter's mode and of the profiles' mode, and `LLM_KEYS`, with their
+        values.
     """
 
     encoder: str
@@ -82,8 +115,8 @@ class ArtefactSettings:
             encoder_batch_size=config["encoder_batch_size"],
             encoder_max_length=config["encoder_max_length"],
             domain_field=config["DOMAIN_FIELD"],
-            augment={key: config[key] for key in AUGMENT_KEYS},
-            profiles={key: config[key] for key in PROFILE_KEYS},
+            augment=augment_keys(config),
+            profiles=profile_keys(config),
             llm={key: config[key] for key in LLM_KEYS},
         )
 
@@ -96,20 +129,28 @@ class ArtefactSettings:
             When the catalogue has no domains.
         """
         shown = [catalogue.columns.get(fields.TITLE), catalogue.column(self.domain_field)]
+        augment = self._determined_by(self.augment, "augment_mode", _AUGMENT_PROMPTS)
+        profiles = self._determined_by(self.profiles, "profile_mode", _PROFILE_PROMPTS)
+        if self.profiles.get("profile_augmented"):
+            profiles["augmented"] = digest(augment)[:12]
         return {
             "schema": SCHEMA,
             "catalogue": catalogue.hash,
             "split": split.hash,
             **{key: getattr(self, key) for key in VECTOR_KEYS},
             "titles_and_domains": digest(shown),
-            "augment": self._determined_by(self.augment, "augment_mode", _AUGMENT_PROMPTS),
-            "profiles": self._determined_by(self.profiles, "profile_mode", _PROFILE_PROMPTS),
+            "augment": augment,
+            "profiles": profiles,
         }
 
     def _determined_by(
         self, keys: Mapping[str, Any], mode: str, templates: Mapping[str, Template]
     ) -> dict[str, Any]:
         """Return what a part follows from; the model's keys only where a model is asked."""
+        templates_of_mode = _IN_STAGES.get(keys[mode])
+        if templates_of_mode:
+            prompts = [[one.version, one.hash[:12]] for one in templates_of_mode]
+            return {**keys, "prompt": prompts, "llm": dict(self.llm)}
         made = {key: value for key, value in keys.items() if key != "augment_seed"}
         if keys[mode] == "random":
             made["augment_seed"] = keys["augment_seed"]
@@ -117,3 +158,27 @@ class ArtefactSettings:
         if template is None:
             return {key: value for key, value in made.items() if key not in _OF_MODELS}
         return {**made, "prompt": [template.version, template.hash[:12]], "llm": dict(self.llm)}
+
+
+def augment_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that decide the augmented interactions, with their values."""
+    keys: tuple[str, ...] = AUGMENT_KEYS
+    if config["augment_mode"] == REPRESENTATIVES:
+        sparse = SPARSE_KEYS if config["augment_pairs"] == "sparse" else ()
+        keys = ("augment_mode", *REPRESENTATIVES_KEYS, *sparse)
+    return {key: config[key] for key in keys}
+
+
+def profile_keys(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that decide the profiles, with their values."""
+    if config["profile_mode"] != GROUPED:
+        keys = {key: config[key] for key in PROFILE_KEYS}
+        return keys | {"profile_mode": profile_mode_of(config)}
+    sparse = SPARSE_KEYS if config["profile_users"] == "sparse" else ()
+    return {key: config[key] for key in (*GROUPED_KEYS, *sparse)}
+
+
+def profile_mode_of(config: Mapping[str, Any]) -> str:
+    """Return the mode of the profiles under the name by which sets are found."""
+    mode = str(config["profile_mode"])
+    return _OLDER_NAME.get(mode, mode)

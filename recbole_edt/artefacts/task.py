@@ -170,6 +170,31 @@ class ArtefactTask:
         """Enter a finished part into the set's manifest and return the set."""
         return store.record_part(self.folder, self.name, self.identity, part, entry)
 
+    def model_entry(self, prompt: Mapping[str, object]) -> store.Entry:
+        """Return what the manifest records of the language model and of its prompts."""
+        model = self.language_model
+        return {
+            "llm": dict(model.source),
+            "llm_identity": dict(model.identity),
+            "prompt": dict(prompt),
+        }
+
+    def report_asked(self, part: str, answered: str) -> PartReport:
+        """Report that this shard's questions are answered; `answered` counts them."""
+        text = (
+            f"{part}: part {self.shard.index} of {self.shard.count}: {answered}; when all parts "
+            "are, run the command without a shard"
+        )
+        return PartReport(part, "asked", text)
+
+    def report_uncountable(self, part: str) -> PartReport:
+        """Report of a dry run that the part depends on item vectors, which are not there yet."""
+        text = (
+            f"{part}: cannot be counted before the item vectors are there; "
+            f"make them with '--only {store.EMBEDDINGS}' and repeat the dry run"
+        )
+        return PartReport(part, "estimated", text)
+
     def exclusive_lock(self, work: Path, what: str) -> AbstractContextManager[None]:
         """Lock the work folder of a part, so that no question is asked, and paid for, twice."""
         name = f"{self.shard.index}-of-{self.shard.count}.lock"

@@ -10,7 +10,7 @@ import pandas as pd
 from recbole_edt import fields
 from recbole_edt.artefacts.catalogue import Catalogue
 from recbole_edt.data.split import TRAIN, Split
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 
 _KINDS = {fields.USER: "token", fields.ITEM: "token", fields.TIME: "float"}
 _COLUMNS = {f"{field}:{kind}": field for field, kind in _KINDS.items()}
@@ -172,6 +172,6 @@ def _read_interactions(path: Path) -> pd.DataFrame:
             encoding="utf-8",
         )
     except (ValueError, pd.errors.ParserError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"{path}: expected the columns {list(_COLUMNS)} ({reason})") from None
     return frame.rename(columns=_COLUMNS)

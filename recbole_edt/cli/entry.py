@@ -12,12 +12,16 @@ from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
 
+from recbole_edt import distributed
 from recbole_edt.cli.keys import CommandParser
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.errors import UserError, nearest, one_line
 from recbole_edt.requirements import check_requirements
 
 COMMANDS = ("prepare", "artefacts", "run", "evaluate", "compare", "tune", "recommend", "doctor")
 """Names of modules; each has ``USAGE``, ``add_arguments(parser)`` and ``run(args)``."""
+
+_IN_PROCESSES = ("run", "evaluate")
+"""What torchrun may start."""
 
 _NOTES = """'recbole-edt COMMAND --help' lists a command's flags, 'recbole-edt prepare READER
 --help' a reader's. Every key of a configuration file is a flag --key=value of 'artefacts',
@@ -46,30 +50,43 @@ def dispatch(argv: list[str]) -> int:
             return 0 if argv else 2
         status = _run_command(argv[0], argv[1:])
         sys.stdout.flush()
+        distributed.stop()
         return status
     except KeyboardInterrupt:
-        print(f"recbole-edt: interrupted{_AFTER_INTERRUPT.get(argv[0], '')}", file=sys.stderr)
+        _report(f"interrupted{_AFTER_INTERRUPT.get(argv[0], '')}")
         return 130
+    except distributed.ProcessEndedError:
+        if debug:
+            traceback.print_exc()
+        count, goes_on = distributed.launched_size(), _AFTER_INTERRUPT.get(argv[0], "")
+        _report(f"torchrun: one of {count} processes has ended, and so all do{goes_on}")
+        return 1
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # 128 + SIGPIPE, a name that Windows lacks
     except UserError as error:
         if debug:
             traceback.print_exc()
-        print(f"recbole-edt: {error}", file=sys.stderr)
+        _report(str(error))
         return 2
     except ModuleNotFoundError as error:
         if debug:
             traceback.print_exc()
-        print(f"recbole-edt: {error.name} is not installed; pip install {error.name}, or install "
-              "recbole-edt once more without --no-deps", file=sys.stderr)  # fmt: skip
+        _report(f"{error.name} is not installed; pip install {error.name}, or install "
+                "recbole-edt once more without --no-deps")  # fmt: skip
         return 2
     except Exception as error:
         if debug:
             traceback.print_exc()
-        line = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"recbole-edt: {line} (an error of ours; --debug shows where)", file=sys.stderr)
+        line = one_line(f"{type(error).__name__}: {error}")
+        _report(f"{line} (an error of ours; --debug shows where)")
         return 1
+
+
+def _report(line: str) -> None:
+    """Print a line on the error stream; of several processes only the first one does."""
+    if distributed.reports_error():
+        print(f"recbole-edt: {line}", file=sys.stderr, flush=True)
 
 
 def usage() -> str:
@@ -84,6 +101,13 @@ def _run_command(name: str, argv: list[str]) -> int:
             f"command: {name!r} is unknown; expected one of {list(COMMANDS)}"
             f"{nearest(name, COMMANDS)}"
         )
+    if distributed.launched_size() > 1:
+        if name not in _IN_PROCESSES:
+            raise UserError(
+                f"torchrun: {name} is not for several processes; expected one of "
+                f"{list(_IN_PROCESSES)}, or {name} without torchrun"
+            )
+        distributed.start()
     module = _module(name)
     if name != "doctor" and not {"-h", "--help"} & {*argv}:  # doctor reports on it first
         check_requirements()

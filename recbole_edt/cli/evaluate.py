@@ -3,6 +3,7 @@
 from argparse import Namespace
 from pathlib import Path
 
+from recbole_edt import distributed
 from recbole_edt.cli.keys import CommandParser
 from recbole_edt.errors import UserError, nearest
 
@@ -34,6 +35,8 @@ def run(args: Namespace) -> None:
     from recbole_edt.runs import RunFolder, reevaluate
 
     figures, names, path = reevaluate(RunFolder(Path(args.run)), args.keys)
+    if not distributed.is_main():
+        return
     print(headline(figures.model, figures.dataset, figures.protocol))
     if figures.without_expert is not None:
         print(metric_table(figures.without_expert.test, names))

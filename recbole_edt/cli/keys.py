@@ -1,7 +1,10 @@
 """Flags of a command beside ``--key=value`` for any key of the configuration, as RecBole has it."""
 
 import argparse
+import os
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole_edt.cli.arguments import ArgumentParser
@@ -72,7 +75,7 @@ def _split(
     argv: Sequence[str], flags: Mapping[str, argparse.Action]
 ) -> tuple[dict[str, object], dict[str, str], set[str]]:
     """Return the keys with their values, the flags with their texts, the switches that are set."""
-    from recbole_edt.config import parse_value
+    from recbole_edt.config import parse_flag
 
     keys: dict[str, object] = {}
     given: dict[str, str] = {}
@@ -98,8 +101,28 @@ def _split(
         elif name in keys:
             raise UserError(f"--{name}: given twice")
         else:
-            keys[name] = parse_value(value)
+            keys[name] = parse_flag(name, value)
     return keys, given, switches
+
+
+def add_cluster_flags(parser: CommandParser) -> None:
+    """Add the flags of a command whose processes can run on a cluster."""
+    from recbole_edt.executors import CLUSTER_FLAGS
+
+    for flag, (metavar, text) in CLUSTER_FLAGS.items():
+        parser.add_argument(f"--{flag}", metavar=metavar, help=text)
+
+
+def _paths(text: str) -> list[str]:
+    """Split ``a.yaml b.yaml``; a path with a blank is quoted, or is all of it."""
+    if Path(text).is_file():
+        return [text]
+    if os.sep == "\\" or not {*text} & {*"'\""}:  # a backslash is no escape in a path
+        return text.split()
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UserError(f"--config_files: {error}; found {text!r}") from None
 
 
 def configuration(keys: Mapping[str, object], model: str | None = None) -> "EDTConfig":
@@ -107,5 +130,5 @@ def configuration(keys: Mapping[str, object], model: str | None = None) -> "EDTC
     from recbole_edt.config import EDTConfig
 
     overrides = dict(keys)
-    files = str(overrides.pop("config_files", None) or "").split()
+    files = _paths(str(overrides.pop("config_files", None) or ""))
     return EDTConfig(model, None, files, overrides)

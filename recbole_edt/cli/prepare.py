@@ -61,6 +61,7 @@ def _add_common(group: Any, default: Mapping[str, object]) -> None:
     add("ties", "order of a user's interactions at the same time", choices=TIES)
     add("seed", "of --ties=shuffle", type=count, metavar="N")
     add("split", "the split to make at the end", choices=KINDS)
+    add("memory_gb", "GB to use before a folder in data_path is", type=float, metavar="GB")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 
+from recbole_edt import distributed
 from recbole_edt.cli.keys import CommandParser, configuration
 
 USAGE = """\
@@ -26,6 +27,8 @@ def run(args: Namespace) -> None:
     from recbole_edt.runs import execute
 
     folder, record = execute(config, args.resume)
+    if not distributed.is_main():
+        return
     names = metric_names(config["metrics"], config["topk"])
     for phase in record.phases[:-1]:
         if phase.test is not None:

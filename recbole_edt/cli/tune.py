@@ -2,11 +2,11 @@
 
 from argparse import Namespace
 
-from recbole_edt.cli.keys import CommandParser
+from recbole_edt.cli.keys import CommandParser, add_cluster_flags
 
 USAGE = """\
   tune --model=M --dataset=D --params_file=FILE [--trials=N] [--jobs=N]
-       [--strategy=random|exhaustive|optuna] [--key=value ...]
+       [--strategy=random|exhaustive|optuna] [--cluster=ray[:HOST:PORT]] [--key=value ...]
                                               the best values of a search space, on validation
 """
 
@@ -17,9 +17,10 @@ def add_arguments(parser: CommandParser) -> None:
         ("params_file", "FILE", "the search space, or the name of one that is shipped"),
         ("trials", "N", "points to try (default: 10)"),
         ("strategy", "NAME", "random, exhaustive or optuna (default: random)"),
-        ("jobs", "N", "processes at a time (default: 1)"),
+        ("jobs", "N", "processes at a time (default: 1; on a cluster all that it has room for)"),
     ):
         parser.add_argument(f"--{flag}", metavar=metavar, help=text)
+    add_cluster_flags(parser)
     parser.accept_keys()
 
 

@@ -10,7 +10,9 @@ Each is imported when it is first asked for: every cell of a comparison is a pro
 this package.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from recbole_edt.lazy import lazy_names
 
 if TYPE_CHECKING:
     from recbole_edt.compare.report import write_report
@@ -20,18 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ComparisonResult", "compare", "load_results", "tune", "write_report"]
 
-_MODULES = {
-    "ComparisonResult": "results",
-    "compare": "run_comparison",
-    "load_results": "results",
-    "tune": "tune_model",
-    "write_report": "report",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "ComparisonResult": ".results",
+        "compare": ".run_comparison",
+        "load_results": ".results",
+        "tune": ".tune_model",
+        "write_report": ".report",
+    },
+)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.evaluation.report import metric_values
 from recbole_edt.runs import RunFolder, RunRecord
 
@@ -76,7 +76,7 @@ class ComparedRun:
                 float_precision="round_trip",  # a share at the edge of a group stays there
             )
         except (ValueError, pd.errors.ParserError) as error:
-            reason = " ".join(str(error).split())
+            reason = one_line(error)
             raise UserError(f"{path}: not a table of ranks ({reason})") from None
         overall = self.record.test.overall
         if len(frame) != overall.users:

@@ -70,6 +70,11 @@ def parse_count(flags: Flags, flag: str, default: int) -> int:
     return number
 
 
+def parse_jobs(flags: Flags) -> int | None:
+    """Return how many processes run at a time; None when the flag is not given."""
+    return parse_count(flags, "jobs", 1) if "jobs" in flags else None
+
+
 def folder_name(flags: Flags, default: str) -> str:
     """Return the name of the comparison's folder; a UserError for one that is a path."""
     name = flags.get("name", default)

@@ -12,7 +12,7 @@ from recbole_edt.compare.flags import (
     check_flags_of_runs,
     check_sources,
     folder_name,
-    parse_count,
+    parse_jobs,
     plan_from_flags,
 )
 from recbole_edt.compare.grid.outcome import CRASH, DONE, FAILED, USER, CellOutcome
@@ -25,7 +25,8 @@ from recbole_edt.compare.protocol import ProtocolCheck, refuse_difference
 from recbole_edt.compare.report.write import write_report
 from recbole_edt.compare.tuning.row_tuning import RowTuning, find_space, run_tunings
 from recbole_edt.data.split import Split, load_or_make_split
-from recbole_edt.runs import RunFolder, find_dataset, refuse_stale
+from recbole_edt.executors import ClusterSettings, Executor, open_executor
+from recbole_edt.runs import RunFolder, dataset_files, find_dataset, refuse_stale
 
 _EVALUATION_KEYS = ("split", "candidates", "sampled_candidates", "valid_users")
 
@@ -41,7 +42,7 @@ def compare(keys: Mapping[str, Any], flags: Flags, output: WriteLine, messages: 
         Configuration keys of all cells, ``dataset`` and ``config_files`` among them.
     flags : dict
         Texts of the flags ``models``, ``file``, ``runs``, ``seeds``, ``jobs``, ``tune``,
-        ``strategy`` and ``name``, as far as given.
+        ``strategy``, ``name`` and those of a cluster, as far as given.
     output, messages : callable
         Take the lines of the result, and those about the way there.
 
@@ -61,7 +62,7 @@ def compare(keys: Mapping[str, Any], flags: Flags, output: WriteLine, messages: 
         check_flags_of_runs(keys, flags)
         return _compare_finished(keys, flags, output)
     plan = plan_from_flags(keys, flags)
-    processes = parse_count(flags, "jobs", 1)
+    slots, cluster = parse_jobs(flags), ClusterSettings.from_flags(flags)
     jobs = [job_of_plan(plan, row, plan.seeds[0]) for row in plan.rows]
     _check_evaluation(jobs)
     config = jobs[0].config
@@ -69,16 +70,17 @@ def compare(keys: Mapping[str, Any], flags: Flags, output: WriteLine, messages: 
     split = load_or_make_split(config.dataset_dir, plan.dataset, config["split"])
     tunings = _tunings(plan, jobs, messages)
     folder = jobs[0].run_dir.parents[1] / "compare" / folder_name(flags, plan.id)
-    with exclusive_lock(folder):
+    files = dataset_files(config)
+    with open_executor(cluster, slots, files) as executor, exclusive_lock(folder):
         state = ComparisonState(folder, plan, split.hash)
         try:
             crashed = run_tunings(
                 list(tunings.values()),
-                processes,
+                executor,
                 folder,
                 lambda tuning: state.set_tuning(tuning.row.label, tuning.summary()),
             )
-            outcomes = _run_cells(plan, tunings, processes, folder, state, split)
+            outcomes = _run_cells(plan, tunings, executor, folder, state, split)
         finally:
             state.stop()
         for label, tuning in tunings.items():
@@ -121,7 +123,7 @@ def _tunings(
 def _run_cells(
     plan: ComparisonPlan,
     tunings: Mapping[str, RowTuning],
-    processes: int,
+    executor: Executor,
     folder: Path,
     state: ComparisonState,
     split: Split,
@@ -153,9 +155,9 @@ def _run_cells(
                 refuse_stale(folder_of_run, run_record, job.config, split)
             protocol.add(outcome.run_dir, run_record)
 
-    progress = GridProgress(len(jobs), processes)
+    progress = GridProgress(len(jobs), executor.slots)
     try:
-        return outcomes + GridScheduler(jobs, processes, folder, progress, record).run()
+        return outcomes + GridScheduler(jobs, executor, folder, progress, record).run()
     finally:
         progress.close()
 

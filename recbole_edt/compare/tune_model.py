@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recbole_edt.compare.flags import Flags, parse_count
+from recbole_edt.compare.flags import Flags, parse_count, parse_jobs
 from recbole_edt.compare.inputs import find_property_file, merge_keys, parse_seeds
 from recbole_edt.compare.locks import exclusive_lock
 from recbole_edt.compare.plan import ComparisonRow
@@ -13,7 +13,8 @@ from recbole_edt.compare.tuning.search_space import read_search_space
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.split import load_or_make_split
 from recbole_edt.errors import UserError
-from recbole_edt.runs import find_dataset
+from recbole_edt.executors import ClusterSettings, open_executor
+from recbole_edt.runs import dataset_files, find_dataset
 
 _TRIALS = 10  # unless --trials is given
 
@@ -26,7 +27,8 @@ def tune(keys: Mapping[str, Any], flags: Flags, output: Callable[[str], None]) -
     keys : dict
         Configuration keys of all trials, ``model`` and ``dataset`` among them.
     flags : dict
-        Texts of the flags ``params_file``, ``trials``, ``strategy`` and ``jobs``, as far as given.
+        Texts of the flags ``params_file``, ``trials``, ``strategy``, ``jobs`` and those of a
+        cluster, as far as given.
     output : callable
         Takes the lines of the result.
 
@@ -41,11 +43,12 @@ def tune(keys: Mapping[str, Any], flags: Flags, output: Callable[[str], None]) -
         Anything that can be known before the first trial runs.
     """
     tuning, config = _tuning_from_flags(keys, flags)
-    processes = parse_count(flags, "jobs", 1)
+    slots, cluster = parse_jobs(flags), ClusterSettings.from_flags(flags)
     find_dataset(config)
     load_or_make_split(config.dataset_dir, tuning.dataset, config["split"])
-    with exclusive_lock(tuning.folder):
-        crashed = run_tunings([tuning], processes, tuning.folder)
+    files = dataset_files(config)
+    with open_executor(cluster, slots, files) as executor, exclusive_lock(tuning.folder):
+        crashed = run_tunings([tuning], executor, tuning.folder)
     output(tuning.table())
     if tuning.best is not None:
         output(f"\n{tuning.result_line()}")

@@ -4,13 +4,15 @@ Importing this package, resolving and checking need no torch; `EDTConfig`, RecBo
 object, is made when it is first asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recbole_edt.config.identity import identity
 from recbole_edt.config.layers import Resolved, resolve
 from recbole_edt.config.models import ModelSpec, model_spec
 from recbole_edt.config.rules import KeyRule
 from recbole_edt.config.schema import RULES, checked_keys
-from recbole_edt.config.yaml_files import load_yaml, parse_value
+from recbole_edt.config.yaml_files import load_yaml, parse_flag, parse_value
+from recbole_edt.lazy import lazy_names
 
 if TYPE_CHECKING:
     from recbole_edt.config.edt_config import EDTConfig
@@ -22,16 +24,13 @@ __all__ = [
     "ModelSpec",
     "Resolved",
     "checked_keys",
+    "identity",
     "load_yaml",
     "model_spec",
+    "parse_flag",
     "parse_value",
     "resolve",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name == "EDTConfig":
-        from recbole_edt.config.edt_config import EDTConfig
-
-        return EDTConfig
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(__name__, {"EDTConfig": ".edt_config"})

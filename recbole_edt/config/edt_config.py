@@ -17,6 +17,8 @@ _DERIVED = {
     "valid_metric_bigger", "valid_neg_sample_args", "test_neg_sample_args", "checkpoint_dir",
     "config_files",
 }  # fmt: skip
+# Of artefacts only, and no part of a run's id: a new value makes no other run.
+_OF_ARTEFACTS = {"llm_thinking_tokens"}
 
 
 class EDTConfig(ConfigBase):
@@ -60,7 +62,8 @@ class EDTConfig(ConfigBase):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the complete configuration as plain values, ready to be fed back as a file."""
-        plain = {k: v for k, v in self.final_config_dict.items() if k not in _DERIVED | {*REPLACED}}
+        left_out = {*_DERIVED, *_OF_ARTEFACTS, *REPLACED}
+        plain = {k: v for k, v in self.final_config_dict.items() if k not in left_out}
         plain["data_path"] = str(self.data_root)
         if plain["train_neg_sample_args"].get("distribution") == "none":
             plain["train_neg_sample_args"] = None

@@ -21,16 +21,21 @@ from recbole_edt.recbole_bridge.stock import KEYS_WITHOUT_DEFAULT, default_files
 REPLACED = {
     "eval_args": "split, candidates and sampled_candidates",
     "checkpoint_dir": "output_dir",
-    "benchmark_filename": "split",
+    "benchmark_filename": "nothing: the split is made here (key split); "
+    "files that are split already cannot be read",
+    "rm_dup_inter": "nothing: drop repeated rows of the .inter file before 'recbole-edt prepare'",
+    "val_interval": "nothing: filter the rows of the .inter file by value before "
+    "'recbole-edt prepare'",
+    **{
+        f"{kind}_inter_num_interval": f"--min_{kind}_inter of 'recbole-edt prepare'; "
+        f"{kind}s above an upper limit have to be left out of the raw file"
+        for kind in ("user", "item")
+    },
+    "filter_inter_by_user_or_item": "--min_user_inter and --min_item_inter of "
+    "'recbole-edt prepare'",
     **dict.fromkeys(
-        (
-            "rm_dup_inter",
-            "val_interval",
-            "user_inter_num_interval",
-            "item_inter_num_interval",
-            "filter_inter_by_user_or_item",
-        ),
-        "the filters of 'recbole-edt prepare'",
+        ("nproc", "ip", "port", "world_size", "group_offset", "local_rank"),
+        "'torchrun --nproc-per-node=N -m recbole_edt run ...'",
     ),
     **dict.fromkeys(
         ("save_dataset", "dataset_save_path", "save_dataloaders", "dataloaders_save_path"),
@@ -38,6 +43,13 @@ REPLACED = {
     ),
 }
 """RecBole's keys that are refused here, and what to use instead."""
+
+WITHOUT_EFFECT = {
+    "preload_weight": "vectors of items come from 'recbole-edt artefacts'",
+    "additional_feat_suffix": "only .inter, .item and .user files are read",
+    "device": "use_gpu and gpu_id choose the device",
+}
+"""Keys that RecBole accepts and nothing reads here; a value other than null is refused."""
 
 _NAMES = ("model", "dataset")
 _UNCHECKED = {*_NAMES, "MODEL_TYPE", *REPLACED}
@@ -164,6 +176,14 @@ def resolve(
     for key, successor in REPLACED.items():
         if key in caller:
             raise UserError(f"{key}: not used here; its place is taken by {successor}")
+    for key, reason in WITHOUT_EFFECT.items():
+        if caller.get(key) is not None:
+            raise UserError(f"{key}: without effect here; {reason}")
+    if caller.get("repeatable") and not spec.sequential and values["candidates"] != "all":
+        raise UserError(
+            f"repeatable: found True, expected False with candidates: {values['candidates']}, "
+            "which never ranks items of the history; candidates: all does"
+        )
     if (
         spec.sequential
         and values.get("loss_type") == "CE"
@@ -206,7 +226,8 @@ def recipe_layer(name: Any, spec: ModelSpec, caller: Mapping[str, Any]) -> dict[
     """Return the keys of a recipe.
 
     A general key of the caller's wins over those of single phases: ``--epochs=3`` is meant for a
-    phase that the recipe gives 200 as well.
+    phase that the recipe gives 200 as well. A recipe that names another one under ``recipe`` is
+    that one with differences.
     """
     folder = properties_dir() / "recipe"
     recipes = sorted(path.stem for path in folder.glob("*.yaml"))
@@ -214,6 +235,8 @@ def recipe_layer(name: Any, spec: ModelSpec, caller: Mapping[str, Any]) -> dict[
         hint = nearest(str(name), recipes)
         raise UserError(f"recipe: {name!r} is unknown; expected one of {recipes}{hint}")
     recipe = load_yaml(folder / f"{name}.yaml")
+    if "recipe" in recipe:
+        recipe = recipe_layer(recipe.pop("recipe"), spec, caller) | recipe
     for key in recipe:
         general = general_key(key, spec.phases)
         if general != key and general in caller:

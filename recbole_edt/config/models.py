@@ -111,7 +111,8 @@ _BACKBONE = (
 )  # fmt: skip
 _SHARED_MODEL = (
     *_LOSS, *_SCHEDULE, *_BACKBONE, "augment", "augment_as", "augment_inference", "item_projection",
-    "item_id_embedding", "item_bias", "input_scale", "new_item_neighbours", "sparse_updates",
+    "item_vectors", "item_vectors_learning_rate", "item_id_embedding", "item_bias", "input_scale",
+    "new_item_neighbours", "sparse_updates",
 )  # fmt: skip
 _SHARED_LOSSES = ("CE", "SS", "BCE")
 _WITH_PUBLISHED = ("published", *_SHARED_LOSSES)
@@ -135,7 +136,8 @@ OWN = {
     spec.name: spec
     for spec in (
         _own(
-            "llmedt.LLMEDT", *_SHARED_MODEL, "recipe", "phases", "shared_run", "profiles", "beta",
+            "llmedt.LLMEDT", *_SHARED_MODEL, "recipe", "phases", "shared_run", "profiles",
+            "align_phase", "beta",
             "temperature", "profile_shuffle", "adapter_size", "adapter_dropout",
             "adapter_residual", "domain_dropout",
             losses=_SHARED_LOSSES, phases=(SHARED, DOMAIN),

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from recbole_edt.config.layers import REPLACED, package_defaults, recipe_layer
+from recbole_edt.config.layers import REPLACED, WITHOUT_EFFECT, package_defaults, recipe_layer
 from recbole_edt.config.models import OWN, ModelSpec
 from recbole_edt.config.rules import KeyRule
 from recbole_edt.config.schema import GROUPS, PER_PHASE
@@ -123,7 +123,8 @@ def _of_phases(columns: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _refused() -> str:
     lines = ["## RecBole's keys that are refused here\n", "| key | use instead |", "|---|---|"]
-    lines += [f"| `{key}` | {instead} |" for key, instead in REPLACED.items()]
+    refused = {**REPLACED, **WITHOUT_EFFECT}
+    lines += [f"| `{key}` | {instead} |" for key, instead in refused.items()]
     return "\n".join(lines) + "\n"
 
 

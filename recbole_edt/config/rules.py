@@ -139,6 +139,11 @@ class KeyRule:
         return "text" if self.choices else _TYPES.get(get_origin(kind) or kind, "")
 
     @property
+    def is_text(self) -> bool:
+        """Whether any text is a value, so that 007 and 2024_11_28 stay as they are written."""
+        return self.type_name == "text" and not self.choices
+
+    @property
     def may_be_empty(self) -> bool:
         """Whether null is a value."""
         return self._parts.nullable

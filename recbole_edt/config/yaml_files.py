@@ -6,7 +6,12 @@ from typing import Any
 
 import yaml
 
-from recbole_edt.errors import UserError
+from recbole_edt.config.schema import RULES
+from recbole_edt.errors import UserError, one_line
+
+_NAMES = ("model", "models", "dataset", "datasets")
+_NULLS = ("None", "null", "Null", "NULL", "~")
+_TAG = "tag:yaml.org,2002:"
 
 
 class Loader(yaml.SafeLoader):
@@ -25,8 +30,25 @@ Loader.yaml_implicit_resolvers = {
 }
 
 
+def is_text_key(key: str) -> bool:
+    """Return whether the values of a key are text, whatever they look like."""
+    return key in _NAMES or (key in RULES and RULES[key].is_text)
+
+
+def parse_flag(key: str, text: str) -> Any:
+    """Read the value of ``--key=value``: letter by letter for a key that is text, else as YAML.
+
+    Quotes around a text are read as YAML's.
+    """
+    if not is_text_key(key) or not text or text[0] in "'\"":
+        return parse_value(text)
+    if text in _NULLS and key in RULES and RULES[key].may_be_empty:
+        return None
+    return text
+
+
 def parse_value(text: str) -> Any:
-    """Read the value of a ``--key=value`` flag as YAML.
+    """Read the value of a flag as YAML.
 
     ``None`` means null, as in RecBole. Braces without a colon are text, such as ``{title}``, which
     YAML would take for a mapping.
@@ -49,11 +71,11 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        content = yaml.load(text, Loader)
+        content = _load(text)
     except (FileNotFoundError, IsADirectoryError):
         raise UserError(f"{path}: no such configuration file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split()).replace('in "<unicode string>", ', "")
+        reason = one_line(error).replace('in "<unicode string>", ', "")
         raise UserError(f"{path}: not valid YAML ({reason})") from None
     if content is None:
         return {}
@@ -63,6 +85,30 @@ def load_yaml(path: str | Path) -> dict[str, Any]:
         if not isinstance(key, str):
             raise UserError(f"{path}: found the key {key!r}, expected a name")
     return content
+
+
+def _load(text: str) -> Any:
+    """Load YAML; plain values of keys that are text, and of lists there, stay as written."""
+    loader = Loader(text)
+    try:
+        node = loader.get_single_node()
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if is_text_key(str(key.value)):
+                    _keep_text(value)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _keep_text(node: yaml.Node) -> None:
+    if isinstance(node, yaml.SequenceNode):
+        for one in node.value:
+            _keep_text(one)
+    elif isinstance(node, yaml.ScalarNode) and node.tag in {
+        f"{_TAG}{kind}" for kind in ("int", "float", "bool")
+    }:
+        node.tag = f"{_TAG}str"
 
 
 def load_if_present(path: Path) -> dict[str, Any]:

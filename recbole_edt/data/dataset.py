@@ -120,8 +120,8 @@ class CrossDomainDataset(FlatDataset):
         Returns
         -------
         tuple
-            float32 [user_num, K, m], zero where there is none, and bool [user_num, K]; row 0
-            (padding) has none.
+            float32 [user_num, P, m], zero where there is none, and bool [user_num, P]; row 0
+            (padding) has none. P is K, or 1 where there is one overall profile per user.
 
         Raises
         ------

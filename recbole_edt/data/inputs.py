@@ -41,7 +41,7 @@ class TextInputs(Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return a vector per user and domain, float32 [U, K, m], and whether there is one [U, K].
 
-        Vectors of missing profiles are zero.
+        Vectors of missing profiles are zero. Of overall profiles there is one per user: [U, 1, m].
         """
 
     def augmented_rows(

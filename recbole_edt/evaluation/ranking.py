@@ -11,6 +11,7 @@ from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.report import metric_values
 from recbole_edt.evaluation.scoring import ScoreBlock, score_blocks
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.candidate_sets import rows_in_domains
 
 _Pairs = tuple[Tensor, Tensor]
 """Row in the batch and item id, or column, of interactions of the batch's histories."""
@@ -29,8 +30,8 @@ def rank_targets(
 
     ``target_domain`` ranks among all items of the target's own domain without the user's
     history; ties count against the target. ``all`` ranks as RecBole does: among all items,
-    without the history for general models only, ties as ``torch.topk`` breaks them, and ranks
-    beyond the largest cut-off are reported as the number of items.
+    without the history for general models unless ``repeatable``, ties as ``torch.topk`` breaks
+    them, and ranks beyond the largest cut-off are reported as the number of items.
 
     Parameters
     ----------
@@ -60,14 +61,14 @@ def rank_targets(
         When a score is not a number.
     """
     rank = _Ranker(targets, scope, sampled, depth)
-    ranks = np.empty(len(targets), dtype=np.int64)
+    ranks = np.zeros(len(targets), dtype=np.int64)
     for block in score_blocks(model, targets, by_domain=scope == "target_domain"):
         at, scores, domain = block
         if expert is not None:
             added = expert.weighted(expert.scores(targets, at, domain), domain)
             block = block._replace(scores=scores + added)
         ranks[at] = rank(block)
-    return ranks
+    return targets.merge(ranks)
 
 
 @torch.no_grad()
@@ -100,14 +101,14 @@ def choose_weights(
         The weight of each domain.
     """
     rank = _Ranker(targets, scope, None)
-    ranks = np.empty((len(grid), len(targets)), dtype=np.int64)
+    ranks = np.zeros((len(grid), len(targets)), dtype=np.int64)
     for block in score_blocks(model, targets, by_domain=scope == "target_domain"):
         at, scores, domain = block
         added = expert.scores(targets, at, domain)
         for row, weight in enumerate(grid):
             both = torch.add(scores, added, alpha=weight)
             ranks[row, at] = rank(block._replace(scores=both))
-    values = metric_values(ranks, metric)
+    values = metric_values(targets.merge(ranks), metric)
     for k in range(len(expert.weights)):
         of_domain = values if scope == "all" else values[:, targets.domains == k]
         if of_domain.shape[1]:
@@ -122,9 +123,8 @@ class _Ranker:
         config, item_domain = targets.part.config, targets.part.item_domain
         self.targets, self.scope = targets, scope
         self.depth = depth or max(*config["topk"], int(config["valid_metric"].split("@")[1]))
-        members = [item_domain == k for k in range(len(targets.part.domains))]
-        self.members = torch.stack(members).to(config["device"])
-        self.column = sum(m * (m.cumsum(0) - 1) for m in members).numpy()  # within its domain
+        self.item_domain = item_domain.to(config["device"])
+        self.column = rows_in_domains(item_domain, len(targets.part.domains)).numpy()
         self.drawn = None
         if sampled is not None:
             self.drawn = targets.sampled_candidates(sampled, scope)[0]
@@ -137,15 +137,16 @@ class _Ranker:
             better = others >= scores.gather(1, target[:, None])
             return 1 + better.sum(1).cpu().numpy()
         if self.scope == "all":
-            index, item = (part.to(scores.device) for part in targets.history(at))
-            is_sequential = targets.part.is_sequential
-            return _as_recbole(scores, target, (index, item), is_sequential, self.depth)
-        index, items = targets.seen_candidates(at)
-        seen = torch.from_numpy(index).to(scores.device), self._columns(items, block)
+            rows, items = targets.history(at)
+            seen = rows.to(scores.device), items.to(scores.device)
+            keeps_history = targets.part.is_sequential or bool(targets.part.config["repeatable"])
+            return _as_recbole(scores, target, seen, keeps_history, self.depth)
+        row, item = targets.seen_candidates(at)
+        seen = torch.from_numpy(row).to(scores.device), self._columns(item, block)
         allowed = None
         if block.domain is None:
             domains = torch.from_numpy(targets.domains[at]).to(scores.device)
-            allowed = self.members[domains]
+            allowed = self.item_domain == domains[:, None]
         return _against_target(scores, target, allowed, seen)
 
     def _columns(self, items: np.ndarray, block: ScoreBlock) -> Tensor:
@@ -192,9 +193,9 @@ def _against_target(
 
 
 def _as_recbole(
-    scores: Tensor, target: Tensor, seen: _Pairs, is_sequential: bool, depth: int
+    scores: Tensor, target: Tensor, seen: _Pairs, keeps_history: bool, depth: int
 ) -> np.ndarray:
-    if not is_sequential:
+    if not keeps_history:
         of_target = scores.gather(1, target[:, None])
         scores[seen] = -torch.inf
         scores.scatter_(1, target[:, None], of_target)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from recbole_edt import distributed
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.indexing import ranges
 from recbole_edt.errors import UserError
@@ -72,9 +73,26 @@ class Targets:
         return len(self.rows)
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
-        """Yield indices of targets, at most `size` at a time."""
-        for start in range(0, len(self), size):
+        """Yield indices of targets, at most `size` at a time.
+
+        Of several processes each gets every so manieth batch of the same ones, so that scores do
+        not depend on how many there are; `merge` puts the results together.
+        """
+        starts = range(0, len(self), size)
+        for start in starts[distributed.rank() :: distributed.size()]:
             yield np.arange(start, min(start + size, len(self)))
+
+    @staticmethod
+    def merge(results: np.ndarray) -> np.ndarray:
+        """Return the results of all processes.
+
+        Parameters
+        ----------
+        results : numpy.ndarray
+            Numbers per target [..., n] as far as `batches` gave this process the targets; 0 for
+            the others.
+        """
+        return distributed.add_up(torch.from_numpy(results)).numpy()
 
     def history(self, at: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the items before some targets, as pairs (index into `at`, item id), int64 [m]."""

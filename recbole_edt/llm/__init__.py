@@ -6,15 +6,24 @@ template (`fill`), what comes back is read by a `parse_...` function.
 """
 
 from recbole_edt.llm.estimate import Estimate
-from recbole_edt.llm.messages import Answer, Generation, Prompt, Reply, Scores
+from recbole_edt.llm.messages import (
+    PROMPT_TOO_LONG,
+    Answer,
+    Generation,
+    Prompt,
+    Reply,
+    Scores,
+)
 from recbole_edt.llm.model import LanguageModel, Progress, open_language_model
-from recbole_edt.llm.model_folder import ModelFolder, find_model_folder, load_pretrained, one_line
+from recbole_edt.llm.model_folder import ModelFolder, find_model_folder, load_pretrained
 from recbole_edt.llm.parsing import (
+    CUT_THOUGHT,
     DUPLICATE,
     OVER_LIMIT,
     parse_choices,
     parse_summary,
     parse_titles,
+    thoughts_without_answer,
 )
 from recbole_edt.llm.prompts import (
     GENERATE,
@@ -25,14 +34,25 @@ from recbole_edt.llm.prompts import (
     clean_title,
     fill,
 )
+from recbole_edt.llm.prompts_in_stages import (
+    GROUP,
+    MERGE,
+    TRANSFER,
+    Example,
+    fill_group,
+    fill_merge,
+    fill_transfer,
+)
 from recbole_edt.llm.requests import GenerateRequests, ScoreRequests
 from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.sharding import Shard, parse_shard, shard_from_environment
 
 __all__ = [
-    "DUPLICATE", "GENERATE", "OVER_LIMIT", "PROFILE", "SCORE", "SELECT", "Answer", "Estimate",
+    "CUT_THOUGHT", "DUPLICATE", "GENERATE", "GROUP", "MERGE", "OVER_LIMIT", "PROFILE",
+    "PROMPT_TOO_LONG", "SCORE", "SELECT", "TRANSFER", "Answer", "Estimate", "Example",
     "GenerateRequests", "Generation", "LLMSettings", "LanguageModel", "ModelFolder", "Progress",
     "Prompt", "Reply", "ScoreRequests", "Scores", "Shard", "Template", "clean_title", "fill",
-    "find_model_folder", "load_pretrained", "one_line", "open_language_model", "parse_choices",
-    "parse_shard", "parse_summary", "parse_titles", "shard_from_environment",
+    "fill_group", "fill_merge", "fill_transfer", "find_model_folder", "load_pretrained",
+    "open_language_model", "parse_choices", "parse_shard", "parse_summary", "parse_titles",
+    "shard_from_environment", "thoughts_without_answer",
 ]  # fmt: skip

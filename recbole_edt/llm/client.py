@@ -24,15 +24,12 @@ class ModelClient(Protocol):
         template); JSON values, no secrets. Part of every key in the store.
     source : mapping
         Where the model came from and runs, for manifests; JSON values, no secrets.
-    exact_tokens : bool
-        Whether `count_tokens` counts; else it estimates.
     free_to_try : bool
         Whether a sample may be run to time it: a model in this process, not a paid server.
     """
 
     identity: Mapping[str, object]
     source: Mapping[str, object]
-    exact_tokens: bool
     free_to_try: bool
 
     def generate(

@@ -1,8 +1,11 @@
 """What goes into a language model and what comes out: prompts, replies, scores."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
+
+PROMPT_TOO_LONG = "prompt_too_long"
+"""The one failure that asking again cannot mend."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,23 @@ class Generation:
         0 takes the most likely token each time.
     seed : int
         Seed of the draws; without effect at temperature 0.
+    repetition_penalty : float
+        Positive logits of tokens that are in the prompt or the reply already are divided by it,
+        negative ones multiplied, as in Hugging Face's `generate`; 1 changes nothing. A server
+        is not sent it: OpenAI's protocol does not know it.
     """
 
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
+    repetition_penalty: float = 1.0
+
+    def key(self) -> dict[str, float]:
+        """Return the fields for a reply's key in the store."""
+        fields = asdict(self)
+        if self.repetition_penalty == 1:  # younger than replies that are stored
+            del fields["repetition_penalty"]
+        return fields
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,8 @@ class Reply:
         Why there is no reply (``prompt_too_long``, ``timeout``, ``bad_json`` ...), else None.
     retries : int
         Attempts beyond the first.
+    thinking_tokens : int
+        ``llm_thinking_tokens`` when it was generated: a cut reply is asked again with a larger one.
     """
 
     text: str
@@ -64,6 +81,7 @@ class Reply:
     finish: str = "stop"
     failure: str | None = None
     retries: int = 0
+    thinking_tokens: int = 0
 
     @property
     def output_tokens(self) -> int:

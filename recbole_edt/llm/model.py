@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -34,7 +35,13 @@ def open_language_model(settings: LLMSettings, folder: Path) -> "LanguageModel":
         When the model cannot be loaded, the URL is wrong, or stored replies are damaged.
     """
     store, prices = ReplyStore(folder), Prices(settings.llm_price_in, settings.llm_price_out)
-    return LanguageModel(open_client(settings), store, prices, settings.llm_tokens_per_second)
+    return LanguageModel(
+        open_client(settings),
+        store,
+        prices,
+        settings.llm_tokens_per_second,
+        settings.llm_thinking_tokens,
+    )
 
 
 class LanguageModel:
@@ -53,6 +60,9 @@ class LanguageModel:
         Cost of new answers.
     tokens_per_second : float
         What a server writes, over all requests in flight; for estimates only.
+    thinking_tokens : int
+        Tokens that a reasoning model may write before its answer. No part of a question: when
+        it is raised, only the replies that were cut are asked again.
     """
 
     def __init__(
@@ -61,11 +71,13 @@ class LanguageModel:
         store: ReplyStore,
         prices: Prices | None = None,
         tokens_per_second: float = 0.0,
+        thinking_tokens: int = 0,
     ):
         self._client = client
         self._store = store
         self._prices = prices or Prices()
         self._tokens_per_second = tokens_per_second
+        self.thinking_tokens = thinking_tokens
         self._model = digest(dict(client.identity))
 
     @property
@@ -121,7 +133,7 @@ class LanguageModel:
             now = time.monotonic()
             share, since = (now - since) / len(answers), now
             records = [
-                Record(keys[waiting[index]], answer, self._usage(answer, share))
+                Record(keys[waiting[index]], self._marked(answer), self._usage(answer, share))
                 for index, answer in answers
             ]
             self._store.add(records)
@@ -130,19 +142,24 @@ class LanguageModel:
                 progress(len(records))
 
         if waiting:
-            requests.part(waiting).put_to(self._client, keep)
+            self._with_thinking(requests.part(waiting)).put_to(self._client, keep)
         return [failed.get(key) or self._store.answer(key) for key in keys]
 
     def estimate(self, requests: Requests) -> Estimate:
         """Forecast what `answer` would take; nothing is stored, and no server is asked."""
         waiting = self._not_stored(requests.keys(self._model))
         stored = len(requests.prompts) - len(waiting)
-        todo = requests.part(waiting)
+        todo = self._with_thinking(requests.part(waiting))
         return estimate(self._client, todo, stored, self._prices, self._tokens_per_second)
 
     def count_not_stored(self, requests: Requests) -> int:
         """Return how many questions have no stored answer yet, repeated ones counted once."""
         return len(self._not_stored(requests.keys(self._model)))
+
+    def stored(self, requests: Requests) -> list[Answer | None]:
+        """Return the stored answer to each question, None where there is none yet."""
+        keys = requests.keys(self._model)
+        return [self._store.answer(key) if key in self._store else None for key in keys]
 
     def spent_on(self, requests: Requests) -> Usage:
         """Return what these questions took, each counted once, in all runs and processes."""
@@ -151,9 +168,28 @@ class LanguageModel:
     def _not_stored(self, keys: Sequence[str]) -> list[int]:
         first: dict[str, int] = {}
         for index, key in enumerate(keys):
-            if key not in self._store:
+            if key not in self._store or self._was_cut_short(self._store.answer(key)):
                 first.setdefault(key, index)
         return list(first.values())
+
+    def _was_cut_short(self, answer: Answer) -> bool:
+        """Whether a stored reply was cut with fewer tokens to think than there are now."""
+        return (
+            isinstance(answer, Reply)
+            and answer.finish == "length"
+            and answer.thinking_tokens < self.thinking_tokens
+        )
+
+    def _with_thinking(self, requests: Requests) -> Requests:
+        if not self.thinking_tokens or isinstance(requests, ScoreRequests):
+            return requests
+        length = requests.settings.max_new_tokens + self.thinking_tokens
+        return replace(requests, settings=replace(requests.settings, max_new_tokens=length))
+
+    def _marked(self, answer: Answer) -> Answer:
+        if not self.thinking_tokens or not isinstance(answer, Reply):
+            return answer
+        return replace(answer, thinking_tokens=self.thinking_tokens)
 
     def _usage(self, answer: Answer, seconds: float) -> Usage:
         failed = answer.failure is not None

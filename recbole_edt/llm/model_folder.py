@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.files import digest, sha256_of
 from recbole_edt.requirements import version_of_module
 
@@ -133,7 +133,7 @@ def load_pretrained(
             )
     # Whatever is wrong with the files of a model comes as any exception at all from here.
     except Exception as error:
-        reason = f"{type(error).__name__}: {one_line(error)}"
+        reason = f"{type(error).__name__}: {one_line(error, 300)}"
         if is_out_of_memory(error):
             reason = "it does not fit into the memory"
         raise UserError(f"{key}: {name}: the model cannot be loaded ({reason})") from error
@@ -173,11 +173,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and "allocate memory" in str(error)
     )
-
-
-def one_line(error: BaseException, length: int = 300) -> str:
-    """Return an exception's text as one line of bounded length."""
-    return " ".join(str(error).split())[:length]
 
 
 def _is_model(folder: Path) -> bool:
@@ -223,7 +218,7 @@ def _on_hub(name: str, revision: str | None, key: str) -> ModelFolder:
     except Exception as error:
         raise UserError(
             f"{key}: {name!r} is not in the local cache and could not be fetched "
-            f"({one_line(error)})"
+            f"({one_line(error, 300)})"
         ) from error
     if not _is_model(folder):
         raise UserError(f"{key}: {name!r} offers no weights as *.safetensors")

@@ -13,7 +13,7 @@ import numpy as np
 
 from recbole_edt.errors import UserError
 from recbole_edt.llm.client import OnAnswers
-from recbole_edt.llm.messages import Generation, Prompt, Reply, Scores
+from recbole_edt.llm.messages import PROMPT_TOO_LONG, Generation, Prompt, Reply, Scores
 from recbole_edt.llm.prompts import plain_text
 from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.transport import (
@@ -66,7 +66,6 @@ class OpenAIClient:
         When the URL is not one, holds credentials, or no model is named.
     """
 
-    exact_tokens = False
     free_to_try = False
 
     def __init__(self, settings: LLMSettings, sleep: Callable[[float], Any] | None = None):
@@ -94,7 +93,7 @@ class OpenAIClient:
             reply = result.value or Reply("", finish="failed", failure=result.failure)
             return replace(reply, retries=result.retries), result
 
-        failed = Reply("", finish="failed", failure="prompt_too_long")
+        failed = Reply("", finish="failed", failure=PROMPT_TOO_LONG)
         return self._run(prompts, "/chat/completions", ask, failed, on_answers)
 
     def score(
@@ -116,7 +115,7 @@ class OpenAIClient:
             scores = result.value or Scores((), (), failure=result.failure)
             return replace(scores, retries=result.retries), result
 
-        failed = Scores((), (), failure="prompt_too_long")
+        failed = Scores((), (), failure=PROMPT_TOO_LONG)
         return self._run(prompts, "/completions", ask, failed, on_answers)
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> np.ndarray:
@@ -152,10 +151,12 @@ class OpenAIClient:
             choice = _first_choice(body)
             message = choice.get("message")
             text = message.get("content") if isinstance(message, dict) else None
+            finish = "length" if choice.get("finish_reason") == "length" else "stop"
+            if not text and finish == "length" and _has_reasoning(message):
+                text = "<think>"  # the server keeps thoughts apart, and the answer never began
             if not isinstance(text, str):
                 raise RejectedError("missing_content")
             text = _valid(text)
-            finish = "length" if choice.get("finish_reason") == "length" else "stop"
             read = _usage(body, "prompt_tokens", int(self.count_tokens([prompt])[0]))
             return Reply(text, read, _usage(body, "completion_tokens", -(-len(text) // 4)), finish)
 
@@ -269,6 +270,13 @@ def _first_choice(body: Any) -> dict[str, Any]:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise RejectedError("empty_choices")
     return choices[0]
+
+
+def _has_reasoning(message: Any) -> bool:
+    """Whether a message holds thoughts apart from its text, as vLLM, DeepSeek and Ollama do."""
+    return isinstance(message, dict) and any(
+        message.get(name) for name in ("reasoning_content", "reasoning")
+    )
 
 
 def _tail(choice: Any, start: int, length: int) -> tuple[float, int]:

@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from recbole_edt.llm.messages import Reply
+
+# reasons to reject a reply, or a part of it
 EMPTY = "empty_reply"
 INVALID = "invalid_number"
 OUT_OF_RANGE = "out_of_range"
@@ -18,10 +21,10 @@ DUPLICATE = "duplicate"
 OVER_LIMIT = "over_limit"
 TOO_LONG = "too_long"
 NOT_A_TITLE = "not_a_title"
-REASONS = (EMPTY, INVALID, OUT_OF_RANGE, OTHER_TITLE, DUPLICATE, OVER_LIMIT, TOO_LONG, NOT_A_TITLE)
-"""Reasons to reject a reply, or a part of it."""
+CUT_THOUGHT = "cut_thought"
 
 _LONGEST_REPLY, _LONGEST_LIST, _SAME_START = 20_000, 300, 16
+_THOUGHT = re.compile(r"<(?P<end>/?)think(?:ing)?>", re.IGNORECASE)
 _NONE = re.compile(r"\W*none\b[\w\s]{0,40}\W*", re.IGNORECASE)
 _LIST = re.compile(
     r"\W*(?:(?:the\s+)?(?:answers?|numbers?|choices?|candidates?)\b)?(?:\s+(?:is|are))?[\s:*\[(#]*"
@@ -80,7 +83,40 @@ class Summary:
     cut: bool = False
 
 
-def parse_choices(reply: str, candidates: int | Sequence[str], limit: int | None = None) -> Choices:
+def is_cut_thought(reply: str) -> bool:
+    """Return whether a reply ends inside a thought: its last ``<think>`` is not closed."""
+    tags = [match["end"] for match in _THOUGHT.finditer(reply)]
+    return bool(tags) and not tags[-1]
+
+
+def thoughts_without_answer(replies: Sequence[Reply], thinks: bool = False) -> list[bool]:
+    """Return of each reply whether it is a reasoning model's thought that was cut.
+
+    The chat templates of some models (DeepSeek-R1, QwQ) open the thought in the prompt, so a
+    reply that was cut holds no tag at all. Such a reply is a thought when its model closes a
+    thought in any other reply, or is known to think.
+
+    Parameters
+    ----------
+    replies : sequence of Reply
+        All replies to one kind of question.
+    thinks : bool
+        Whether the model is known to think aloud (``llm_thinking_tokens`` above 0).
+    """
+    tags = [[match["end"] for match in _THOUGHT.finditer(reply.text)] for reply in replies]
+    thinks = thinks or any("/" in of_reply for of_reply in tags)
+    return [
+        not of_reply[-1] if of_reply else thinks and reply.finish == "length"
+        for reply, of_reply in zip(replies, tags, strict=True)
+    ]
+
+
+def parse_choices(
+    reply: str,
+    candidates: int | Sequence[str],
+    limit: int | None = None,
+    only_thought: bool = False,
+) -> Choices:
     """Read a choice among numbered candidates.
 
     Lines that are a list of numbers count (``3, 7``, ``Answer: [3] and 7``), and lines that
@@ -97,7 +133,11 @@ def parse_choices(reply: str, candidates: int | Sequence[str], limit: int | None
         the titles of the history anew, which is no choice at all. Without them it counts.
     limit : int, optional
         How many may be chosen; the rest is rejected.
+    only_thought : bool
+        The reply's of `thoughts_without_answer`.
     """
+    if only_thought or is_cut_thought(reply):
+        return Choices(rejects=Counter({CUT_THOUGHT: 1}))
     text = _clean_lines(reply)
     if not text:
         return Choices(rejects=Counter({EMPTY: 1}))
@@ -131,7 +171,9 @@ def parse_choices(reply: str, candidates: int | Sequence[str], limit: int | None
     return Choices(tuple(numbers), rejects)
 
 
-def parse_titles(reply: str, limit: int, max_characters: int = 200) -> Titles:
+def parse_titles(
+    reply: str, limit: int, max_characters: int = 200, only_thought: bool = False
+) -> Titles:
     """Read titles, one per line; bullets, numbering and quotes are stripped.
 
     Parameters
@@ -142,7 +184,11 @@ def parse_titles(reply: str, limit: int, max_characters: int = 200) -> Titles:
         How many may be named; the rest is rejected.
     max_characters : int
         A longer line is no title.
+    only_thought : bool
+        The reply's of `thoughts_without_answer`.
     """
+    if only_thought or is_cut_thought(reply):
+        return Titles(rejects=Counter({CUT_THOUGHT: 1}))
     text = _clean_lines(reply)
     if not text:
         return Titles(rejects=Counter({EMPTY: 1}))
@@ -167,8 +213,13 @@ def parse_titles(reply: str, limit: int, max_characters: int = 200) -> Titles:
     return Titles(tuple(titles), rejects)
 
 
-def parse_summary(reply: str, max_characters: int = 600) -> Summary:
-    """Read running text as one line, cut after a sentence or a word where it is too long."""
+def parse_summary(reply: str, max_characters: int = 600, only_thought: bool = False) -> Summary:
+    """Read running text as one line, cut after a sentence or a word where it is too long.
+
+    `only_thought` is the reply's of `thoughts_without_answer`.
+    """
+    if only_thought or is_cut_thought(reply):
+        return Summary(rejects=Counter({CUT_THOUGHT: 1}))
     text = " ".join(_clean_lines(reply))
     if not any(character.isalnum() for character in text):
         return Summary(rejects=Counter({EMPTY: 1}))
@@ -208,7 +259,8 @@ def _clean_lines(reply: str) -> list[str]:
     What a reasoning model thinks aloud before its answer is no part of the answer.
     """
     lines = []
-    for raw in reply[:_LONGEST_REPLY].rpartition("</think>")[2].splitlines():
+    # the thought goes first: a long one would push the answer past the bound
+    for raw in _THOUGHT.split(reply)[-1][:_LONGEST_REPLY].splitlines():
         line = "".join(
             " " if unicodedata.category(character) in ("Cc", "Cs") else character
             for character in raw

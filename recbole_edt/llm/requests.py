@@ -17,7 +17,7 @@ class GenerateRequests:
 
     def keys(self, model: str) -> list[str]:
         """Return the key of each question in the store; `model` is the digest of its identity."""
-        how = asdict(self.settings)
+        how = self.settings.key()
         return [digest([model, "generate", asdict(prompt), how]) for prompt in self.prompts]
 
     def part(self, indices: Sequence[int]) -> "GenerateRequests":

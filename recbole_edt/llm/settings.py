@@ -21,6 +21,8 @@ class LLMSettings:
         Name on the server; revision of the model.
     llm_batch_size, llm_max_prompt_tokens : int
         Prompts at a time in this process; longer prompts are not asked.
+    llm_thinking_tokens : int
+        Tokens that a reasoning model may write before its answer, beyond those of the answer.
     llm_concurrency, llm_timeout, llm_retries : int, float (seconds), int
         Requests at a time to a server, seconds for an attempt, attempts after the first.
     llm_price_in, llm_price_out : float
@@ -34,6 +36,7 @@ class LLMSettings:
     llm_revision: str | None
     llm_batch_size: int
     llm_max_prompt_tokens: int
+    llm_thinking_tokens: int
     llm_concurrency: int
     llm_timeout: float
     llm_retries: int

@@ -202,8 +202,9 @@ class ReplyStore:
                 self._index(record)
 
 
-def _order(answer: Answer) -> str:
-    return json.dumps(asdict(answer), sort_keys=True)
+def _order(answer: Answer) -> tuple[int, str]:
+    """Return what orders two answers to one question: the one with more tokens to think first."""
+    return -getattr(answer, "thinking_tokens", 0), json.dumps(asdict(answer), sort_keys=True)
 
 
 def _line(record: Record) -> bytes:

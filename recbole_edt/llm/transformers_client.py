@@ -15,7 +15,7 @@ from recbole_edt.files import digest
 from recbole_edt.llm import decoding
 from recbole_edt.llm.client import OnAnswers
 from recbole_edt.llm.decoding import Prefix
-from recbole_edt.llm.messages import Generation, Prompt, Reply, Scores
+from recbole_edt.llm.messages import PROMPT_TOO_LONG, Generation, Prompt, Reply, Scores
 from recbole_edt.llm.model_folder import is_out_of_memory, load_pretrained
 from recbole_edt.llm.prompts import plain_text
 from recbole_edt.llm.settings import LLMSettings
@@ -47,7 +47,6 @@ class TransformersClient:
         When the model cannot be found or loaded, or is too large for the memory.
     """
 
-    exact_tokens = True
     free_to_try = True
 
     def __init__(
@@ -111,7 +110,7 @@ class TransformersClient:
         """See `client.ModelClient.generate`."""
         ids = self._tokens(prompts)
         replies: list[Reply] = [
-            Reply("", len(row), finish="failed", failure="prompt_too_long") for row in ids
+            Reply("", len(row), finish="failed", failure=PROMPT_TOO_LONG) for row in ids
         ]
         fitting = [i for i, row in enumerate(ids) if len(row) <= self._max_prompt_tokens]
         order = sorted(fitting, key=lambda index: (len(ids[index]), index))
@@ -144,7 +143,7 @@ class TransformersClient:
     ) -> list[Scores]:
         """See `client.ModelClient.score`; a prompt is read once for all its continuations."""
         ids = self._tokens(prompts)
-        scores = [Scores((), (), len(row), "prompt_too_long") for row in ids]
+        scores = [Scores((), (), len(row), PROMPT_TOO_LONG) for row in ids]
         fitting = [row for row in ids if len(row) <= self._max_prompt_tokens]
         with self._memory_errors():
             common = self._shared(fitting) if fitting else Prefix()
@@ -223,6 +222,28 @@ class TransformersClient:
         return prefix
 
     def _chooser(self, settings: Generation, rows: list[list[int]]) -> decoding.Choose:
+        choose = self._plain_chooser(settings, rows)
+        if settings.repetition_penalty == 1:
+            return choose
+        penalty, used = settings.repetition_penalty, torch.empty(0)
+
+        def penalised(logits: torch.Tensor, numbers: Sequence[int]) -> torch.Tensor:
+            nonlocal used
+            if not len(used):  # bool [rows, vocabulary]: tokens of the prompt or the reply
+                used = torch.zeros(
+                    len(rows), logits.shape[-1], dtype=torch.bool, device=logits.device
+                )
+                for number, row in enumerate(rows):
+                    used[number, row] = True
+            logits, these = logits.float(), torch.tensor(numbers, device=logits.device)
+            lowered = torch.where(logits > 0, logits / penalty, logits * penalty)
+            chosen = choose(torch.where(used[these], lowered, logits), numbers)
+            used[these, chosen] = True
+            return chosen
+
+        return penalised
+
+    def _plain_chooser(self, settings: Generation, rows: list[list[int]]) -> decoding.Choose:
         if settings.temperature == 0:
             return lambda logits, _: logits.argmax(-1)
         # One generator per row, seeded by its prompt: draws do not depend on the other rows.

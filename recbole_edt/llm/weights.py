@@ -13,12 +13,11 @@ import torch
 from filelock import FileLock
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.files import sha256_of, to_disk
 from recbole_edt.llm.model_folder import (
     PACKAGE,
     find_model_folder,
-    one_line,
     package_folder,
     package_version,
     quiet_libraries,
@@ -121,12 +120,12 @@ def _converted(gguf: Path, sha: str) -> Path:
     except ImportError as error:
         raise UserError(
             f"llm: {gguf}: reading GGUF needs the packages gguf and accelerate "
-            f"('pip install gguf accelerate'): {one_line(error)}"
+            f"('pip install gguf accelerate'): {one_line(error, 300)}"
         ) from error
     except Exception as error:
         raise UserError(
             f"llm: {gguf} cannot be converted to {target} "
-            f"({type(error).__name__}: {one_line(error)})"
+            f"({type(error).__name__}: {one_line(error, 300)})"
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

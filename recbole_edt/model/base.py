@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.model.candidate_sets import ItemTable, ItemVectors, NextItemLoss, index_of
+from recbole_edt.model.candidate_sets import (
+    ItemTable,
+    ItemVectors,
+    NextItemLoss,
+    rows_in_domains,
+)
 from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.recbole_bridge import InputType, Interaction, SequentialRecommender
 
@@ -42,6 +47,7 @@ class CrossDomainModel(SequentialRecommender):
 
     input_type = InputType.POINTWISE
     trains_on_windows = True
+    shares_batches = True
     item_domain: Tensor
     row_in_domain: Tensor
 
@@ -52,11 +58,10 @@ class CrossDomainModel(SequentialRecommender):
         self.loss_scope: str = config["loss_scope"]
         self.num_negatives: int = config["num_negatives"]
         self.num_domains = len(dataset.domains)
-        row_in_domain = torch.zeros_like(dataset.item_domain)
+        row_in_domain = rows_in_domains(dataset.item_domain, self.num_domains)
         for k in range(self.num_domains):
-            items, row = index_of(dataset.item_domain == k)
+            items = (dataset.item_domain == k).nonzero().flatten()
             self.register_buffer(f"domain_items_{k}", items, persistent=False)
-            row_in_domain += row
         self.register_buffer("item_domain", dataset.item_domain, persistent=False)
         self.register_buffer("row_in_domain", row_in_domain, persistent=False)
         competes = torch.ones(self.n_items, dtype=torch.bool)
@@ -65,7 +70,8 @@ class CrossDomainModel(SequentialRecommender):
         self.next_item = NextItemLoss(
             self.loss_type, self.num_negatives, dataset.item_domain, competes
         )
-        self._discard_tables()
+        self._table: tuple[Tensor, Tensor | None] | None = None
+        self._domain_tables: dict[int, tuple[Tensor, Tensor | None]] = {}
 
     def members(self, domain: int) -> Tensor:
         """Return the item ids of a domain, int64 [n_k]."""
@@ -95,12 +101,13 @@ class CrossDomainModel(SequentialRecommender):
 
     def _discard_tables(self) -> None:
         """Discard what was computed from the weights."""
-        self._table: tuple[Tensor, Tensor | None] | None = None
-        self._domain_tables: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self._table = None
+        self._domain_tables = {}
 
     def table_of_all(self) -> ItemVectors:
         """Return `whole_table` in the form that `NextItemLoss` reads."""
-        return ItemVectors(*self.whole_table())
+        vectors, bias = self.whole_table()
+        return ItemVectors(vectors, bias, torch.arange(self.n_items, device=vectors.device))
 
     def train(self, mode: bool = True) -> "CrossDomainModel":
         """Switch dropout, and discard what was computed from the weights."""

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from recbole_edt.model import losses
+from recbole_edt.model.batch_share import generator
 
 ItemTable = Callable[[Tensor | None], tuple[Tensor, Tensor | None]]
 """Vectors [n, d] and biases [n] (or None) of some item ids [n]; of all items when given None."""
@@ -112,7 +113,8 @@ class NextItemLoss(nn.Module):
         rows = self.get_buffer(f"rows_{name}")[ids]
         negatives = ids[:0]
         if self.kind == "SS" and len(candidates):
-            negatives = candidates[torch.randint(len(candidates), (self.num_negatives,))]
+            drawn = torch.randint(len(candidates), (self.num_negatives,), generator=generator())
+            negatives = candidates[drawn]
         elif self.kind == "BCE":
             negatives = candidates[losses.draw_others(rows, len(candidates))]
         return CandidateSet(positions, ids, candidates, rows, negatives)
@@ -171,6 +173,14 @@ def index_of(members: Tensor) -> tuple[Tensor, Tensor]:
     row = torch.zeros(len(members), dtype=torch.int64)
     row[ids] = torch.arange(len(ids))
     return ids, row
+
+
+def rows_in_domains(item_domain: Tensor, num_domains: int) -> Tensor:
+    """Return each item's index among the items of its domain, int64 [n_items]; 0 outside all."""
+    rows = torch.zeros(len(item_domain), dtype=torch.int64)
+    for k in range(num_domains):
+        rows += index_of(item_domain == k)[1]
+    return rows
 
 
 def _pair_scores(states: Tensor, vectors: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""Item representation: a projection of frozen LLM vectors, with what the recipe adds to it."""
+"""Item representation: a projection of LLM vectors, with what the recipe adds to it."""
 
 import math
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ class ItemEncoder(nn.Module):
     Parameters
     ----------
     vectors : torch.Tensor or None
-        Frozen item vectors z, float [N, m]; row 0 is the padding item. Kept in half precision
-        and outside the checkpoint. None with ``none``.
+        Item vectors z, float [N, m]; row 0 is the padding item. Frozen ones are kept in half
+        precision and outside the checkpoint. None with ``none``.
     counts : torch.Tensor
         Training interactions per item, [N].
     hidden_size : int
@@ -40,13 +40,16 @@ class ItemEncoder(nn.Module):
     projected_std : float
         Root mean square per dimension of projected vectors at the start, of ``pca``.
     sparse_gradients : bool
-        Whether the gradients of id vectors and biases hold the rows of `ids` only, where `forward`
-        is given some.
+        Whether the gradients of tables hold the rows of `ids` only, where `forward` is given some.
+    trainable : bool
+        Whether the item vectors are trained, from the LLM's on [figure]; then they are parameters
+        and in the checkpoint.
 
     Raises
     ------
     UserError
-        When items would have neither a projection nor an id vector.
+        When items would have neither a projection nor an id vector, or item vectors are to be
+        trained that are not read.
     """
 
     half_vectors: Tensor
@@ -64,17 +67,26 @@ class ItemEncoder(nn.Module):
         bias: str,
         projected_std: float = _PROJECTED_STD,
         sparse_gradients: bool = False,
+        trainable: bool = False,
     ):
         super().__init__()
         self.sparse_gradients = sparse_gradients
         self.projection: nn.Module | None = None
+        self.vectors: nn.Parameter | None = None
         if vectors is None:
+            if trainable:
+                raise UserError(
+                    "item_vectors: found trainable, expected frozen without a projection "
+                    "(item_projection: none)"
+                )
             if not id_embedding:
                 raise UserError(
                     "item_id_embedding: found False, expected True without a projection"
                 )
         else:
             self._take_vectors(vectors, hidden_size, projection, projected_std)
+            if trainable:
+                self.vectors = nn.Parameter(self.half_vectors.float())
         self.ids = nn.Embedding(len(counts), hidden_size, padding_idx=0) if id_embedding else None
         if self.ids is not None:
             nn.init.normal_(self.ids.weight, std=_ID_STD)
@@ -102,24 +114,28 @@ class ItemEncoder(nn.Module):
         """Return vectors [n, d] and biases [n] (or None) of some ids [n], of all when None."""
         parts = []
         if self.projection is not None:
-            half = self.half_vectors if ids is None else self.half_vectors[ids]
-            parts.append(self.projection(half.float() - self.mean))
-        sparse = self.sparse_gradients and ids is not None
+            table = self.half_vectors if self.vectors is None else self.vectors
+            chosen = table if ids is None else self._rows(table, ids)
+            parts.append(self.projection(chosen.float() - self.mean))
         if self.ids is not None:
-            if sparse:
+            if ids is None:
+                parts.append(self.ids.weight)
+            elif self.sparse_gradients:
                 parts.append(rows_of(self.ids.weight, ids, padding=0))
             else:
-                parts.append(self.ids.weight if ids is None else self.ids(ids))
+                parts.append(self.ids(ids))
         vectors = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         if self.bias is None:
             return vectors, None
-        if sparse:
-            return vectors, rows_of(self.bias, ids)
-        return vectors, self.bias if ids is None else self.bias[ids]
+        return vectors, self.bias if ids is None else self._rows(self.bias, ids)
+
+    def _rows(self, table: Tensor, ids: Tensor) -> Tensor:
+        return rows_of(table, ids) if self.sparse_gradients else table[ids]
 
     def tables(self) -> list[nn.Parameter]:
-        """Return the parameters that have one row per item: id vectors and biases."""
-        return [p for p in (self.ids and self.ids.weight, self.bias) if p is not None]
+        """Return the parameters with one row per item: id vectors, biases, trained item vectors."""
+        ids = None if self.ids is None else self.ids.weight
+        return [p for p in (self.vectors, ids, self.bias) if p is not None]
 
     def set_neighbours(self, unseen: Tensor, neighbours: Tensor) -> None:
         """Set the items without training interactions, and the trained items they are scored by.

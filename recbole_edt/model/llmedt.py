@@ -11,6 +11,7 @@ from recbole_edt.config.schema import DOMAIN, SHARED
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
+from recbole_edt.model.batch_share import total
 from recbole_edt.model.domain_thread import DomainThread
 from recbole_edt.model.profiles import ProfileAlignment
 from recbole_edt.model.protocols import KeyedConfig
@@ -27,6 +28,10 @@ class LLMEDT(SharedModel):
     state h_t is <h_t, e_i> + b_i. Phase ``domain`` freezes them and trains one `DomainThread`
     per domain k; items of domain k then score <h_t + h'^k_t, e_i> + b_i, the sum of both
     threads' scores [code]. Any number of domains.
+
+    ``align_phase`` says where states are aligned with profiles: in the shared phase, where the
+    gradient reaches the backbone [figure], in the domain phase [code], or in both. With
+    ``item_vectors: trainable`` the LLM's item vectors are trained in both phases [figure].
 
     Parameters
     ----------
@@ -46,6 +51,9 @@ class LLMEDT(SharedModel):
         self.phases = tuple(config["phases"])
         self.thread_dropout = config["domain_dropout"]
         self.beta: float = config["beta"]
+        self.aligned_phases = {"both": (SHARED, DOMAIN)}.get(
+            config["align_phase"], (config["align_phase"],)
+        )
         self.profiles: ProfileAlignment | None = None
         # The random draws that initialise these parts are taken back, so that the shared phase is
         # the same to the last digit whatever comes after it.
@@ -81,8 +89,11 @@ class LLMEDT(SharedModel):
         self.set_phase(phase)
 
     def separate_parts(self, phase: str) -> list[str] | None:
-        """Return the threads in the domain phase: they do not touch each other's domain."""
-        if phase != DOMAIN:
+        """Return the threads in the domain phase: they do not touch each other's domain.
+
+        Item vectors that are trained then do: every mixed sequence reads them.
+        """
+        if phase != DOMAIN or self.items.vectors is not None:
             return None
         return [f"threads.{k}." for k in range(self.num_domains)]
 
@@ -91,8 +102,11 @@ class LLMEDT(SharedModel):
         return phase == DOMAIN
 
     def keeps_phase(self, phase: str) -> bool:
-        """Return whether a phase can be evaluated after later ones: the shared one is frozen."""
-        return phase == SHARED
+        """Return whether a phase can be evaluated after later ones: the shared one is frozen.
+
+        Unless the domain phase goes on training the item vectors.
+        """
+        return phase == SHARED and self.items.vectors is None
 
     def reuse_phase(self, weights: Mapping[str, Tensor]) -> None:
         """Load what the shared phase trains from the weights of another model; see `shared_run`.
@@ -102,8 +116,9 @@ class LLMEDT(SharedModel):
         UserError
             When names or sizes differ; nothing has been loaded then.
         """
-        shared = {name: w for name, w in weights.items() if not name.startswith(_LATER)}
-        expected = {n: w.shape for n, w in self.state_dict().items() if not n.startswith(_LATER)}
+        later = _LATER[:1] if self._aligns(SHARED) else _LATER
+        shared = {name: w for name, w in weights.items() if not name.startswith(later)}
+        expected = {n: w.shape for n, w in self.state_dict().items() if not n.startswith(later)}
         for name in sorted(expected.keys() | shared.keys()):
             size = list(shared[name].shape) if name in shared else None
             wanted = list(expected[name]) if name in expected else None
@@ -119,8 +134,13 @@ class LLMEDT(SharedModel):
         self.requires_grad_(phase == SHARED)
         self.threads.requires_grad_(phase == DOMAIN)
         if self.profiles is not None:
-            self.profiles.requires_grad_(phase == DOMAIN)
+            self.profiles.requires_grad_(phase in self.aligned_phases)
+        if self.items.vectors is not None:
+            self.items.vectors.requires_grad_(True)
         self.train(self.training)
+
+    def _aligns(self, phase: str) -> bool:
+        return self.profiles is not None and bool(self.beta) and phase in self.aligned_phases
 
     def train(self, mode: bool = True) -> "LLMEDT":
         """Switch dropout; frozen parts only use it where the recipe asks for it."""
@@ -131,19 +151,26 @@ class LLMEDT(SharedModel):
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the mean loss over all labelled positions of a batch of windows."""
-        if self.phase == SHARED:
-            return super().calculate_loss(interaction)
         inputs, labels = interaction[ITEMS], interaction[LABELS]
+        if self.phase == SHARED:
+            loss, mixed = self.loss_and_states(interaction)
+            if self.profiles is None or not self._aligns(SHARED):
+                return loss
+            (last,) = self._last_of([mixed], (inputs > 0).sum(1))
+            aligned = self.profiles.direct_alignment(interaction[self.USER_ID], last)
+            return loss + self.beta * aligned
         labelled = labels > 0
         sets = self.next_item.candidate_sets(labels[labelled], "target_domain")
-        items = self.table_of_all()  # items are frozen: one table serves the whole phase
-        states = self.domain_states(items.vectors[inputs], inputs)
+        # Frozen items have one table for the whole phase.
+        frozen = self.items.vectors is None
+        items = self.table_of_all() if frozen else self.next_item.project(self.items, sets, inputs)
+        states = self.domain_states(items.vectors[items.index_of(inputs)], inputs)
         loss = self.next_item([state[labelled] for state in states], sets, items)
-        loss = loss / labelled.sum().clamp(min=1)
-        if self.profiles is None or not self.beta:
+        loss = loss / total(labelled.sum()).clamp(min=1)
+        if self.profiles is None or not self._aligns(DOMAIN):
             return loss
-        last = self._last_of(states, (inputs > 0).sum(1))
-        return loss + self.beta * self.profiles.alignment(interaction[self.USER_ID], last)
+        last_states = self._last_of(states, (inputs > 0).sum(1))
+        return loss + self.beta * self.profiles.alignment(interaction[self.USER_ID], last_states)
 
     def domain_states(self, items: Tensor, ids: Tensor) -> list[Tensor]:
         """Return what scores the items of each domain in the domain phase, K times [B, L, d].
@@ -155,7 +182,8 @@ class LLMEDT(SharedModel):
         ids : torch.Tensor
             Their item ids, 0 where padded, [B, L].
         """
-        with torch.no_grad():
+        # The backbone is frozen; what it reads may be trained.
+        with torch.set_grad_enabled(torch.is_grad_enabled() and items.requires_grad):
             state = self.shared_state(items)
         self.backbone.train(self.training and self.thread_dropout)
         scaled, domains = items * self.input_scale, self.item_domain[ids]

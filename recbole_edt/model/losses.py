@@ -11,6 +11,8 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from recbole_edt.model.batch_share import draw_rows, generator
+
 _MOST_LOGITS = 1 << 25  # 128 MiB in float32; beyond it logits are recomputed chunk by chunk
 
 
@@ -86,5 +88,11 @@ def draw_others(labels: Tensor, num_candidates: int) -> Tensor:
     """
     if num_candidates == 1:
         return labels
-    drawn = torch.randint(num_candidates - 1, labels.shape, device=labels.device)
+    device = labels.device
+    drawn = draw_rows(
+        len(labels),
+        lambda count: torch.randint(
+            num_candidates - 1, (count,), device=device, generator=generator(device)
+        ),
+    )
     return drawn + (drawn >= labels)

@@ -8,18 +8,26 @@ from torch import Tensor, nn
 
 from recbole_edt.errors import UserError
 from recbole_edt.model.alignment import soft_alignment
+from recbole_edt.model.batch_share import total
+from recbole_edt.model.items import two_linear_layers
 
 
 class ProfileAlignment(nn.Module):
     """Pull the states that score a user's items towards the user's profiles.
 
-    With the user's states s^k = h_T + h'^k_T and profile vectors p^k, the gate is
-    a_k = softmax over the domains that have a profile of <Q s, P p^k> / sqrt(d), where s is the
-    mean of the s^k; it is exactly zero elsewhere [ours, after "adaptively aggregate" in [paper]].
-    Profile and state are aggregated by the same gate, sum_k a_k p^k and sum_k a_k s^k, and the
-    projections of both are aligned over the users of a batch by `soft_alignment` [code]. The
-    release aligns the frozen mixed state, so that no prediction ever changes; here the gradient
-    reaches the domain threads [ours].
+    *One overall profile* per user (P = 1) goes through a trainable adapter, two linear layers, to
+    p~ [figure]; the state is the mean of the s^k below.
+
+    *A profile per domain* (P = K): with the user's states s^k = h_T + h'^k_T and profile vectors
+    p^k, the gate is a_k = softmax over the domains that have a profile of <Q s, P p^k> / sqrt(d),
+    where s is the mean of the s^k; it is exactly zero elsewhere [ours, after "adaptively
+    aggregate" in [paper]]. Profile and state are aggregated by the same gate, sum_k a_k p^k and
+    sum_k a_k s^k, and the projections of both are aligned over the users of a batch by
+    `soft_alignment` [code]. The release aligns the frozen mixed state, so that no prediction ever
+    changes; here the gradient reaches the domain threads [ours].
+
+    In the shared phase the mixed state u~ itself is aligned, without a projection, so that the
+    gradient reaches the backbone [figure].
 
     A profile is aligned with and never read for scoring: it summarises all training items, so as
     an input it would reveal the training labels to the model.
@@ -27,9 +35,9 @@ class ProfileAlignment(nn.Module):
     Parameters
     ----------
     vectors : numpy.ndarray
-        Encoded profiles, float [user_num, K, m]; kept in half precision, outside the checkpoint.
+        Encoded profiles, float [user_num, P, m]; kept in half precision, outside the checkpoint.
     present : numpy.ndarray
-        Where there is a profile, bool [user_num, K].
+        Where there is a profile, bool [user_num, P].
     hidden_size : int
         Width d of the states.
     temperature : float
@@ -54,14 +62,18 @@ class ProfileAlignment(nn.Module):
         self.register_buffer("vectors", torch.from_numpy(vectors).half(), persistent=False)
         self.register_buffer("present", torch.from_numpy(present), persistent=False)
         width = vectors.shape[2]
-        self.query = nn.Linear(hidden_size, hidden_size, bias=False)
-        self.key = nn.Linear(width, hidden_size, bias=False)
+        self.is_overall = vectors.shape[1] == 1
+        if not self.is_overall:
+            self.query = nn.Linear(hidden_size, hidden_size, bias=False)
+            self.key = nn.Linear(width, hidden_size, bias=False)
         self.of_state = nn.Linear(hidden_size, hidden_size)
-        self.of_profile = nn.Linear(width, hidden_size)
+        self.of_profile: nn.Module = nn.Linear(width, hidden_size)
+        if self.is_overall:
+            self.of_profile = two_linear_layers(width, hidden_size)
         self.temperature = temperature
 
     def gate(self, users: Tensor, states: Tensor) -> Tensor:
-        """Return the weight of each domain, [B, K]; zero where there is no profile.
+        """Return the weight of each domain's profile, [B, K]; zero where there is none.
 
         Parameters
         ----------
@@ -87,11 +99,31 @@ class ProfileAlignment(nn.Module):
         states : sequence of torch.Tensor
             What scores the items of each domain, K times [B, d].
         """
-        known = self.present[users].any(1)
-        users, stacked = users[known], torch.stack(list(states), 1)[known]
-        if len(users) < 2:
+        users, stacked = self._with_profile(users, torch.stack(list(states), 1))
+        if total(len(users)) < 2:
             return stacked.new_zeros(())
-        gate = self.gate(users, stacked).unsqueeze(2)
-        profile = (gate * self.vectors[users].float()).sum(1)
-        state = (gate * stacked).sum(1)
+        profile, state = self._aggregated(users, stacked)
         return soft_alignment(self.of_state(state), self.of_profile(profile), self.temperature)
+
+    def direct_alignment(self, users: Tensor, state: Tensor) -> Tensor:
+        """Return the alignment of mixed states u~ [B, d] themselves with p~ [figure].
+
+        Zero when fewer than two of the users, int64 [B], have a profile.
+        """
+        users, stacked = self._with_profile(users, state.unsqueeze(1))
+        if total(len(users)) < 2:
+            return state.new_zeros(())
+        profile, _ = self._aggregated(users, stacked)
+        return soft_alignment(stacked[:, 0], self.of_profile(profile), self.temperature)
+
+    def _with_profile(self, users: Tensor, states: Tensor) -> tuple[Tensor, Tensor]:
+        known = self.present[users].any(1)
+        return users[known], states[known]
+
+    def _aggregated(self, users: Tensor, stacked: Tensor) -> tuple[Tensor, Tensor]:
+        """Return one profile vector [B, m] and one state [B, d] per user."""
+        vectors = self.vectors[users].float()
+        if self.is_overall:
+            return vectors[:, 0], stacked.mean(1)
+        gate = self.gate(users, stacked).unsqueeze(2)
+        return (gate * vectors).sum(1), (gate * stacked).sum(1)

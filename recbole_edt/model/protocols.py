@@ -29,6 +29,13 @@ class TrainsOnWindows(Protocol):
 
 
 @runtime_checkable
+class SharesBatches(Protocol):
+    """A model class whose losses of shares of a batch add up (`recbole_edt.model.batch_share`)."""
+
+    shares_batches: bool
+
+
+@runtime_checkable
 class Searchable(Protocol):
     """A model class that says whether a hyper-parameter search has anything to try."""
 
@@ -102,6 +109,14 @@ class SparseGradients(Protocol):
 
 
 @runtime_checkable
+class HasOwnLearningRates(Protocol):
+    """A model some of whose parameters have a learning rate of their own."""
+
+    def own_learning_rates(self) -> Sequence[tuple[nn.Parameter, float]]:
+        """Return parameters that are trained now, each with its rate; empty for none."""
+
+
+@runtime_checkable
 class ScoresDomains(Protocol):
     """A model that can score the items of one domain only; ranking costs that much less."""
 
@@ -158,12 +173,21 @@ class Capabilities:
         earlier = self.phases[:-1] if isinstance(model, KeepsPhases) else ()
         return [phase for phase in earlier if model.keeps_phase(phase)]
 
-    def trained_parameters(self) -> Iterable[nn.Parameter]:
-        """Return what the phase's optimizer gets; all parameters of a model without phases."""
+    def trained_parameters(self) -> Iterable[Any]:
+        """Return what the phase's optimizer gets; all parameters of a model without phases.
+
+        Parameters with a learning rate of their own are parameter groups of torch's optimizers.
+        """
         parameters: Iterable[nn.Parameter] = self._model.parameters()
         if isinstance(self._model, TrainsInPhases):
-            return [p for p in parameters if p.requires_grad]
-        return parameters
+            parameters = [p for p in parameters if p.requires_grad]
+        model = self._model
+        rates = model.own_learning_rates() if isinstance(model, HasOwnLearningRates) else ()
+        if not rates:
+            return parameters
+        own = {id(parameter) for parameter, _ in rates}
+        groups: list[dict[str, Any]] = [{"params": [p for p in parameters if id(p) not in own]}]
+        return groups + [{"params": [parameter], "lr": rate} for parameter, rate in rates]
 
     def sparse_parameters(self) -> Sequence[nn.Parameter]:
         """Return the parameters with sparse gradients; none by default."""
@@ -179,6 +203,11 @@ class Capabilities:
         """Return whether epoch 0 may be a phase's best epoch; False by default."""
         model = self._model
         return isinstance(model, MayStayUnchanged) and model.may_stay_unchanged(phase)
+
+    @property
+    def shares_batches(self) -> bool:
+        """Whether processes may each compute the loss of a share of a batch; False by default."""
+        return isinstance(self._model, SharesBatches) and bool(self._model.shares_batches)
 
     @property
     def scores_domains(self) -> bool:

@@ -11,6 +11,7 @@ from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
 from recbole_edt.model.backbone import Backbone, BackboneSettings
 from recbole_edt.model.base import CrossDomainModel
+from recbole_edt.model.batch_share import total
 from recbole_edt.model.items import ItemEncoder, nearest_seen
 from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.recbole_bridge import Interaction
@@ -51,7 +52,9 @@ class SharedModel(CrossDomainModel):
             config["item_id_embedding"],
             config["item_bias"],
             sparse_gradients=config["loss_type"] == "SS" and config["sparse_updates"],
+            trainable=config["item_vectors"] == "trainable",
         )
+        self._vectors_rate: float | None = config["item_vectors_learning_rate"]
         neighbours = config["new_item_neighbours"]
         if neighbours and vectors is not None:
             groups = [self.members(k) for k in range(self.num_domains)]
@@ -62,17 +65,29 @@ class SharedModel(CrossDomainModel):
         nn.init.normal_(self.positions, std=config["initializer_range"])
 
     def sparse_parameters(self) -> list[nn.Parameter]:
-        """Return id vectors and biases if steps change single rows of them, otherwise nothing."""
+        """Return the tables of items if steps change single rows of them, otherwise nothing."""
         return self.items.tables() if self.items.sparse_gradients else []
+
+    def own_learning_rates(self) -> list[tuple[nn.Parameter, float]]:
+        """Return the item vectors with their own learning rate, where they have one."""
+        vectors = self.items.vectors
+        if vectors is None or self._vectors_rate is None or not vectors.requires_grad:
+            return []
+        return [(vectors, self._vectors_rate)]
 
     def calculate_loss(self, interaction: Interaction) -> Tensor:
         """Return the mean loss over all labelled positions of a batch of windows."""
+        return self.loss_and_states(interaction)[0]
+
+    def loss_and_states(self, interaction: Interaction) -> tuple[Tensor, Tensor]:
+        """Return the mean loss over all labels of a batch, and the states, [B, L, d]."""
         inputs, labels = interaction[ITEMS], interaction[LABELS]
         labelled = labels > 0
         sets = self.next_item.candidate_sets(labels[labelled], self.loss_scope)
         items = self.next_item.project(self.items, sets, inputs)
-        state = self.shared_state(items.vectors[items.index_of(inputs)])[labelled]
-        return self.next_item([state], sets, items) / labelled.sum().clamp(min=1)
+        states = self.shared_state(items.vectors[items.index_of(inputs)])
+        loss = self.next_item([states[labelled]], sets, items)
+        return loss / total(labelled.sum()).clamp(min=1), states
 
     def shared_state(self, items: Tensor) -> Tensor:
         """Encode the item vectors of mixed sequences, [B, L, d] to [B, L, d]."""

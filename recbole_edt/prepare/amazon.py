@@ -1,8 +1,7 @@
 """Reader of raw Amazon review dumps (2014, 2018, 2023), one category per domain.
 
-Reviews are streamed and kept as integer codes, so that memory grows by some twenty bytes per
-review and once per distinct user and item. Metadata are parsed only for the items that are
-left after the filters.
+Reviews are read into the engine. Metadata are parsed only for the items that are left after the
+filters.
 """
 
 import argparse
@@ -19,9 +18,11 @@ import yaml
 from recbole_edt import fields
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.paths import properties_dir
-from recbole_edt.prepare.amazon_reviews import VERSIONS, ReviewTable, detect, read_reviews
+from recbole_edt.prepare.amazon_reviews import VERSIONS, detect, load_reviews
 from recbole_edt.prepare.amazon_titles import read_titles
-from recbole_edt.prepare.raw import RawData, make_inter
+from recbole_edt.prepare.engine import Engine
+from recbole_edt.prepare.interactions import Interactions
+from recbole_edt.prepare.raw import RawData
 from recbole_edt.prepare.reader import Flag, Reader
 
 SHARED_ITEMS = ("first", "drop")
@@ -102,52 +103,62 @@ def read(options: argparse.Namespace) -> RawData:
     for path in [*reviews.values(), *metadata.values()]:
         if not path.is_file():  # reported before hours of reading, not after
             raise UserError(f"{path}: no such file")
-    table = ReviewTable()
+    engine: Engine = options.engine
+    engine.run(
+        "CREATE OR REPLACE TABLE raw (user VARCHAR, item VARCHAR, time DOUBLE, domain SMALLINT)"
+    )
     notes: dict[str, int | str] = {}
+    low_rated = 0
     for code, (domain, path) in enumerate(reviews.items()):
         layout = detect(path, options.version)
-        rows = read_reviews(path, layout, code, options.min_rating, table)
+        rows, low = load_reviews(engine, path, layout, code, options.min_rating)
         notes[f"reviews of {domain}, {layout.name}"] = rows
+        low_rated += low
     if options.min_rating is not None:
-        notes[f"reviews rated below {options.min_rating:g} dropped"] = table.low_rated
-    return _to_raw_data(table, list(reviews), list(reviews.values()), metadata, options, notes)
+        notes[f"reviews rated below {options.min_rating:g} dropped"] = low_rated
+    items = _catalogue(engine, list(reviews), options.shared_items, notes)
+    inter = Interactions.encode(engine, items[fields.ITEM])
+    lookup = partial(_titles, metadata, items) if metadata else None
+    inputs = [*reviews.values(), *metadata.values()]
+    return RawData(inter, items, inputs, notes, load_titles=lookup)
 
 
-def _to_raw_data(
-    table: ReviewTable,
-    domains: list[str],
-    inputs: list[Path],
-    metadata: dict[str, Path],
-    options: argparse.Namespace,
-    notes: dict[str, int | str],
-) -> RawData:
-    # each dictionary is freed as soon as its ids are copied: nothing here is larger
-    user_ids = pd.Index(list(table.users), dtype=object)
-    table.users = {}
-    item_ids = pd.Index(list(table.items), dtype=object)
-    table.items = {}
-    user_codes, item_codes = np.asarray(table.user_codes), np.asarray(table.item_codes)
-    times, item_domains = np.asarray(table.times), np.asarray(table.item_domains)
-    notes["items that several domains list"] = len(table.shared)
-    notes["reviews of such items in later domains dropped"] = table.shared_reviews
-    if options.shared_items == "drop":
-        shared = np.zeros(len(item_ids), dtype=bool)
-        shared[list(table.shared)] = True
-        rows = ~shared[item_codes]
-        notes["reviews of such items in their first domain dropped"] = int((~rows).sum())
-        item_codes = (np.cumsum(~shared) - 1)[item_codes[rows]]
-        user_codes, times = user_codes[rows], times[rows]
-        item_ids, item_domains = item_ids[~shared], item_domains[~shared]
-    items = pd.DataFrame(
+def _catalogue(
+    engine: Engine, domains: list[str], shared_items: str, notes: dict[str, int | str]
+) -> pd.DataFrame:
+    """Return all items in order of appearance; drop their reviews in later domains.
+
+    An item belongs to the domain in which it is met first, or is dropped when it is met in
+    another one as well.
+    """
+    engine.run(
+        "CREATE OR REPLACE TABLE met AS SELECT item, min(domain) AS domain, min(rowid) AS first, "
+        "min(domain) < max(domain) AS shared FROM raw GROUP BY item"
+    )
+    shared = int(engine.row("SELECT count(*) FROM met WHERE shared")[0])
+    notes["items that several domains list"] = shared
+    later = of_first = 0
+    if shared:
+        engine.run("CREATE OR REPLACE TABLE kept AS SELECT item, domain FROM met WHERE shared")
+        later = engine.row(
+            "DELETE FROM raw USING kept WHERE raw.item = kept.item AND raw.domain > kept.domain"
+        )[0]
+        if shared_items == "drop":
+            of_first = engine.row("DELETE FROM raw USING kept WHERE raw.item = kept.item")[0]
+            engine.run("DELETE FROM met WHERE shared")
+        engine.run("DROP TABLE kept")
+    notes["reviews of such items in later domains dropped"] = int(later)
+    if shared_items == "drop":
+        notes["reviews of such items in their first domain dropped"] = int(of_first)
+    items = engine.frame("SELECT item, domain FROM met ORDER BY first")
+    engine.run("DROP TABLE met")
+    return pd.DataFrame(
         {
-            fields.ITEM: item_ids,
-            fields.DOMAIN: np.array(domains, dtype=object)[item_domains],
+            fields.ITEM: items["item"],
+            fields.DOMAIN: np.array(domains, dtype=object)[items["domain"].to_numpy()],
             fields.TITLE: "",
         }
     )
-    inter = make_inter(user_codes, user_ids, item_codes, item_ids, times)
-    lookup = partial(_titles, metadata, items) if metadata else None
-    return RawData(inter, items, [*inputs, *metadata.values()], notes, load_titles=lookup)
 
 
 def _titles(

@@ -1,15 +1,18 @@
-"""Reviews of an Amazon dump as integer codes; the first line shows the release."""
+"""Reviews of an Amazon dump in the engine; the first line shows the release."""
 
-from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import duckdb
+import pandas as pd
 
 from recbole_edt.errors import UserError
 from recbole_edt.files import is_number
 from recbole_edt.prepare.amazon_lines import loads, parse_object, reason
-from recbole_edt.prepare.source import open_source
+from recbole_edt.prepare.engine import Engine, literal
+from recbole_edt.prepare.source import is_gzipped, open_source
 
 VERSIONS = ("2014", "2018", "2023")
 _OLD_KEYS = ("reviewerID", "asin", "overall", "unixReviewTime")
@@ -17,6 +20,7 @@ _NEW_KEYS = ("user_id", "parent_asin", "rating", "timestamp")
 # the order of the columns of ratings-only files; those of 2023 have a header
 _RATING_COLUMNS = {"2014": (0, 1, 2, 3), "2018": (1, 0, 2, 3), "2023": (0, 1, 2, 3)}
 _MAX_TIME = 1e18
+_CHUNK_ROWS = 500_000
 
 
 @dataclass(frozen=True)
@@ -29,31 +33,23 @@ class Layout:
         Release and kind of the file, in words.
     parse : callable
         Turns a line into user, item, rating and time.
+    source : str
+        The dump as a table of DuckDB with the texts `user`, `item`, `rating` and `time`, each
+        as in the file; ``{path}`` and ``{compression}`` are filled in.
     ticks : int
         Units of the time in a second.
     header : bool
         Whether the first line is no review.
+    quoted : bool
+        Whether users and items are texts of JSON.
     """
 
     name: str
     parse: Callable[[bytes], tuple[Any, Any, Any, Any]]
+    source: str
     ticks: int = 1
     header: bool = False
-
-
-@dataclass
-class ReviewTable:
-    """All reviews as codes; an item belongs to the domain in which it is met first."""
-
-    users: dict[str, int] = field(default_factory=dict)
-    items: dict[str, int] = field(default_factory=dict)
-    user_codes: array = field(default_factory=lambda: array("i"))
-    item_codes: array = field(default_factory=lambda: array("i"))
-    times: array = field(default_factory=lambda: array("d"))
-    item_domains: array = field(default_factory=lambda: array("h"))
-    shared: set[int] = field(default_factory=set)
-    shared_reviews: int = 0
-    low_rated: int = 0
+    quoted: bool = False
 
 
 def detect(path: Path, version: str | None) -> Layout:
@@ -89,16 +85,27 @@ def detect(path: Path, version: str | None) -> Layout:
         row = loads(line)
         return row[user], row[item], row.get(rating), row[time]
 
-    return Layout(f"{version or release} release", parse, ticks)
+    types = ", ".join(f"'{key}': 'JSON'" for key in keys)
+    source = (
+        f"(SELECT {user} AS user, {item} AS item, {rating} AS rating, {time} AS time FROM "
+        "read_json({path}, format = 'newline_delimited', compression = '{compression}', "
+        f"columns = {{{{{types}}}}}))"
+    )
+    return Layout(f"{version or release} release", parse, source, ticks, quoted=True)
 
 
-def read_reviews(
-    path: Path, layout: Layout, domain: int, min_rating: float | None, table: ReviewTable
-) -> int:
-    """Add the reviews of one dump to `table`; return how many there were.
+def load_reviews(
+    engine: Engine, path: Path, layout: Layout, domain: int, min_rating: float | None
+) -> tuple[int, int]:
+    """Append the reviews of one dump to table `raw`: `user`, `item`, `time`, `domain`.
+
+    DuckDB reads the dump. What it objects to goes to Python, which names the line, or reads it
+    (dumps of 2014 may hold Python's literals instead of JSON).
 
     Parameters
     ----------
+    engine : Engine
+        Has the table.
     path : pathlib.Path
         The dump, plain or gzipped.
     layout : Layout
@@ -107,21 +114,61 @@ def read_reviews(
         Code of the dump's domain; calls must come in the order of the codes.
     min_rating : float or None
         Lower ratings are left out and counted.
-    table : ReviewTable
-        Grows.
+
+    Returns
+    -------
+    reviews, low : int
+        How many reviews there were, and how many of them were rated too low.
 
     Raises
     ------
     UserError
         For the first malformed line.
     """
-    users, items, item_domains = table.users, table.items, table.item_domains
-    add_user, add_item, add_time = (
-        table.user_codes.append,
-        table.item_codes.append,
-        table.times.append,
+    return _load_fast(engine, path, layout, domain, min_rating) or _load_exact(
+        engine, path, layout, domain, min_rating
     )
-    parse, ticks, reviews = layout.parse, layout.ticks, 0
+
+
+def _load_fast(
+    engine: Engine, path: Path, layout: Layout, domain: int, min_rating: float | None
+) -> tuple[int, int] | None:
+    source = layout.source.format(
+        path=literal(path), compression="gzip" if is_gzipped(path) else "none"
+    )
+    low = "FALSE" if min_rating is None else f"rating < {min_rating!r}"
+    ids, plain = "user, item", "user <> '' AND item <> '' AND NOT contains(time, '_')"
+    if layout.quoted:
+        ids = "json_extract_string(user, '$') AS user, json_extract_string(item, '$') AS item"
+        # a text between quotation marks, which is not empty; a number has none
+        plain = "user LIKE '\"_%\"' AND item LIKE '\"_%\"' AND time NOT LIKE '\"%'"
+    try:
+        engine.run(
+            f"CREATE OR REPLACE TABLE reviews AS SELECT {ids}, try_cast(rating AS DOUBLE) AS "
+            f"rating, try_cast(time AS DOUBLE) AS time, coalesce({plain}, FALSE) AS plain "
+            f"FROM {source}"
+        )
+    except duckdb.Error:
+        return None
+    rated = "TRUE" if min_rating is None else "rating IS NOT NULL"
+    rows, good, dropped = engine.row(
+        f"SELECT count(*), count(*) FILTER (plain AND abs(time) < {_MAX_TIME!r}::DOUBLE AND "
+        f"{rated}), count(*) FILTER ({low}) FROM reviews"
+    )
+    if good == rows:
+        engine.run(
+            f"INSERT INTO raw SELECT user, item, time / {layout.ticks}::DOUBLE, {domain} "
+            f"FROM reviews WHERE NOT ({low})"
+        )
+    engine.run("DROP TABLE reviews")
+    return (int(rows), int(dropped)) if good == rows else None
+
+
+def _load_exact(
+    engine: Engine, path: Path, layout: Layout, domain: int, min_rating: float | None
+) -> tuple[int, int]:
+    parse, rows = layout.parse, []
+    reviews = low_rated = 0
     with open_source(path) as stream:
         if layout.header:
             stream.readline()
@@ -138,21 +185,20 @@ def read_reviews(
                     continue
                 raise UserError(f"{path}: line {number}: {reason(error)}") from None
             reviews += 1
-            if low:
-                table.low_rated += 1
-                continue
-            item_code = items.get(item)
-            if item_code is None:
-                item_code = items[item] = len(items)
-                item_domains.append(domain)
-            elif item_domains[item_code] != domain:
-                table.shared.add(item_code)
-                table.shared_reviews += 1
-                continue
-            add_user(users.setdefault(user, len(users)))
-            add_item(item_code)
-            add_time(time / ticks)
-    return reviews
+            low_rated += low
+            if not low:
+                rows.append((user, item, time / layout.ticks, domain))
+            if len(rows) == _CHUNK_ROWS:
+                _append(engine, rows)
+    _append(engine, rows)
+    return reviews, low_rated
+
+
+def _append(engine: Engine, rows: list[tuple[str, str, float, int]]) -> None:
+    if rows:
+        frame = pd.DataFrame(rows, columns=["user", "item", "time", "domain"])
+        engine.load("raw", frame.astype({"time": float}), append=True)
+        rows.clear()
 
 
 def _detect_ratings(path: Path, line: bytes, version: str | None) -> Layout:
@@ -178,4 +224,12 @@ def _detect_ratings(path: Path, line: bytes, version: str | None) -> Layout:
         cells = line.decode("utf-8").rstrip("\r\n").split(",")
         return cells[user], cells[item], float(cells[rating]), float(cells[time])
 
-    return Layout(f"{release} ratings file", parse, 1000 if release == "2023" else 1, header)
+    types = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(cells)))
+    source = (
+        f"(SELECT c{user} AS user, c{item} AS item, c{rating} AS rating, c{time} AS time FROM "
+        f"read_csv({{path}}, auto_detect = false, header = {str(header).lower()}, delim = ',', "
+        "quote = '', escape = '', comment = '', compression = '{compression}', "
+        f"columns = {{{{{types}}}}}))"
+    )
+    ticks = 1000 if release == "2023" else 1
+    return Layout(f"{release} ratings file", parse, source, ticks, header)

@@ -2,15 +2,19 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-import numpy as np
+import duckdb
 import pandas as pd
 
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.prepare.source import open_source
+from recbole_edt.prepare.csv_scan import is_plain
+from recbole_edt.prepare.engine import Engine, literal
+from recbole_edt.prepare.source import is_gzipped, open_source
+
+_CHUNK_ROWS = 500_000
 
 
 class CsvFile:
@@ -69,55 +73,121 @@ class CsvFile:
             + (" names another" if len(missing) == 1 else " name others")
         )
 
-    def read(self, stream: BinaryIO, chunk_rows: int | None = None) -> Any:
-        """Return the table of an opened file as texts, or with `chunk_rows` its chunks."""
-        return pd.read_csv(
-            stream,
-            sep=self.separator,
-            dtype=str,
-            na_filter=False,
-            chunksize=chunk_rows,
-            encoding="utf-8",
+    @property
+    def files(self) -> list[Path]:
+        """The file, as a list."""
+        return [self.path]
+
+    def load(
+        self, engine: Engine, table: str, columns: Sequence[str], time: str | None = None
+    ) -> None:
+        """Read some columns as texts into a new table of the engine, in the order of the file.
+
+        The columns are called `c0`, `c1`, ...; an empty or missing cell is an empty text. What
+        DuckDB refuses or reads otherwise than Python's csv module goes to pandas, whose reader
+        names the line of what is wrong and forgives what can be forgiven.
+
+        Raises
+        ------
+        UserError
+            For bytes that are no UTF-8, a row with more fields than the header, and a quote
+            that is never closed or takes in the next row.
+        """
+        if not (is_plain(self.path, self.separator) and self._load_fast(engine, table, columns)):
+            self._load_exact(engine, table, columns)
+
+    def _load_fast(self, engine: Engine, table: str, columns: Sequence[str]) -> bool:
+        """Read with DuckDB; return whether it had nothing to object to."""
+        types = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(self.columns)))
+        picked = ", ".join(
+            f"coalesce(c{self.columns.index(column)}, '') AS c{n}"
+            for n, column in enumerate(columns)
         )
+        try:
+            engine.run(
+                f"CREATE OR REPLACE TABLE {table} AS SELECT {picked} FROM "
+                f"read_csv({literal(self.path)}, auto_detect = false, header = true, "
+                f"delim = {literal(self.separator)}, quote = '\"', escape = '\"', comment = '', "
+                f"compression = '{'gzip' if is_gzipped(self.path) else 'none'}', "
+                f"columns = {{{types}}})"
+            )
+        except duckdb.Error:
+            return False
+        return True
+
+    def _load_exact(self, engine: Engine, table: str, columns: Sequence[str]) -> None:
+        self._refuse_swallowed_rows()
+        names = [f"c{n}" for n in range(len(columns))]
+        empty = pd.DataFrame({name: pd.Series([], dtype=object) for name in names})
+        engine.load(table, empty.astype("string"))
+        with open_source(self.path) as stream:
+            chunks = pd.read_csv(
+                stream,
+                sep=self.separator,
+                dtype=str,
+                na_filter=False,
+                chunksize=_CHUNK_ROWS,
+                encoding="utf-8",
+            )
+            for chunk in chunks:
+                texts = {
+                    new: chunk[old].fillna("") for new, old in zip(names, columns, strict=True)
+                }
+                engine.load(table, pd.DataFrame(texts), append=True)
 
     def refuse(self, row: int, complaint: str) -> NoReturn:
         """Raise `UserError` about a data row, counted from 0."""
-        raise UserError(f"{self.path}: line {self._line(row)}: {complaint}")
+        raise UserError(f"{self.path}: {self.where(row)}: {complaint}")
 
-    def refuse_any(self, bad: pd.Series, complaint: str, start: int = 0) -> None:
-        """Refuse the first bad row, if any.
+    def where(self, row: int) -> str:
+        """Return in words where a data row, counted from 0, is in the file."""
+        return f"line {self._line(row)}"
 
-        Parameters
-        ----------
-        bad : pandas.Series
-            bool, one value per row.
-        complaint : str
-            What is wrong with it.
-        start : int
-            Number of the data row that `bad` starts with.
+    def _refuse_swallowed_rows(self) -> None:
+        """Refuse an open quote that takes in the lines after it.
+
+        A quoted cell may hold any number of lines. It ends at a quote before a separator or the
+        end of a line; one that ends elsewhere was never closed, and the text goes on to the
+        opening quote of a later cell.
         """
-        if bad.any():
-            first = start + int(np.argmax(bad.to_numpy()))
-            self.refuse(first, f"{complaint} ({bad.sum()} such rows so far)")
+        with open_source(self.path) as stream:
+            taken: list[str] = []
+            text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+            lines = (taken.append(line) or line for line in text)  # type: ignore[func-returns-value]
+            records = csv.reader(lines, delimiter=self.separator, strict=True)
+            before = 0
+            while True:
+                try:
+                    if next(records, None) is None:
+                        return
+                except csv.Error as error:
+                    # the last quote of a file that is never closed has a message of its own
+                    if len(taken) > 1 and "unexpected end of data" not in str(error):
+                        cells = next(csv.reader(taken, delimiter=self.separator), [])
+                        broken = (n for n, cell in enumerate(cells) if "\n" in cell or "\r" in cell)
+                        column = next(broken, 0)
+                        names = dict(enumerate(self.columns))
+                        raise UserError(
+                            f"{self.path}: line {before + 1}: {names.get(column, 'a cell')} goes "
+                            "on with a whole row; expected the end of the quote"
+                        ) from None
+                before = records.line_num
+                taken.clear()
 
-    def refuse_swallowed_rows(self, texts: pd.Series) -> None:
-        """Refuse a text that contains a row: an open quote takes in the lines after it."""
-        swallows = texts.str.contains("[\r\n]")
-        swallows[swallows] = [
-            any(line.count(self.separator) >= len(self.columns) - 1
-                for line in text.splitlines()[1:])
-            for text in texts[swallows]
-        ]  # fmt: skip
-        complaint = f"{texts.name} goes on with a whole row; expected the end of the quote"
-        self.refuse_any(swallows, complaint)
+    def cell(self, row: int, column: str) -> str:
+        """Return one cell of a data row, counted from 0."""
+        return self._record(row)[1][self.columns.index(column)]
 
     def _line(self, row: int) -> int:
-        """Return the line on which a data row, counted from 0, starts."""
+        return self._record(row)[0]
+
+    def _record(self, row: int) -> tuple[int, list[str]]:
+        """Return the line on which a data row, counted from 0, starts, and its cells."""
         with open_source(self.path) as stream:
             records, before = self._records(stream), 0
-            for number, _ in enumerate(filter(None, records), start=-1):
+            for number, cells in enumerate(filter(None, records), start=-1):
                 if number == row:
-                    return before + 1
+                    return before + 1, cells
                 before = records.line_num
         raise AssertionError("the row was read before")
 

@@ -5,17 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import union_categoricals
 
 from recbole_edt import fields
 from recbole_edt.errors import UserError
 from recbole_edt.prepare.csv_file import CsvFile
-from recbole_edt.prepare.raw import RawData, clean_text, make_inter
+from recbole_edt.prepare.engine import Engine
+from recbole_edt.prepare.interactions import Interactions
+from recbole_edt.prepare.parquet_file import ParquetFile, is_parquet
+from recbole_edt.prepare.raw import RawData, clean_text
 from recbole_edt.prepare.reader import Flag, Reader
-from recbole_edt.prepare.source import open_source
 
 _POSITION = "position"
-_CHUNK_ROWS = 500_000
 _LATEST = 1e11  # seconds: the year 5138
 _NAME, _FILE = {"metavar": "NAME"}, {"metavar": "FILE"}
 _FLAGS = (
@@ -55,36 +55,32 @@ def read(options: argparse.Namespace) -> RawData:
     for key in ("inter", "items"):
         if getattr(options, key) is None:
             raise UserError(f"prepare csv: --{key}=FILE is required")
-    separator = "\t" if options.sep in ("tab", "\\t") else options.sep
+    given = getattr(options, "sep", ",")  # the reader of Parquet files has none
+    separator = "\t" if given in ("tab", "\\t") else given
     if len(separator) != 1:
-        raise UserError(f"sep: found '{options.sep}'; expected one character or 'tab'")
-    item_file = CsvFile(Path(options.items), separator)
+        raise UserError(f"sep: found '{given}'; expected one character or 'tab'")
+    item_file = _open(Path(options.items), separator, options.engine)
     items, notes = _read_items(item_file, options)
     item_ids = pd.Index(items[fields.ITEM])
-    inter_file = CsvFile(Path(options.inter), separator)
+    inter_file = _open(Path(options.inter), separator, options.engine)
     order_flag, order_col = _order_column(options, inter_file.columns)
     positions = order_flag == "position_col"
     columns = [options.user_col, options.item_col, order_col]
     inter_file.require(zip(("user_col", "item_col", order_flag), columns, strict=True))
-    users, item_column, times = _read_inter(inter_file, columns, positions)
-    notes = {"rows read": len(times), "items read": len(items), **notes}
+    inter, n_rows = _read_inter(inter_file, columns, positions, item_ids, options.engine)
+    notes = {"rows read": n_rows, "items read": len(items), **notes}
     notes["column that orders a user's rows"] = order_col
-
-    codes = item_ids.get_indexer(item_column.categories)[item_column.codes]
-    unknown = codes < 0
-    if unknown.any() and options.unknown_items == "error":
-        first = int(np.argmax(unknown))
-        inter_file.refuse(
-            first,
-            f"item '{item_column[first]}' is not in {item_file.path}, nor are those of "
-            f"{unknown.sum() - 1} other rows; --unknown_items=drop leaves them out",
-        )
     if options.unknown_items == "drop":
-        notes["rows dropped, item not in the items file"] = int(unknown.sum())
-    frame = make_inter(
-        users.codes[~unknown], users.categories, codes[~unknown], item_ids, times[~unknown]
-    )
-    return RawData(frame, items, [inter_file.path, item_file.path], notes, positions)
+        notes["rows dropped, item not in the items file"] = inter.delete("item < 0")
+    else:
+        _refuse_unknown_items(inter, inter_file, options.item_col, item_file.path)
+    inputs = [*inter_file.files, *item_file.files]
+    return RawData(inter, items, inputs, notes, positions)
+
+
+def _open(path: Path, separator: str, engine: Engine) -> CsvFile | ParquetFile:
+    """Open a table; the content decides what it is, not its name."""
+    return ParquetFile(path, engine) if is_parquet(path) else CsvFile(path, separator)
 
 
 def _order_column(options: argparse.Namespace, columns: list[str]) -> tuple[str, str]:
@@ -99,45 +95,53 @@ def _order_column(options: argparse.Namespace, columns: list[str]) -> tuple[str,
 
 
 def _read_inter(
-    file: CsvFile, columns: list[str], positions: bool
-) -> tuple[pd.Categorical, pd.Categorical, np.ndarray]:
-    """Return users, items and times of all rows; the ids are coded chunk by chunk."""
-    order_col = columns[2]
-    parts: list[tuple[pd.Categorical, pd.Categorical, np.ndarray]] = []
-    start = 0
-    with open_source(file.path) as stream:
-        for chunk in file.read(stream, _CHUNK_ROWS):
-            for name in columns[:2]:
-                file.refuse_any(chunk[name].fillna("") == "", f"no '{name}'", start)
-            times = pd.to_numeric(chunk[order_col], errors="coerce").astype(np.float64)
-            _check_times(file, chunk[order_col], times, positions, start)
-            parts.append((_coded(chunk[columns[0]]), _coded(chunk[columns[1]]), times.to_numpy()))
-            start += len(chunk)
-    if not start:
+    file: CsvFile | ParquetFile,
+    columns: list[str],
+    positions: bool,
+    item_ids: pd.Index,
+    engine: Engine,
+) -> tuple[Interactions, int]:
+    """Return the interactions and the number of rows; errors as in `read`."""
+    file.load(engine, "texts", columns, time=columns[2])
+    number = "CASE WHEN contains(c2, '_') THEN NULL ELSE try_cast(c2 AS DOUBLE) END"
+    engine.run(
+        f"CREATE OR REPLACE TABLE raw AS SELECT c0 AS user, c1 AS item, {number} AS time FROM texts"
+    )
+    late = "FALSE" if positions else f"abs(time) > {_LATEST!r}"
+    checks = (
+        ("user = ''", f"no '{columns[0]}'"),
+        ("item = ''", f"no '{columns[1]}'"),
+        ("time IS NULL OR NOT isfinite(time)", "expected a number, such as seconds"),
+        (late, "expected seconds since 1970, and this looks like milliseconds"),
+    )
+    counted = ", ".join(f"count(*) FILTER ({bad}), min(rowid) FILTER ({bad})" for bad, _ in checks)
+    n_rows, *found = engine.row(f"SELECT count(*), {counted} FROM raw")
+    if not n_rows:
         raise UserError(f"{file.path}: holds no interactions, only a header")
-    users, items, all_times = zip(*parts, strict=True)
-    return union_categoricals(users), union_categoricals(items), np.concatenate(all_times)
+    for number_of, first, (bad, complaint) in zip(found[::2], found[1::2], checks, strict=True):
+        if number_of:
+            if "time" in bad:
+                text = engine.row(f"SELECT c2 FROM texts WHERE rowid = {first}")[0]
+                complaint = f"{columns[2]} is '{text}'; {complaint}"
+            file.refuse(first, f"{complaint} ({number_of} such rows so far)")
+    engine.run("DROP TABLE texts")
+    return Interactions.encode(engine, item_ids), n_rows
 
 
-def _check_times(
-    file: CsvFile, texts: pd.Series, times: pd.Series, positions: bool, start: int
+def _refuse_unknown_items(
+    inter: Interactions, file: CsvFile | ParquetFile, item_col: str, item_path: Path
 ) -> None:
-    bad = ~np.isfinite(times)
-    late = (times.abs() > _LATEST) & (not positions)
-    expected = "expected a number, such as seconds"
-    if not bad.any():
-        bad, expected = late, "expected seconds since 1970, and this looks like milliseconds"
-    if bad.any():
-        file.refuse_any(bad, f"{texts.name} is '{texts[bad].iloc[0]}'; {expected}", start)
-
-
-def _coded(column: pd.Series) -> pd.Categorical:
-    codes, values = pd.factorize(column)
-    return pd.Categorical.from_codes(codes, categories=values)
+    unknown, first = inter.engine.row("SELECT count(*), min(row) FROM inter WHERE item < 0")
+    if unknown:
+        file.refuse(
+            first,
+            f"item '{file.cell(first, item_col)}' is not in {item_path}, nor are those of "
+            f"{unknown - 1} other rows; --unknown_items=drop leaves them out",
+        )
 
 
 def _read_items(
-    file: CsvFile, options: argparse.Namespace
+    file: CsvFile | ParquetFile, options: argparse.Namespace
 ) -> tuple[pd.DataFrame, dict[str, int | str]]:
     extra = [name.strip() for name in options.item_fields.split(",") if name.strip()]
     titled = options.title_col in file.columns
@@ -149,13 +153,12 @@ def _read_items(
         if not name.isidentifier() or name in (fields.ITEM, fields.DOMAIN, fields.TITLE):
             raise UserError(f"item_fields: '{name}' cannot be a field; expected a plain, new name")
     columns = [options.item_col, options.domain_col, *([options.title_col] * titled), *extra]
-    with open_source(file.path) as stream:
-        frame = file.read(stream)[columns].fillna("")
-    for name in columns[2:]:
-        file.refuse_swallowed_rows(frame[name])
+    file.load(options.engine, "texts", columns)
+    frame = options.engine.frame("SELECT * FROM texts ORDER BY rowid")
+    frame.columns = pd.Index(columns)
     ids, domains = frame[options.item_col], frame[options.domain_col].str.strip()
-    file.refuse_any(ids == "", f"no '{options.item_col}'")
-    file.refuse_any(domains == "", "the item has no domain")
+    _refuse_any(file, ids == "", f"no '{options.item_col}'")
+    _refuse_any(file, domains == "", "the item has no domain")
     table = pd.DataFrame({fields.ITEM: ids, fields.DOMAIN: domains})
     table[fields.TITLE] = frame[options.title_col] if titled else ""
     for name in extra:
@@ -166,13 +169,19 @@ def _read_items(
         item, domain = ids[moved].iloc[0], domains[moved].iloc[0]
         before = domains[ids == item].iloc[0]
         complaint = f"item {item!r} is of domain {domain!r}, and of {before!r} above; expected one"
-        file.refuse_any(moved, complaint)
+        _refuse_any(file, moved, complaint)
     notes: dict[str, int | str] = {}
     if repeated.any():
         notes["items listed again, first listing kept"] = int(repeated.sum())
     if not titled:
         notes["titles"] = f"none, {file.path.name} has no column '{options.title_col}'"
     return table[~repeated].reset_index(drop=True), notes
+
+
+def _refuse_any(file: CsvFile | ParquetFile, bad: pd.Series, complaint: str) -> None:
+    """Refuse the first row of a mask, bool, one value per row, if any."""
+    if bad.any():
+        file.refuse(int(np.argmax(bad.to_numpy())), f"{complaint} ({bad.sum()} such rows so far)")
 
 
 READER = Reader(

@@ -13,6 +13,7 @@ import yaml
 from recbole_edt import fields
 from recbole_edt.errors import UserError
 from recbole_edt.files import replacing, sha256_of, write_json, write_text
+from recbole_edt.prepare.engine import Engine, literal
 from recbole_edt.prepare.raw import RawData
 
 # RecBole reads its files with pandas, which takes these for missing values; [PAD] is RecBole's
@@ -20,6 +21,8 @@ _RESERVED = frozenset((
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null", "[PAD]",
 ))  # fmt: skip
+# control characters and line ends, in the syntax that Python and DuckDB share
+_BROKEN = "[\x01-\x1f\x7f\x85\u2028\u2029\\x00]"
 
 
 def check_name(name: str) -> None:
@@ -51,7 +54,7 @@ def check_tokens(values: pd.Index, what: str) -> None:
     quoted = values[values.str.startswith('"')]
     if len(quoted):
         raise UserError(f"{what} {quoted[0]}: starts with a quotation mark; rename it")
-    broken = values[values.str.contains(r"[\x00-\x1f\x7f\x85\u2028\u2029]", regex=True)]
+    broken = values[values.str.contains(_BROKEN, regex=True)]
     if len(broken):
         raise UserError(f"{what} {broken[0]!r}: holds a tab, line break or control character")
 
@@ -97,7 +100,8 @@ def write_dataset(folder: Path, name: str, data: RawData, summary: dict[str, Any
     UserError
         When an id cannot be written such that RecBole reads it back, or the disk refuses.
     """
-    check_tokens(data.inter[fields.USER].cat.categories, "user")
+    inter_rows = data.interactions()
+    check_tokens(_doubtful_users(inter_rows.engine), "user")
     check_tokens(pd.Index(data.items[fields.ITEM]), "item")
     check_tokens(pd.Index(data.items[fields.DOMAIN].unique()), "domain")
     inter_path, item_path = folder / f"{name}.inter", folder / f"{name}.item"
@@ -114,7 +118,7 @@ def write_dataset(folder: Path, name: str, data: RawData, summary: dict[str, Any
                     inter_path,
                 )
             )
-            _write_inter(inter, data.inter)
+            _write_inter(inter, inter_rows.engine, data.items)
             _write_items(item, data.items)
             hashes = {path.name: sha256_of(file) for path, file in
                       ((inter_path, inter), (item_path, item))}  # fmt: skip
@@ -135,17 +139,30 @@ def write_dataset(folder: Path, name: str, data: RawData, summary: dict[str, Any
     return split
 
 
-def _write_inter(path: Path, inter: pd.DataFrame) -> None:
-    times = inter[fields.TIME]
-    whole = (times % 1 == 0).all() and times.abs().max() < 2**53
-    frame = pd.DataFrame(
-        {
-            f"{fields.USER}:token": inter[fields.USER],
-            f"{fields.ITEM}:token": inter[fields.ITEM],
-            f"{fields.TIME}:float": times.astype("int64") if whole else times,
-        }
+def _doubtful_users(engine: Engine) -> pd.Index:
+    """Return the user ids that `check_tokens` may refuse, in order of first appearance."""
+    reserved = ", ".join(map(literal, sorted(_RESERVED)))
+    found = engine.rows(
+        f"SELECT id FROM users WHERE id IN ({reserved}) OR starts_with(id, '\"') "
+        f"OR regexp_matches(id, {literal(_BROKEN)}) ORDER BY old"
     )
-    _write_table(path, frame)
+    return pd.Index([user for (user,) in found], dtype=object)
+
+
+def _write_inter(path: Path, engine: Engine, items: pd.DataFrame) -> None:
+    engine.load("catalogue", pd.DataFrame({"id": items[fields.ITEM], "code": items.index}))
+    whole = engine.row(
+        f"SELECT bool_and(time = floor(time)) AND max(abs(time)) < {2**53} FROM sorted"
+    )[0]
+    time = "time::BIGINT" if whole else "time"
+    # no id starts with a quotation mark or holds a tab: no quoting is needed, and readers
+    # that split lines at tabs see the same values as those that parse quotes
+    engine.run(
+        f'COPY (SELECT users.id AS "{fields.USER}:token", catalogue.id AS "{fields.ITEM}:token", '
+        f'{time} AS "{fields.TIME}:float" FROM sorted JOIN users ON sorted.user = users.code '
+        "JOIN catalogue ON sorted.item = catalogue.code ORDER BY sorted.rowid) "
+        f"TO {literal(path)} (FORMAT csv, DELIMITER '\t', QUOTE '', HEADER true)"
+    )
 
 
 def _write_items(path: Path, items: pd.DataFrame) -> None:
@@ -156,8 +173,6 @@ def _write_items(path: Path, items: pd.DataFrame) -> None:
 
 
 def _write_table(path: Path, frame: pd.DataFrame) -> None:
-    # no value starts with a quotation mark or holds a tab: no quoting is needed, and readers
-    # that split lines at tabs see the same values as those that parse quotes
-    frame.to_csv(
+    frame.to_csv(  # unquoted, as above
         path, sep="\t", index=False, encoding="utf-8", lineterminator="\n", quoting=csv.QUOTE_NONE
     )

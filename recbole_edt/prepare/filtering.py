@@ -7,7 +7,8 @@ import pandas as pd
 
 from recbole_edt import fields
 from recbole_edt.errors import UserError
-from recbole_edt.prepare.raw import RawData, clean_text, make_inter
+from recbole_edt.prepare.interactions import Interactions
+from recbole_edt.prepare.raw import RawData, clean_text, domain_codes
 
 DUPLICATES = ("keep", "first", "last")
 
@@ -85,18 +86,17 @@ def apply_rules(
     UserError
         When fewer than two domains are left, or more domains are asked for than there are.
     """
-    domains, names = data.item_domains()
+    domains, names = domain_codes(data.items)
     if rules.min_user_domains > len(names):
         raise UserError(
             f"min_user_domains: {rules.min_user_domains} domains asked for; "
             f"the data have {len(names)}: {', '.join(names)}"
         )
-    kept = _Filter(data.users, data.item_rows, domains, len(names), rules)
+    kept = _Filter(data.interactions(), domains, rules)
     notes: dict[str, int | str] = {}
-    repeats = _repeats(data, "last" if rules.duplicates == "last" else "first")
-    notes["repeated (user, item) interactions"] = int(repeats.sum())
+    notes["repeated (user, item) interactions"] = kept.mark_repeats(rules.duplicates == "last")
     if rules.duplicates != "keep":
-        kept.drop_rows(repeats, f"repeats of a (user, item) pair, {rules.duplicates} one kept")
+        kept.drop_repeats(f"repeats of a (user, item) pair, {rules.duplicates} one kept")
     kept.k_core()
     _check_left(data, kept, rules)
 
@@ -117,37 +117,52 @@ def apply_rules(
         kept.k_core()
 
     _check_left(data, kept, rules)
-    return _take(data, kept.rows, kept.items, all_titles), list(kept.steps.values()), notes
+    items = data.items.assign(**{fields.TITLE: all_titles})[kept.items]
+    return replace(data, items=items, load_titles=None), list(kept.steps.values()), notes
 
 
 class _Filter:
-    """Masks of the rows and items that are left, and the counts of what was dropped."""
+    """The rows and items that are left, and the counts of what was dropped."""
 
-    def __init__(
-        self,
-        users: np.ndarray,
-        items: np.ndarray,
-        domains: np.ndarray,
-        n_domains: int,
-        rules: FilterRules,
-    ) -> None:
-        self._users, self._items, self._domains = users, items, domains
-        self._n_users = int(users.max(initial=-1)) + 1
-        self._n_domains = n_domains
-        self._rules = rules
-        self.rows = np.ones(len(users), dtype=bool)
+    def __init__(self, inter: Interactions, domains: np.ndarray, rules: FilterRules) -> None:
+        self._inter, self._engine, self._rules = inter, inter.engine, rules
         self.items = np.ones(len(domains), dtype=bool)
         self.steps: dict[str, FilterStep] = {}
+        self._stored = self.rows = len(inter)
+        self._engine.load(
+            "item_domains", pd.DataFrame({"item": np.arange(len(domains)), "domain": domains})
+        )
 
-    def drop_rows(self, dropped: np.ndarray, rule: str) -> None:
-        self._count(rule, interactions=int((self.rows & dropped).sum()))
-        self.rows &= ~dropped
+    def mark_repeats(self, last: bool) -> int:
+        """List every interaction of a (user, item) pair but its first or last in time."""
+        self._engine.run(
+            "CREATE OR REPLACE TABLE pairs AS SELECT user, item FROM inter "
+            "GROUP BY user, item HAVING count(*) > 1"
+        )
+        order = "time DESC, row DESC" if last else "time, row"
+        self._engine.run(
+            "CREATE OR REPLACE TABLE repeats AS SELECT row FROM (SELECT row, row_number() OVER "
+            f"(PARTITION BY user, item ORDER BY {order}) AS number "
+            "FROM inter SEMI JOIN pairs USING (user, item)) WHERE number > 1"
+        )
+        return int(self._engine.row("SELECT count(*) FROM repeats")[0])
+
+    def drop_repeats(self, rule: str) -> None:
+        rows = self._delete("row IN (SELECT row FROM repeats)")
+        self._count(rule, interactions=rows)
+
+    def item_counts(self) -> np.ndarray:
+        return self._inter.item_counts(len(self.items))
 
     def drop_items(self, dropped: np.ndarray, rule: str) -> None:
-        rows = self.rows & dropped[self._items]
-        self._count(rule, items=int((self.items & dropped).sum()), interactions=int(rows.sum()))
+        """Drop the items of a mask, shape [items], and their interactions."""
+        dropped = dropped & self.items
+        rows = 0
+        if dropped.any():
+            self._engine.load("dropped", pd.DataFrame({"item": np.flatnonzero(dropped)}))
+            rows = self._delete("item IN (SELECT item FROM dropped)")
+        self._count(rule, items=int(dropped.sum()), interactions=rows)
         self.items &= ~dropped
-        self.rows &= ~rows
 
     def k_core(self) -> None:
         """Drop scarce items, then scarce users, until a round changes nothing."""
@@ -158,29 +173,41 @@ class _Filter:
             f"users without {_least(rules.min_domain_inter)} in each of "
             f"{rules.min_user_domains} domains"
         )
+        scarce_users = (
+            f"SELECT user FROM inter GROUP BY user HAVING count(*) < {rules.min_user_inter}"
+        )
+        scarce_in_domains = (
+            "SELECT user FROM (SELECT user, domain, count(*) AS n FROM inter "
+            "JOIN item_domains USING (item) GROUP BY user, domain) GROUP BY user "
+            f"HAVING count(*) FILTER (n >= {rules.min_domain_inter}) < {rules.min_user_domains}"
+        )
         while True:
-            before = int(self.rows.sum()), int(self.items.sum())
+            before = self.rows, int(self.items.sum())
             if rules.min_item_inter > 0:
-                per_item = np.bincount(self._items[self.rows], minlength=len(self.items))
-                self.drop_items(self.items & (per_item < rules.min_item_inter), item_rule)
+                self.drop_items(self.item_counts() < rules.min_item_inter, item_rule)
             if rules.min_user_inter > 1:
-                per_user = np.bincount(self._users[self.rows], minlength=self._n_users)
-                self._drop_users(per_user, per_user < rules.min_user_inter, user_rule)
+                self._drop_users(scarce_users, user_rule)
             if rules.by_domain:
-                cells = self._users[self.rows].astype(np.int64) * self._n_domains
-                cells += self._domains[self._items[self.rows]]
-                table = np.bincount(cells, minlength=self._n_users * self._n_domains)
-                table = table.reshape(self._n_users, self._n_domains)
-                enough = (table >= rules.min_domain_inter).sum(axis=1)
-                scarce = enough < rules.min_user_domains
-                self._drop_users(table.sum(axis=1), scarce, domain_rule)
-            if before == (int(self.rows.sum()), int(self.items.sum())):
+                self._drop_users(scarce_in_domains, domain_rule)
+            if before == (self.rows, int(self.items.sum())):
                 return
 
-    def _drop_users(self, per_user: np.ndarray, dropped: np.ndarray, rule: str) -> None:
-        dropped = dropped & (per_user > 0)
-        self._count(rule, users=int(dropped.sum()), interactions=int(per_user[dropped].sum()))
-        self.rows &= ~dropped[self._users]
+    def _drop_users(self, query: str, rule: str) -> None:
+        self._engine.run(f"CREATE OR REPLACE TABLE dropped AS {query}")
+        users = int(self._engine.row("SELECT count(*) FROM dropped")[0])
+        rows = self._delete("user IN (SELECT user FROM dropped)") if users else 0
+        self._count(rule, users=users, interactions=rows)
+
+    def _delete(self, condition: str) -> int:
+        """Delete rows; copy those that are left once they are less than half of the stored."""
+        rows = self._inter.delete(condition)
+        self.rows -= rows
+        if self.rows < self._stored / 2:
+            self._engine.run("CREATE TABLE copied AS SELECT * FROM inter")
+            self._engine.run("DROP TABLE inter")
+            self._engine.run("ALTER TABLE copied RENAME TO inter")
+            self._stored = self.rows
+        return rows
 
     def _count(self, rule: str, users: int = 0, items: int = 0, interactions: int = 0) -> None:
         step = self.steps.setdefault(rule, FilterStep(rule))
@@ -190,8 +217,7 @@ class _Filter:
 
 
 def _check_left(data: RawData, kept: _Filter, rules: FilterRules) -> None:
-    item_rows = np.unique(data.item_rows[kept.rows])
-    present = data.items[fields.DOMAIN].iloc[item_rows].unique()
+    present = data.items[fields.DOMAIN][kept.item_counts() > 0].unique()
     if len(present) < 2:
         left = f"only the domain '{present[0]}' is" if len(present) else "nothing is"
         raise UserError(
@@ -205,29 +231,3 @@ def _least(number: int) -> str:
 
 def _number(number: int) -> str:
     return f"{number} interaction{'' if number == 1 else 's'}"
-
-
-def _repeats(data: RawData, kept: str) -> np.ndarray:
-    """Mark every interaction of a (user, item) pair but its first or last in time."""
-    pairs = data.users.astype(np.int64) * len(data.items) + data.item_rows
-    order = np.lexsort((data.inter[fields.TIME].to_numpy(), pairs))
-    same_as_before = pairs[order][1:] == pairs[order][:-1]
-    marked = np.r_[False, same_as_before] if kept == "first" else np.r_[same_as_before, False]
-    repeats = np.zeros(len(pairs), dtype=bool)
-    repeats[order[marked[: len(pairs)]]] = True
-    return repeats
-
-
-def _take(data: RawData, rows: np.ndarray, items: np.ndarray, titles: pd.Series) -> RawData:
-    kept_items = data.items.assign(**{fields.TITLE: titles})[items].reset_index(drop=True)
-    new_item = np.cumsum(items) - 1
-    # codes follow first appearance among the raw rows, and dropping users keeps that order
-    present, user_codes = np.unique(data.users[rows], return_inverse=True)
-    inter = make_inter(
-        user_codes,
-        data.inter[fields.USER].cat.categories[present],
-        new_item[data.item_rows[rows]],
-        pd.Index(kept_items[fields.ITEM]),
-        data.inter[fields.TIME].to_numpy()[rows],
-    )
-    return replace(data, inter=inter, items=kept_items, load_titles=None)

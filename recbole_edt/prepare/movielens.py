@@ -1,4 +1,4 @@
-"""Reader of the MovieLens-100K files inside the installed recbole wheel.
+"""Reader of MovieLens: the 100K files inside the installed recbole wheel, or a folder.
 
 The genres make the domains. The default rule [ours] calls a film `light` when any of its
 genres is Animation, Children's, Comedy or Musical, and `serious` otherwise: two moods that
@@ -14,6 +14,8 @@ import pandas as pd
 
 from recbole_edt import fields
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.prepare.interactions import Interactions
+from recbole_edt.prepare.movielens_folder import load_ratings, read_movies, release_of
 from recbole_edt.prepare.raw import RawData, make_inter
 from recbole_edt.prepare.reader import Flag, Reader
 from recbole_edt.prepare.source import open_source
@@ -24,13 +26,22 @@ DEFAULT_GENRES = "light:Animation,Children's,Comedy,Musical;serious:*"
 _REST = "other"
 
 
-_FLAG = Flag(
+_GENRES = Flag(
     "genres",
     DEFAULT_GENRES,
     "domains as 'name:Genre,Genre;name:*', the first rule that fits a film wins, '*' "
     f"fits all, films that fit none go to '{_REST}' (default: \"{DEFAULT_GENRES}\")",
     {"metavar": "RULES"},
 )
+
+
+_FLAGS = (
+    Flag("raw", None, "folder of a release, 100k to 32m (default: the wheel's 100K)",
+         {"metavar": "DIR"}),
+    Flag("min_rating", None, "drop lower ratings, with --raw (default: keep all)",
+         {"type": float, "metavar": "R"}),
+    _GENRES,
+)  # fmt: skip
 
 
 def read(options: argparse.Namespace) -> RawData:
@@ -47,6 +58,10 @@ def read(options: argparse.Namespace) -> RawData:
             f"genres: other rules than the default need their own --dataset=NAME; "
             f"'{DEFAULT_DATASET}' is the name of the default"
         )
+    if options.raw is not None:
+        return _read_folder(options)
+    if options.min_rating is not None:
+        raise UserError("min_rating: is for the folder of a release; --raw=DIR is missing")
     folder = _wheel_folder()
     inter = _read_atomic(folder / "ml-100k.inter")
     items = _read_atomic(folder / "ml-100k.item")
@@ -74,6 +89,43 @@ def read(options: argparse.Namespace) -> RawData:
     )
     inputs = [folder / "ml-100k.inter", folder / "ml-100k.item"]
     return RawData(frame, table, inputs, {"rows read": len(inter), "items read": len(items)})
+
+
+def _read_folder(options: argparse.Namespace) -> RawData:
+    """Read a published folder; its genres make the domains by the same rules."""
+    if options.dataset == DEFAULT_DATASET:
+        raise UserError(
+            f"raw: needs its own --dataset=NAME; '{DEFAULT_DATASET}' is the name of the default"
+        )
+    folder, engine = Path(options.raw), options.engine
+    release = release_of(folder)
+    movies = read_movies(folder, release)
+    rules = options.genres
+    if rules == DEFAULT_GENRES:
+        known = {genre for film in movies["genres"] for genre in film}
+        # from 10m on the genre is called Children
+        rules = rules if "Children's" in known else rules.replace("Children's", "Children")
+    items = pd.DataFrame(
+        {
+            fields.ITEM: movies[fields.ITEM].astype(str),
+            fields.DOMAIN: domains_by_genre(movies["genres"], rules),
+            fields.TITLE: movies[fields.TITLE],
+            "genres": movies["genres"].str.join(" "),
+        }
+    )
+    rows = load_ratings(engine, folder, release)
+    notes: dict[str, int | str] = {"rows read": rows, "items read": len(items)}
+    if options.min_rating is not None:
+        low = engine.row(f"DELETE FROM raw WHERE rating < {options.min_rating!r}")[0]
+        notes[f"ratings below {options.min_rating:g} dropped"] = int(low)
+    inter = Interactions.encode(engine, movies[fields.ITEM])
+    unknown = inter.engine.row("SELECT count(*) FROM inter WHERE item < 0")[0]
+    if unknown:
+        raise UserError(
+            f"{folder / release.movies}: {unknown} ratings are of movies that it does not list"
+        )
+    inputs = [folder / release.ratings, folder / release.movies]
+    return RawData(inter, items, inputs, notes)
 
 
 def domains_by_genre(genres: pd.Series, rules: str) -> pd.Series:
@@ -130,8 +182,8 @@ def _read_atomic(path: Path) -> pd.DataFrame:
 
 
 READER = Reader(
-    "Reader of the MovieLens-100K files inside the installed recbole wheel.",
-    [_FLAG],
+    "Reader of MovieLens: 100K inside the installed recbole wheel, or a published folder.",
+    _FLAGS,
     read,
     common_defaults={"dataset": DEFAULT_DATASET},
 )

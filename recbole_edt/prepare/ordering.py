@@ -1,51 +1,60 @@
 """The order of the rows of ``NAME.inter``: by user, by time, then by a written-down tie rule."""
 
-from dataclasses import replace
-
 import numpy as np
+import pandas as pd
 
-from recbole_edt import fields
-from recbole_edt.prepare.raw import RawData, make_inter
+from recbole_edt.prepare.interactions import Interactions
 
 TIES = ("file", "shuffle")
+_CHUNK = 4_000_000
 
 
-def sort_interactions(data: RawData, ties: str, seed: int) -> RawData:
-    """Sort the interactions by user and exact (float64) time.
+def sort_interactions(inter: Interactions, ties: str, seed: int) -> None:
+    """Sort the interactions by user and exact (float64) time into the table `sorted`.
 
     Users are in numeric order when every id is a whole number, else in order of first
     appearance in the raw data. RecBole casts times to float32 and then sorts stably, so rows
-    that are in exact order keep it.
+    that are in exact order keep it. The rows of `sorted` have `user`, `item` and `time`, and are
+    stored in that order; `users` holds the users that have a row, their codes in order.
 
     Parameters
     ----------
-    data : RawData
-        In reading order.
+    inter : Interactions
+        What is left after the filters.
     ties : str
         Equal times of one user: ``file`` keeps the reading order, ``shuffle`` draws one order.
     seed : int
         Of the draw.
-
-    Returns
-    -------
-    RawData
-        With the same rows, sorted.
     """
-    ids = data.inter[fields.USER].cat.categories
-    rank = np.arange(len(ids))
-    if all(len(name) <= 18 and name.isascii() and name.isdigit() for name in ids):
-        by_number = np.argsort(ids.to_numpy().astype(np.int64), kind="stable")
-        rank[by_number] = np.arange(len(ids))
-        ids = ids[by_number]
-    users, times = rank[data.users], data.inter[fields.TIME].to_numpy()
-    n_rows = len(users)
-    tie_key = np.random.default_rng(seed).random(n_rows) if ties == "shuffle" else np.arange(n_rows)
-    order = np.lexsort((tie_key, times, users))
-    inter = make_inter(
-        users[order],
-        ids,
-        data.item_rows[order],
-        data.inter[fields.ITEM].cat.categories,
-        times[order],
+    engine = inter.engine
+    engine.run(
+        "CREATE OR REPLACE TABLE users AS SELECT id, code FROM users "
+        "SEMI JOIN inter ON users.code = inter.user"
     )
-    return replace(data, inter=inter)
+    numeric = engine.row("SELECT bool_and(regexp_full_match(id, '[0-9]{1,18}')) FROM users")[0]
+    key = "id::BIGINT, code" if numeric else "code"
+    engine.run(
+        "CREATE OR REPLACE TABLE users AS SELECT id, code AS old, "
+        f"(row_number() OVER (ORDER BY {key}) - 1)::INTEGER AS code FROM users"
+    )
+    rows = "inter"
+    if ties == "shuffle":
+        _draw(inter, seed)
+        rows = "(SELECT user, item, time, key AS row FROM reading POSITIONAL JOIN draws)"
+    engine.run(
+        f"CREATE OR REPLACE TABLE sorted AS SELECT users.code AS user, item, time FROM {rows} "
+        "AS rows JOIN users ON rows.user = users.old ORDER BY users.code, time, row"
+    )
+    for table in ("inter", "reading", "draws"):
+        engine.run(f"DROP TABLE IF EXISTS {table}")
+
+
+def _draw(inter: Interactions, seed: int) -> None:
+    """Draw one number per row in reading order, in chunks: the stream is that of one draw."""
+    engine, rng = inter.engine, np.random.default_rng(seed)
+    engine.run("CREATE TABLE reading AS SELECT user, item, time FROM inter ORDER BY row")
+    engine.run("CREATE TABLE draws (key DOUBLE)")
+    n_rows = len(inter)
+    for start in range(0, n_rows, _CHUNK):
+        keys = rng.random(min(_CHUNK, n_rows - start))
+        engine.load("draws", pd.DataFrame({"key": keys}), append=True)

@@ -15,15 +15,17 @@ from recbole_edt.data.split import load_or_make_split
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, sha256_of
 from recbole_edt.prepare.dataset_files import check_name, write_dataset
+from recbole_edt.prepare.engine import MEMORY_GB, Engine
 from recbole_edt.prepare.filtering import FilterRules, apply_rules
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
 from recbole_edt.prepare.ordering import sort_interactions
-from recbole_edt.prepare.raw import RawData
-from recbole_edt.prepare.reader import get_reader
+from recbole_edt.prepare.raw import RawData, domain_codes
+from recbole_edt.prepare.reader import Reader, get_reader
 from recbole_edt.prepare.report_text import render
 from recbole_edt.prepare.statistics import describe
 
 _SCHEMA = 1
+_UNRECORDED = ("data_path", "memory_gb")  # they do not change the files
 DEFAULTS: Mapping[str, Any] = {
     "dataset": None,
     "data_path": "dataset",
@@ -36,6 +38,7 @@ DEFAULTS: Mapping[str, Any] = {
     "ties": "file",
     "seed": 2026,
     "split": "leave_one_out",
+    "memory_gb": MEMORY_GB,
 }
 """Flags of every reader, and their values when they are not given."""
 
@@ -64,20 +67,34 @@ def prepare_dataset(reader_name: str, given: Mapping[str, Any]) -> str:
     check_name(options.dataset)
     rules = FilterRules(**{f.name: getattr(options, f.name) for f in dataclass_fields(FilterRules)})
 
+    with Engine(Path(options.data_path), options.memory_gb) as engine:
+        return _prepare(reader, reader_name, options, rules, engine)
+
+
+def _prepare(
+    reader: Reader,
+    reader_name: str,
+    options: argparse.Namespace,
+    rules: FilterRules,
+    engine: Engine,
+) -> str:
+    arguments = {key: value for key, value in vars(options).items() if key not in _UNRECORDED}
+    options.engine = engine
     raw = reader.read(options)
+    raw.interactions(engine)
     if raw.positions and options.split == "time":
         raise UserError("split: 'time' needs times; the data have positions only")
     _check_domains(raw)
-    kept, steps, notes = apply_rules(raw, rules)
-    data = sort_interactions(kept, options.ties, options.seed)
-    del raw, kept
+    data, steps, notes = apply_rules(raw, rules)
+    del raw
+    sort_interactions(data.interactions(), options.ties, options.seed)
     folder = Path(options.data_path) / options.dataset
     summary: dict[str, Any] = {
         "schema": _SCHEMA,
         "version": recbole_edt.__version__,
         "dataset": options.dataset,
         "reader": reader_name,
-        "arguments": {key: value for key, value in vars(options).items() if key != "data_path"},
+        "arguments": arguments,
         "inputs": [{"file": path.name, "sha256": sha256_of(path)} for path in data.inputs],
         "notes": data.notes | notes | _note_of_sizes(data),
         "rules": rules.sentence(),
@@ -108,8 +125,9 @@ def ensure_default(data_path: Path) -> str | None:
 
 
 def _check_domains(raw: RawData) -> None:
-    domains, names = raw.item_domains()
-    present = [names[code] for code in np.unique(domains[np.unique(raw.item_rows)])]
+    codes, names = domain_codes(raw.items)
+    used = raw.interactions().item_counts(len(raw.items)) > 0
+    present = [names[code] for code in np.unique(codes[used])]
     if len(present) < 2:
         found = f"one domain '{present[0]}'" if present else "no domain"
         where = ", ".join(str(path) for path in raw.inputs)
@@ -121,7 +139,7 @@ def _check_domains(raw: RawData) -> None:
 
 def _note_of_sizes(kept: RawData) -> dict[str, int | str]:
     """Return a note on domains whose only item would always be ranked first: a run refuses them."""
-    domains, names = kept.item_domains()
+    domains, names = domain_codes(kept.items)
     sizes = np.bincount(domains, minlength=len(names))
     small = [name for name, size in zip(names, sizes, strict=True) if size < 2]
     what = "domains of one item, at least two are needed to train"

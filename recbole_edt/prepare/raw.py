@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from recbole_edt import fields
+from recbole_edt.prepare.engine import Engine
+from recbole_edt.prepare.interactions import Interactions
 
 
 @dataclass
@@ -18,13 +20,14 @@ class RawData:
 
     Attributes
     ----------
-    inter : pandas.DataFrame
-        One row per interaction in reading order: `user_id` (categorical, categories in order
-        of first appearance), `item_id` (categorical, its categories are ``items.item_id``)
-        and `timestamp` (float64: seconds since 1970, or positions).
+    inter : pandas.DataFrame or Interactions
+        What `make_inter` returns, one row per interaction in reading order: `user_id`
+        (categorical, categories in order of first appearance), `item_id` (categorical, its
+        categories are ``items.item_id``) and `timestamp` (float64: seconds since 1970, or
+        positions). Readers of large data read into the engine instead.
     items : pandas.DataFrame
         One row per item: `item_id`, `domain`, `title` (empty when there is none) and any
-        further text columns.
+        further text columns. The index holds the codes of the items.
     inputs : list of pathlib.Path
         The files it was read from.
     notes : dict
@@ -37,27 +40,25 @@ class RawData:
         items are never parsed.
     """
 
-    inter: pd.DataFrame
+    inter: pd.DataFrame | Interactions
     items: pd.DataFrame
     inputs: list[Path]
     notes: dict[str, int | str] = field(default_factory=dict)
     positions: bool = False
     load_titles: Callable[[pd.Series], tuple[pd.Series, dict[str, int | str]]] | None = None
 
-    @property
-    def users(self) -> np.ndarray:
-        """User code of each interaction, int, shape [interactions]."""
-        return self.inter[fields.USER].cat.codes.to_numpy()
+    def interactions(self, engine: Engine | None = None) -> Interactions:
+        """Return the interactions in an engine, copied into it first when they are a frame."""
+        if not isinstance(self.inter, Interactions):
+            self.items = self.items.reset_index(drop=True)
+            self.inter = Interactions.from_frame(self.inter, engine)
+        return self.inter
 
-    @property
-    def item_rows(self) -> np.ndarray:
-        """Row in `items` of each interaction's item, int, shape [interactions]."""
-        return self.inter[fields.ITEM].cat.codes.to_numpy()
 
-    def item_domains(self) -> tuple[np.ndarray, list[str]]:
-        """Return the domain code of each item, shape [items], and the domains' names."""
-        codes, names = pd.factorize(self.items[fields.DOMAIN])
-        return codes, list(names)
+def domain_codes(items: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    """Return the domain code of each item, shape [items], and the domains' names."""
+    codes, names = pd.factorize(items[fields.DOMAIN])
+    return codes, list(names)
 
 
 def make_inter(

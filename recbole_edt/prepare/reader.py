@@ -10,7 +10,13 @@ from recbole_edt.errors import UserError, nearest
 from recbole_edt.plugins import READERS, describe, load_entry, registered
 from recbole_edt.prepare.raw import RawData
 
-BUILT_IN = {"movielens": "movielens", "csv": "csv_reader", "amazon": "amazon"}
+BUILT_IN = {
+    "movielens": "movielens",
+    "csv": "csv_reader",
+    "amazon": "amazon",
+    "parquet": "parquet",
+    "netflix": "netflix",
+}
 
 
 def no_recipe(given: Mapping[str, Any]) -> dict[str, Any]:

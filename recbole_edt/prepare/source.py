@@ -13,10 +13,16 @@ from typing import Any, BinaryIO
 import pandas as pd
 from tqdm import tqdm
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BUFFER = 1 << 20
+
+
+def is_gzipped(path: Path) -> bool:
+    """Return whether a file is gzipped; the content decides, not the name."""
+    with open(path, "rb") as handle:
+        return handle.read(2) == _GZIP_MAGIC
 
 
 @contextmanager
@@ -66,7 +72,7 @@ def open_source(path: Path) -> Iterator[BinaryIO]:
 
 
 def _in_our_words(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if found := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", text):
         expected, line, fields = found.groups()
         return f"line {line}: {fields} fields; expected {expected} as in the header"

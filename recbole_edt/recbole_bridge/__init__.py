@@ -4,7 +4,9 @@ A name is imported when it is first asked for, after the shims, so that importin
 costs nothing.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from recbole_edt.lazy import lazy_names
 
 if TYPE_CHECKING:
     from recbole.config import Config
@@ -41,20 +43,21 @@ _MODULES = {
     "recbole.data.interaction": ("Interaction",),
     "recbole.model.abstract_recommender": ("SequentialRecommender",),
     "recbole.trainer": ("Trainer",),
-    "recbole_edt.recbole_bridge.config": ("ConfigBase",),
-    "recbole_edt.recbole_bridge.dataset": ("DatasetBase",),
-    "recbole_edt.recbole_bridge.loading": ("training_loader",),
     "recbole.utils": ("FeatureSource", "FeatureType", "InputType", "ModelType", "init_seed"),
+    ".config": ("ConfigBase",),
+    ".dataset": ("DatasetBase",),
+    ".loading": ("training_loader",),
 }
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    from recbole_edt.recbole_bridge.shims import prepare_recbole
+def _prepare() -> None:
+    from recbole_edt.recbole_bridge.shims import prepare_recbole  # imports torch
 
     prepare_recbole()
-    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {name: module for module, names in _MODULES.items() for name in names},
+    before=_prepare,
+)

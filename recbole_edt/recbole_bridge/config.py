@@ -1,8 +1,10 @@
 """RecBole's configuration with given values, without its reading of files, flags and strings."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
+from recbole_edt.platforms import GIVEN_GPUS
 from recbole_edt.recbole_bridge import Config
 
 
@@ -45,3 +47,37 @@ class ConfigBase(Config):
 
     def _load_internal_config_dict(self, model: str, model_class: Any, dataset: str) -> None:
         self.internal_config_dict = {**self._defaults, "MODEL_TYPE": model_class.type}
+
+    def _init_device(self) -> None:
+        """Choose among the GPUs that a cluster gave to this process, if it did.
+
+        RecBole would write `gpu_id` into CUDA_VISIBLE_DEVICES, so that all tasks on a machine
+        with several GPUs would use its first one.
+        """
+        given = self.final_config_dict["gpu_id"]
+        text = ",".join(map(str, given)) if isinstance(given, tuple) else str(given)
+        self.final_config_dict["gpu_id"] = gpus_among(text, os.environ.get(GIVEN_GPUS))
+        super()._init_device()
+        self.final_config_dict["gpu_id"] = text
+
+
+def gpus_among(gpu_id: str, given: str | None) -> str:
+    """Return the GPUs that a value of the key `gpu_id` means, as CUDA_VISIBLE_DEVICES names them.
+
+    Parameters
+    ----------
+    gpu_id : str
+        Numbers such as ``0,1``.
+    given : str, optional
+        The GPUs that the numbers count, by number or name; None for those of the machine.
+
+    Examples
+    --------
+    >>> gpus_among("0,1", "2,3,5"), gpus_among("1", "2"), gpus_among("0,1", None)
+    ('2,3', '', '0,1')
+    """
+    if given is None:
+        return gpu_id
+    names = [name for name in given.split(",") if name]
+    numbers = [int(number) for number in gpu_id.split(",") if number.strip().isdecimal()]
+    return ",".join(names[number] for number in numbers if number < len(names))

@@ -81,9 +81,17 @@ def next_scores(run: LoadedRun, users: np.ndarray) -> Tensor:
     scores = scores.float().cpu()
     if torch.isnan(scores).any():
         raise UserError(f"run: {run.folder.path}: scores are not numbers; training has diverged")
-    scores[targets.history(at)] = -torch.inf
+    if not _shows_repeats(run):
+        scores[targets.history(at)] = -torch.inf
     scores[:, 0] = -torch.inf
     return scores
+
+
+def _shows_repeats(run: LoadedRun) -> bool:
+    """Whether a general model's evaluation ranked items of the history (see `rank_targets`)."""
+    config = run.config
+    repeatable = config["candidates"] == "all" and bool(config["repeatable"])
+    return repeatable and not run.dataset.is_sequential
 
 
 def user_batches(run: LoadedRun, users: np.ndarray) -> Iterator[np.ndarray]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pandas as pd
 
 from recbole_edt import fields
-from recbole_edt.artefacts.store import ANCHOR, AUGMENT, PROFILES, SCORE
+from recbole_edt.artefacts.store import ANCHOR, AUGMENT, OVERALL, PROFILES, SCORE
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.recommend.item_labels import ItemLabels
 from recbole_edt.recommend.scoring import history_rows
@@ -49,8 +49,11 @@ def artefact_lines(run: LoadedRun, labels: ItemLabels, user: str, suffix: str) -
     if artefacts.has(PROFILES):
         texts = _of_user(artefacts.profile_texts(), user)
         lines += ["", f"profiles{suffix}"]
-        pairs = zip(texts[fields.DOMAIN], texts["text"], strict=True)
-        lines += [f"  {domain}: {text}" for domain, text in pairs] or ["  none"]
+        columns = texts[fields.DOMAIN], texts["stage"], texts["group"], texts["text"]
+        lines += [
+            f"  {_profile_name(domain, stage, group)}: {text}"
+            for domain, stage, group, text in zip(*columns, strict=True)
+        ] or ["  none"]
     if artefacts.has(AUGMENT):
         frame = artefacts.augmented()
         rows = _of_user(frame, user) if frame is not None else pd.DataFrame()
@@ -62,6 +65,13 @@ def artefact_lines(run: LoadedRun, labels: ItemLabels, user: str, suffix: str) -
             for _, row in rows.iterrows()
         ] or ["  none"]
     return lines
+
+
+def _profile_name(domain: str, stage: str, group: object) -> str:
+    """Return what a profile's text is about: a domain, a group's part in one, or all of it."""
+    if stage == OVERALL:
+        return OVERALL
+    return f"{domain}, group {group}" if stage else domain
 
 
 def _of_user(frame: pd.DataFrame, user: str) -> pd.DataFrame:

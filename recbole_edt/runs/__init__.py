@@ -9,14 +9,15 @@ Public, and all that other packages use; names of files and keys of ``metrics.js
 - `execute`: train and evaluate; returns a `CompletedRun` of folder and record;
 - `load_run`: dataset, model and weights of a finished run as a `LoadedRun`;
 - `refuse_stale`: refuse a finished run whose artefacts would be others today;
-- `find_dataset`: a dataset's folder, made where it is the embedded one;
+- `find_dataset`, `dataset_files`: a dataset's folder, made where it is the embedded one; its files;
 - `reevaluate`: a finished run's test targets by another protocol.
 
-The last five import torch and RecBole, and are imported when they are first asked for.
+The last six import torch and RecBole, and are imported when they are first asked for.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from recbole_edt.lazy import lazy_names
 from recbole_edt.runs.figures import MetricScores, Phase, Protocol, Report, ScopedScores
 from recbole_edt.runs.folders import (
     RunFolder,
@@ -31,7 +32,7 @@ from recbole_edt.runs.folders import (
 from recbole_edt.runs.record import FINAL, WITHOUT_EXPERT, NamedReport, RunRecord
 
 if TYPE_CHECKING:
-    from recbole_edt.runs.assembly import find_dataset
+    from recbole_edt.runs.assembly import dataset_files, find_dataset
     from recbole_edt.runs.execution import CompletedRun, execute, refuse_stale
     from recbole_edt.runs.loading import LoadedRun, load_run
     from recbole_edt.runs.reevaluation import reevaluate
@@ -50,6 +51,7 @@ __all__ = [
     "RunRecord",
     "ScopedScores",
     "choose_folder",
+    "dataset_files",
     "exclusive_run",
     "execute",
     "find_dataset",
@@ -63,20 +65,16 @@ __all__ = [
     "runs_of",
 ]  # fmt: skip
 
-_LAZY = {
-    "find_dataset": "assembly",
-    "CompletedRun": "execution",
-    "execute": "execution",
-    "refuse_stale": "execution",
-    "LoadedRun": "loading",
-    "load_run": "loading",
-    "reevaluate": "reevaluation",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "dataset_files": ".assembly",
+        "find_dataset": ".assembly",
+        "CompletedRun": ".execution",
+        "execute": ".execution",
+        "refuse_stale": ".execution",
+        "LoadedRun": ".loading",
+        "load_run": ".loading",
+        "reevaluate": ".reevaluation",
+    },
+)

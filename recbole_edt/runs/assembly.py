@@ -1,14 +1,16 @@
 """The parts that a run is put together from: dataset, training batches, targets, model."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from recbole_edt import distributed
 from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.loaders import training_loader
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.errors import UserError, nearest, one_line
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
@@ -16,6 +18,7 @@ from recbole_edt.prepare.movielens import DEFAULT_DATASET
 from recbole_edt.prepare.pipeline import ensure_default
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.stock import is_stock
+from recbole_edt.runs.folders import Settings, without_places
 
 
 def seed_everything(config: EDTConfig) -> None:
@@ -52,12 +55,70 @@ def find_dataset(config: EDTConfig) -> None:
     )
 
 
+def dataset_files(config: EDTConfig) -> list[Path]:
+    """Return the interactions and the items of a configuration's dataset."""
+    return [config.dataset_dir / f"{config['dataset']}.{kind}" for kind in ("inter", "item")]
+
+
+def agree_on_settings(settings: Settings) -> None:
+    """Refuse processes of one run whose configurations differ; where files are may differ."""
+    distributed.agree("configuration", without_places(settings))
+
+
+def open_dataset(config: EDTConfig) -> CrossDomainDataset:
+    """Return the dataset; of several processes rank 0 is the first, and makes what is missing.
+
+    Raises
+    ------
+    UserError
+        No or malformed files, or others than those of another process.
+    """
+    with distributed.main_first():
+        find_dataset(config)
+        dataset = CrossDomainDataset(config)
+    distributed.agree(f"data of {config['dataset']}", dataset.hashes())
+    return dataset
+
+
 def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, Targets, Targets]:
     """Return the training loader of the model and the targets of validation and test."""
     attach_artefacts(dataset)
     parts = dataset.build()
-    loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
+    try:
+        loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
+    except ValueError as error:
+        if "interacted with all items" not in str(error):  # RecBole's sampler
+            raise
+        raise UserError(
+            f"dataset: {config['dataset']}: a user has interacted with every item, so that no "
+            f"negative can be drawn for {config['model']}; leave such users out before "
+            "'recbole-edt prepare', or choose a model without negatives"
+        ) from error
     return loader, Targets(parts[1], "valid", config["valid_users"]), Targets(parts[2], "test")
+
+
+_REFUSALS = (
+    KeyError, ValueError, NotImplementedError, TypeError, AttributeError, IndexError, OSError,
+)  # fmt: skip
+"""What RecBole's models raise for settings and data that they cannot use."""
+
+
+def _reason(error: Exception, config: EDTConfig) -> str:
+    """Return why a model of RecBole's cannot be built, with the keys that decide it."""
+    text = one_line(error)
+    if isinstance(error, KeyError):
+        text = f"{text} is neither a key that is set nor a column that load_col loads"
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
+    settings = config.to_dict()
+    names = [
+        key
+        for key in settings
+        if key == "selected_features" or (key.endswith("_path") and key != "data_path")
+        or "pretrain" in key or key == "train_stage"
+    ]  # fmt: skip
+    shown = ", ".join(f"{key}: {settings[key]!r}" for key in names)
+    return f"{text} ({shown})" if shown else text
 
 
 def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
@@ -71,10 +132,10 @@ def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
     model_class = get_model(config["model"])
     try:
         return model_class(config, dataset).to(config["device"])
-    except (KeyError, ValueError, NotImplementedError) as error:
+    except _REFUSALS as error:
         if not is_stock(model_class):
             raise
-        reason = " ".join(str(error).split())
+        reason = _reason(error, config)
         raise UserError(
             f"model: {config['model']} refuses its settings or {config['dataset']}: {reason}"
         ) from error

@@ -3,17 +3,31 @@
 import logging
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
+from recbole_edt import distributed
 from recbole_edt.artefacts.store import ArtefactSettings, identity_now, refuse_other_artefacts
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.split import Split
 from recbole_edt.recbole_bridge import init_seed
-from recbole_edt.runs.assembly import build_model, find_dataset, prepare_data, seed_everything
-from recbole_edt.runs.folders import RunFolder, choose_folder, exclusive_run, lock_path
-from recbole_edt.runs.logs import logging_to
+from recbole_edt.runs.assembly import (
+    agree_on_settings,
+    build_model,
+    open_dataset,
+    prepare_data,
+    seed_everything,
+)
+from recbole_edt.runs.folders import (
+    RunFolder,
+    Settings,
+    choose_folder,
+    exclusive_run,
+    lock_path,
+)
+from recbole_edt.runs.logs import logging_to, no_logging
 from recbole_edt.runs.measuring import measure
 from recbole_edt.runs.record import RunRecord
 from recbole_edt.runs.reuse import reuse_first_phase
@@ -57,47 +71,67 @@ def execute(
     UserError
         Bad data, artefacts or checkpoint; another process; training that diverges.
     """
+    distributed.start()
+    is_main = distributed.is_main()
     settings = config.to_dict()
-    show_progress = config["show_progress"] and sys.stderr.isatty()
-    if lock_path(settings).exists():
+    agree_on_settings(settings)
+    show_progress = config["show_progress"] and sys.stderr.isatty() and is_main
+    if lock_path(settings).exists() and is_main:
         with exclusive_run(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it
     seed_everything(config)
-    find_dataset(config)
-    dataset = CrossDomainDataset(config)
-    folder, is_earlier = choose_folder(settings, resume)
-    if is_earlier and folder.is_finished:
+    dataset = open_dataset(config)
+    folder, is_earlier, is_finished = _choose(settings, resume)
+    if is_finished:
         return _checked(folder, config, dataset)
     train_data, valid, test = prepare_data(config, dataset)
     init_seed(config["seed"], config["reproducibility"])
     if config["sampled_candidates"]:  # a draw that cannot be made is no news for after training
-        for targets in (valid, test):
-            targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
+        with distributed.main_first():
+            for targets in (valid, test):
+                targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
     begun = time.perf_counter()
     model = build_model(config, train_data.dataset)
     build_seconds = time.perf_counter() - begun
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
-    with exclusive_run(settings, wait):  # from here on the run's folder is written to
-        folder, is_earlier = choose_folder(settings, resume)
-        if is_earlier and folder.is_finished:  # by another process meanwhile
+    # from here on the run's folder is written to
+    with exclusive_run(settings, wait) if is_main else nullcontext():
+        folder, is_earlier, is_finished = _choose(settings, resume)
+        if is_finished:  # by another process meanwhile
             return _checked(folder, config, dataset)
-        folder.path.mkdir(parents=True, exist_ok=True)
-        with logging_to(folder.log_path):
-            folder.write_settings(settings)
+        if is_main:
+            folder.path.mkdir(parents=True, exist_ok=True)
+        with logging_to(folder.log_path) if is_main else no_logging():
+            if is_main:
+                folder.write_settings(settings)
             trainer = trainer_class(config, model, folder.path)
             if not (is_earlier and trainer.resume()):
                 if is_earlier:
                     _log.info("nothing to resume yet: starting from the beginning")
                 reuse_first_phase(trainer, shared_from, valid)
+            _log.info(f"device: {config['device']}")
             trainer.fit(train_data, valid, show_progress=show_progress)
             record = measure(config, folder, trainer, dataset, valid, test, build_seconds)
-            record.write(folder.metrics_path)
+            if is_main:
+                record.write(folder.metrics_path)
     return CompletedRun(folder, record)
+
+
+def _choose(settings: Settings, resume: bool) -> tuple[RunFolder, bool, bool]:
+    """Return the folder that rank 0 chooses, whether it is an earlier run's, and a finished one."""
+
+    def choose() -> tuple[str, bool, bool]:
+        folder, is_earlier = choose_folder(settings, resume)
+        return str(folder.path), is_earlier, is_earlier and folder.is_finished
+
+    path, is_earlier, is_finished = distributed.from_main(choose)
+    return RunFolder(Path(path)), is_earlier, is_finished
 
 
 def _checked(folder: RunFolder, config: EDTConfig, dataset: CrossDomainDataset) -> CompletedRun:
     """Return an earlier finished run; refuse one of other data or artefacts than today's."""
-    record = folder.read_record()
+    content = distributed.from_main(lambda: folder.read_record().to_dict())
+    record = RunRecord.model_validate(content)
     refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)
     refuse_stale(folder, record, config, dataset.split)
     return CompletedRun(folder, record)

@@ -194,15 +194,19 @@ class ArtefactsRead(Part):
 
 
 class Cost(Part):
-    """What a run took: seconds, MiB, trained parameters, tokens of a language model."""
+    """What a run took: seconds, MiB, trained parameters, tokens of a language model.
+
+    Of several processes ``processes`` is their number, and ``peak_rss_mb`` that of rank 0.
+    """
 
     train_seconds: Number
     peak_rss_mb: int
     parameters: int | None = None  # older runs lack it
+    processes: int | None = None  # of torchrun
     llm_tokens: int
     llm_seconds: Number
 
-    OMITTED = frozenset(("parameters",))
+    OMITTED = frozenset(("parameters", "processes"))
 
 
 class WithoutExpert(Part):

@@ -12,7 +12,7 @@ from typing import Any
 import filelock
 import yaml
 
-from recbole_edt.config import load_yaml
+from recbole_edt.config import identity, load_yaml
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest, write_text
 from recbole_edt.runs.record import RunRecord
@@ -108,11 +108,17 @@ def first_folder(settings: Settings) -> RunFolder:
     Parameters
     ----------
     settings : mapping
-        The complete configuration as plain values. Where data and output are is not hashed.
+        The complete configuration as plain values; `identity` says which of them count, and
+        where data and output are does not.
     """
-    hashed = {k: v for k, v in settings.items() if k not in ("data_path", "output_dir")}
+    hashed = without_places(identity(settings))
     base = Path(settings["output_dir"], settings["dataset"], settings["model"])
     return RunFolder(base / f"seed{settings['seed']}-{digest(hashed)[:8]}")
+
+
+def without_places(settings: Settings) -> dict[str, Any]:
+    """Return settings without the folders of data and output, which change no number."""
+    return {k: v for k, v in settings.items() if k not in ("data_path", "output_dir")}
 
 
 def _numbered(settings: Settings) -> Iterator[RunFolder]:

@@ -9,7 +9,7 @@ from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import flatten_metrics, report_metrics
@@ -17,7 +17,13 @@ from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.model_state import has_other_state
-from recbole_edt.runs.assembly import build_model, find_dataset, prepare_data, seed_everything
+from recbole_edt.runs.assembly import (
+    agree_on_settings,
+    build_model,
+    open_dataset,
+    prepare_data,
+    seed_everything,
+)
 from recbole_edt.runs.folders import RunFolder, Settings
 from recbole_edt.runs.record import RunRecord
 from recbole_edt.training.checkpoint import (
@@ -83,9 +89,9 @@ def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
     folder.require_finished()
     record = folder.read_record()
     config = EDTConfig(None, None, [str(folder.config_path)], overrides)
-    find_dataset(config)
+    agree_on_settings(config.to_dict())
     seed_everything(config)
-    dataset = CrossDomainDataset(config)
+    dataset = open_dataset(config)
     refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)
     catalogue = read_catalogue(config.dataset_dir, config["dataset"], config["text_template"])
     artefacts = _artefacts_of(folder, record, config, dataset, catalogue)
@@ -137,7 +143,7 @@ def _load_weights(folder: RunFolder, model: Any) -> None:
         model.load_state_dict(model_weights(state.tensors))
         unpack_outside(model, state.tensors)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error, 200)
         raise UserError(
             f"run: {folder.checkpoint_dir} does not fit the dataset as it is now ({reason})"
         ) from None

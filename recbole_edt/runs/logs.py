@@ -7,6 +7,17 @@ from pathlib import Path
 
 
 @contextmanager
+def no_logging() -> Iterator[None]:
+    """Log nothing while the block runs: of several processes rank 0 does."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+@contextmanager
 def logging_to(path: Path) -> Iterator[None]:
     """Log this package's information, and warnings of others, while the block runs.
 

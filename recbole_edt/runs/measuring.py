@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from recbole_edt import distributed
 from recbole_edt.artefacts.inputs import ArtefactInputs
 from recbole_edt.artefacts.store import AUGMENT, PROFILES
 from recbole_edt.config import EDTConfig
@@ -77,7 +78,8 @@ def measure(
         weights = dict(zip(dataset.domains, chosen, strict=True))
         without_expert = WithoutExpert(valid=on_valid, test=on_test)
         on_valid, on_test = evaluate(valid, expert), evaluate(test, expert)
-    write_ranks(folder.ranks_path, evaluate.ranks["test"], test)
+    if distributed.is_main():
+        write_ranks(folder.ranks_path, evaluate.ranks["test"], test)
     artefacts, llm_tokens, llm_seconds = _artefacts_read(config, dataset)
     return RunRecord(
         model=config["model"],
@@ -94,11 +96,13 @@ def measure(
             train_seconds=round(build_seconds + sum(phase.seconds for phase in phases.values()), 6),
             peak_rss_mb=peak_rss_mb(),
             parameters=sum(p.numel() for p in model.parameters()),
+            processes=distributed.size() if distributed.size() > 1 else None,
             llm_tokens=llm_tokens,
             llm_seconds=llm_seconds,
         ),
         versions=versions(),
         git=git_commit(),
+        device=str(config["device"]),
     )
 
 

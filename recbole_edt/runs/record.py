@@ -66,6 +66,8 @@ class RunRecord(Part):
         Version of Python and of each package that results depend on.
     git : str, optional
         Commit of the checkout, None outside one.
+    device : str, optional
+        What the run used, such as ``cpu`` or ``cuda``; None in records of earlier versions.
     """
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
@@ -82,8 +84,9 @@ class RunRecord(Part):
     cost: Cost
     versions: dict[str, str]
     git: str | None
+    device: str | None = None
 
-    OMITTED = frozenset(("expert_weights", "without_expert"))
+    OMITTED = frozenset(("expert_weights", "without_expert", "device"))
 
     @classmethod
     def read(cls, path: Path) -> "RunRecord":

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from recbole_edt import distributed
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import describe_protocol, metric_names, report_metrics
@@ -61,6 +62,7 @@ def reevaluate(folder: RunFolder, keys: Settings) -> WrittenReevaluation:
     UserError
         A protocol that does not exist, and whatever `load_run` refuses.
     """
+    distributed.start()
     run = load_run(folder, keys)
     config, targets = run.config, Targets(run.dataset, "test")
     names = metric_names(config["metrics"], config["topk"])
@@ -81,5 +83,6 @@ def reevaluate(folder: RunFolder, keys: Settings) -> WrittenReevaluation:
         without_expert=None if run.expert is None else TestOnly(test=plain),
     )
     path = folder.reevaluation_path(candidates, sampled)
-    write_json(path, figures.to_dict())
+    if distributed.is_main():
+        write_json(path, figures.to_dict())
     return WrittenReevaluation(figures, names, path)

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from recbole_edt import distributed
 from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
@@ -43,6 +44,7 @@ def reuse_first_phase(trainer: PhasedTrainer, candidate: Path | None, valid: Tar
         if named:
             raise
         _log.info(f"{trainer.capabilities.phases[0]} phase is trained anew; {error}")
+    distributed.agree("reused phase", {"shared_run": [p["epochs"] for p in trainer.phases]})
 
 
 def _reusable_run(folder: RunFolder) -> ReusableRun:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save, save_file
 from torch import Tensor
 
+from recbole_edt import distributed
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, replacing, write_json
 from recbole_edt.recbole_bridge.model_state import load_other_tensors, other_tensors
@@ -87,6 +88,18 @@ def load_state(folder: Path) -> SavedState | None:
     if not isinstance(info, dict) or info.get("schema") != _SCHEMA or "tensors" not in info:
         raise UserError(f"{path}: not a checkpoint of this version (expected schema {_SCHEMA})")
     return SavedState(load_tensors(folder / Path(info["tensors"]).name), info)
+
+
+def load_state_everywhere(folder: Path) -> SavedState | None:
+    """Read a run's checkpoint in rank 0, and return it in every process; None without one."""
+    if distributed.size() == 1:
+        return load_state(folder)
+    saved = load_state(folder) if distributed.is_main() else None
+    values = distributed.from_main(lambda: saved.values if saved else None)
+    if values is None:
+        return None
+    packed = save({k: v.contiguous() for k, v in saved.tensors.items()}) if saved else None
+    return SavedState(load(distributed.bytes_from_main(packed)), values)
 
 
 def refuse_other_data(folder: str | Path, recorded: Mapping[str, Any], dataset: Any) -> None:

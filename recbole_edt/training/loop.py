@@ -13,6 +13,7 @@ from recbole_edt.recbole_bridge.trainer import EpochTrainer
 from recbole_edt.training import checkpoint
 from recbole_edt.training.best_epoch import BestEpoch
 from recbole_edt.training.callbacks import Callback
+from recbole_edt.training.distributed import in_shares
 from recbole_edt.training.history import History
 from recbole_edt.training.optimizers import phase_optimizer
 from recbole_edt.training.packing import unpack_rng, without_prefix
@@ -76,10 +77,12 @@ class PhaseLoop:
             self._restore(phase, saved)
         elif self._capabilities.may_stay_unchanged(name):
             self._validate(phase, 0.0, 0.0)
+        processes = in_shares(self._model, self._config["seed"])
         while not phase.has_ended():
             phase.begin_epoch()
             begun = time.perf_counter()
-            loss = self._trainer.train_epoch(self._train_data, phase.epoch, self._show_progress)
+            with processes.of_epoch(phase.epoch):
+                loss = self._trainer.train_epoch(self._train_data, phase.epoch, self._show_progress)
             seconds = time.perf_counter() - begun
             phase.seconds += seconds
             phase.optimizer = self._trainer.optimizer  # RecVAE's trainer has two, in turn

@@ -1,6 +1,6 @@
 """The optimizer of a phase, also for tables of which a step changes a few rows only."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from recbole_edt.model.protocols import Capabilities
 from recbole_edt.recbole_bridge.trainer import EpochTrainer
 from recbole_edt.training.phase_settings import PhaseSettings
 
-_WITH_SPARSE = ("adam", "adamw")
+_BY_SPARSE_ADAM = ("adam", "adamw")
+_LEAVE_OTHER_ROWS = ("sgd", "adagrad")  # with sparse gradients, which both accept, as with dense
 
 
 def phase_optimizer(
@@ -22,7 +23,7 @@ def phase_optimizer(
     """Return a new optimizer of what a phase trains, and let the trainer clip its gradients.
 
     Tables with sparse gradients (`recbole_edt.model.protocols.SparseGradients`) are updated by
-    torch's `SparseAdam`, everything else as the key ``learner`` says.
+    torch's `SparseAdam` where the key ``learner`` is adam or adamw, everything else as it says.
 
     Raises
     ------
@@ -37,24 +38,38 @@ def phase_optimizer(
     rate, decay = settings.learning_rate, settings.weight_decay
     if not tables:
         return trainer.build_optimizer(trained, rate, decay)
-    learner = trainer.config["learner"]
-    if learner not in _WITH_SPARSE:
+    learner = trainer.config["learner"].lower()
+    if learner not in _BY_SPARSE_ADAM + _LEAVE_OTHER_ROWS:
         raise UserError(
-            f"learner: found {learner!r}, expected one of {list(_WITH_SPARSE)} with "
-            "sparse_updates; others need sparse_updates: False"
+            f"learner: found {learner!r}, expected one of "
+            f"{[*_BY_SPARSE_ADAM, *_LEAVE_OTHER_ROWS]} with sparse_updates; others need "
+            "sparse_updates: False"
         )
     if decay:
         raise UserError(
             f"weight_decay: found {decay}, expected 0 with sparse_updates, because decay changes "
             "every row; set sparse_updates: False"
         )
-    rows = {id(table) for table in tables}
-    dense = trainer.build_optimizer([p for p in trained if id(p) not in rows], rate, decay)
-    optimizer = DenseAndSparse(dense, SparseAdam(tables, lr=rate))
+    optimizer: Optimizer
+    if learner in _LEAVE_OTHER_ROWS:
+        optimizer = trainer.build_optimizer(trained, rate, decay)
+    else:
+        rows = {id(table) for table in tables}
+        dense = trainer.build_optimizer(_part(trained, lambda p: id(p) not in rows), rate, decay)
+        sparse = SparseAdam(_part(trained, lambda p: id(p) in rows), lr=rate)
+        optimizer = DenseAndSparse(dense, sparse)
     if settings.clip_grad_norm:
         trainer.clip_grad_norm = None  # torch's function knows no sparse gradients
         clip_before_step(optimizer, settings.clip_grad_norm)
     return optimizer
+
+
+def _part(trained: Sequence[Any], wanted: Callable[[nn.Parameter], bool]) -> list[Any]:
+    """Return the wanted ones of some parameters or parameter groups, without empty groups."""
+    if not isinstance(trained[0], dict):
+        return [parameter for parameter in trained if wanted(parameter)]
+    groups = [{**group, "params": _part(group["params"], wanted)} for group in trained]
+    return [group for group in groups if group["params"]]
 
 
 class DenseAndSparse(Optimizer):

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recbole_edt.model import batch_share
+
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return tensors under names with a prefix."""
@@ -44,15 +46,18 @@ def unpack_optimizer(
 def pack_rng(generator: torch.Generator | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the state of every random generator that training draws from.
 
+    Of several processes these are the generators that they share; see `batch_share`.
+
     Parameters
     ----------
     generator : torch.Generator or None
         The data loader's, beside the global ones of torch, NumPy and Python.
     """
+    shared = batch_share.rng_states()
     kind, keys, *rest = np.random.get_state(legacy=True)
     version, numbers, gauss = random.getstate()
     tensors = {
-        "torch": torch.get_rng_state(),
+        "torch": shared.get("cpu", torch.get_rng_state()),
         "numpy": torch.from_numpy(np.asarray(keys).astype(np.int64)),
         "python": torch.tensor(numbers, dtype=torch.int64),
     }
@@ -60,7 +65,7 @@ def pack_rng(generator: torch.Generator | None) -> tuple[dict[str, Tensor], dict
         tensors["loader"] = generator.get_state()
     if torch.cuda.is_available():
         for device, state in enumerate(torch.cuda.get_rng_state_all()):
-            tensors[f"cuda{device}"] = state
+            tensors[f"cuda{device}"] = shared.get("cuda", state)
     return tensors, {"numpy": [kind, *rest], "python": [version, gauss]}
 
 
@@ -76,4 +81,7 @@ def unpack_rng(
     if generator is not None:
         generator.set_state(tensors["loader"])
     if torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([tensors[k] for k in sorted(tensors) if k.startswith("cuda")])
+        states = [tensors[name] for name in sorted(tensors) if name.startswith("cuda")]
+        for device, state in enumerate(states[: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(state, device)
+    batch_share.forget_generators()

@@ -55,6 +55,8 @@ class PhaseState:
     ):
         self.settings, self.optimizer, self.best = settings, optimizer, list(best)
         self.epoch, self.seconds, self.done = 0, 0.0, False
+        # A parameter group with a rate of its own keeps its ratio to the phase's rate.
+        self._ratios = [group["lr"] / settings.learning_rate for group in optimizer.param_groups]
         self._average: WeightAverage | None = None
         if settings.average_epochs:
             self._average = WeightAverage(model, optimizer, steps * settings.average_epochs)
@@ -81,8 +83,9 @@ class PhaseState:
         """Count one more epoch and set its learning rate."""
         self.epoch += 1
         rate = self.settings.rate(self.epoch)
-        for group in self.optimizer.param_groups if rate is not None else ():
-            group["lr"] = rate
+        if rate is not None:
+            for group, ratio in zip(self.optimizer.param_groups, self._ratios, strict=False):
+                group["lr"] = rate * ratio
 
     def averaged_weights(self) -> AbstractContextManager[None]:
         """Give the model its averaged weights, if any are kept, for the time of a block."""

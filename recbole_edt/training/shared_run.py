@@ -8,7 +8,7 @@ from typing import Any
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.artefacts.store import identity_now, set_hash
 from recbole_edt.config import EDTConfig
-from recbole_edt.config.schema import SHARED
+from recbole_edt.config.schema import DOMAIN, SHARED
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
 from recbole_edt.training import checkpoint
@@ -21,8 +21,10 @@ _TWO_PHASED, _SHARED_MODEL = "LLMEDT", "SASRecLLM"
 # test, and where it is written. A key that is not here has to be equal.
 _OF_LATER = ("domain_", "adapter_", "profile", "expert_")
 _OF_AUGMENTER = ("augment_", "llm")
+_OF_ALIGNMENT = ("align_phase", "beta", "temperature")
+_TRAINABLE = "trainable"
 _ELSEWHERE = frozenset((
-    "model", "recipe", "phases", "beta", "temperature", _KEY,
+    "model", "recipe", "phases", "align_phase", "beta", "temperature", _KEY,
     "content_expert", "group_edges", "sampled_candidates",
     "data_path", "output_dir", "show_progress", "log_tensorboard", "log_wandb", "wandb_project",
 ))  # fmt: skip
@@ -42,22 +44,27 @@ def shared_settings(settings: Mapping[str, Any]) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        None for a model without such a phase.
+        None for a model without such a phase, and with trainable item vectors, which the domain
+        phase changes: no checkpoint of the end holds those of the shared phase.
     """
     model = settings["model"]
-    if model not in (_SHARED_MODEL, _TWO_PHASED):
+    if model not in (_SHARED_MODEL, _TWO_PHASED) or settings.get("item_vectors") == _TRAINABLE:
         return None
     phase = {"model": _SHARED_MODEL}
     for field in fields(PhaseSettings):
         if field.name in settings:
             specific = settings.get(f"{SHARED}_{field.name}")
             phase[field.name] = settings[field.name] if specific is None else specific
-    unused = (f"{SHARED}_", *_OF_LATER, *(() if settings.get("augment") else _OF_AUGMENTER))
+    aligned = bool(settings.get("profiles")) and settings.get("align_phase", DOMAIN) != DOMAIN
+    artefacts_read = settings.get("augment") or aligned
+    unused = (f"{SHARED}_", *_OF_LATER, *(() if artefacts_read else _OF_AUGMENTER))
     rest = {
         key: value
         for key, value in settings.items()
         if key not in _ELSEWHERE and not key.startswith(unused)
     }
+    if aligned:
+        rest |= {k: settings[k] for k in settings if k in _OF_ALIGNMENT or k.startswith("profile")}
     return {**rest, **phase}
 
 
@@ -128,13 +135,23 @@ def load_first_phase(
 
 
 def _refuse_other_settings(run: ReusableRun, config: EDTConfig) -> None:
+    for which, settings in ((f"{run.path}: ", run.config), ("", config)):
+        has_phase = settings["model"] in (_SHARED_MODEL, _TWO_PHASED)
+        if has_phase and settings["item_vectors"] == _TRAINABLE:
+            raise UserError(
+                f"{_KEY}: {which}item_vectors is {_TRAINABLE!r}: the domain phase goes on "
+                "training them, so a finished shared phase cannot be reused; expected 'frozen'"
+            )
     source = shared_settings(run.config.to_dict())
     if source is None:
         expected = f"{config['model']} or {_SHARED_MODEL}"
         raise UserError(f"{_KEY}: {run.path}: model is {run.config['model']}, expected {expected}")
-    for key, value in (shared_settings(config.to_dict()) or {}).items():
-        if source[key] != value:
-            raise UserError(f"{_KEY}: {run.path}: {key} is {source[key]!r}, expected {value!r}")
+    wanted = shared_settings(config.to_dict()) or {}
+    for key in {**wanted, **source}:
+        if source.get(key) != wanted.get(key):
+            raise UserError(
+                f"{_KEY}: {run.path}: {key} is {source.get(key)!r}, expected {wanted.get(key)!r}"
+            )
 
 
 def _refuse_other_inputs(run: ReusableRun, config: EDTConfig, split: Split) -> None:

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.errors import UserError
+from recbole_edt import distributed
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.evaluation.ranking import rank_targets
 from recbole_edt.evaluation.report import flatten_metrics, metric_names, report_metrics
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model import batch_share
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge.model_state import load_weights
 from recbole_edt.recbole_bridge.trainer import EpochTrainer, with_stock_trainer
@@ -44,7 +46,10 @@ class PhasedTrainer(EpochTrainer):
     """
 
     def __init__(self, config: Any, model: Any, run_dir: Path):
-        config["checkpoint_dir"] = str(run_dir / "checkpoint")  # RecBole's constructor makes it
+        is_main = distributed.is_main()  # the only process that writes
+        # RecBole's constructor makes it
+        config["checkpoint_dir"] = str(run_dir / "checkpoint") if is_main else "."
+        config["log_wandb"] = config["log_wandb"] and is_main
         super().__init__(config, model)
         self.logger = logging.getLogger(__name__)
         self.capabilities = capabilities_of(model)
@@ -55,11 +60,12 @@ class PhasedTrainer(EpochTrainer):
         self.history = History()
         self._saved: checkpoint.SavedState | None = None
         self._callbacks: list[Callback] = []
-        if config["log_tensorboard"]:
+        if config["log_tensorboard"] and is_main:
             self._callbacks.append(TensorBoardScalars(self.run_dir / "tensorboard"))
-        self._callbacks += [
-            WandbMetrics(self.wandblogger), LogLines(self.logger, self.valid_metric)
-        ]  # fmt: skip
+        if is_main:
+            self._callbacks += [
+                WandbMetrics(self.wandblogger), LogLines(self.logger, self.valid_metric)
+            ]  # fmt: skip
 
     @property
     def phases(self) -> list[dict[str, Any]]:
@@ -99,11 +105,14 @@ class PhasedTrainer(EpochTrainer):
             raise UserError("fit: validation data is missing; epochs are chosen on it")
         part, generator, saved_state = valid_data.part, train_data.generator, self._saved
         checkpoint.refuse_other_data(self.run_dir, saved_state.values if saved_state else {}, part)
-        saving = Checkpoints(self.run_dir, self.model, generator, part.hashes())
-        callbacks = [*self._callbacks, saving]
+        callbacks = list(self._callbacks)
+        if distributed.is_main():
+            callbacks.append(Checkpoints(self.run_dir, self.model, generator, part.hashes()))
+        distributed.copy_from_main(self.model.state_dict())
         if self.config["train_neg_sample_args"].get("dynamic", False):
             train_data.get_model(self.model)
         # Every phase begins with the same draws, whether the one before was trained or reused.
+        batch_share.forget_generators()  # of an earlier run in this process
         draws = pack_rng(generator)
         names = self.capabilities.phases
         start = names.index(saved_state.phase) if saved_state else len(self.phases)
@@ -126,13 +135,13 @@ class PhasedTrainer(EpochTrainer):
         UserError
             When the checkpoint is damaged or of another model.
         """
-        saved = checkpoint.load_state(self.run_dir / "checkpoint")
+        saved = checkpoint.load_state_everywhere(self.run_dir / "checkpoint")
         if saved is None:
             return False
         try:
             load_weights(self.model, checkpoint.model_weights(saved.tensors))
         except RuntimeError as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = one_line(error, 200)
             raise UserError(f"{self.run_dir}/checkpoint: of another model ({reason})") from None
         self._saved = saved
         self.history = History(saved.values["phases"], saved.values["curves"])

@@ -13,7 +13,7 @@ USERS, ITEMS_EACH = 12, 30
 
 @pytest.fixture
 def make(config, tmp_path, monkeypatch, use_model):
-    """Return a function that makes a shop in which pool and hidden items lie close together.
+    """Return a function that makes a shop in which candidates and hidden items lie close together.
 
     User u has a-items u, u + 1, ... and the b-item with the vector of a-item u, which nobody
     else has; the c-items with these vectors are in the domain of the b-items.
@@ -43,7 +43,7 @@ def make(config, tmp_path, monkeypatch, use_model):
 
 def figures(report, row, table=0):
     """Return recall, proposed and found of a row, as text."""
-    part = report.split("pool: ")[1 + table]
+    part = report.split("candidates: ")[1 + table]
     lines = [line.strip() for line in part.splitlines()]
     return next(line.removeprefix(row).split()[:3] for line in lines if line.startswith(row))
 
@@ -55,12 +55,12 @@ def test_an_oracle_reaches_the_bound_and_says_so(make):
     assert "12 of 12 users with items in two domains" in report
     assert "hidden: 12 training interactions" in report
     # b-items and c-items at each of five a-items, one of which is hidden: all reachable
-    assert "own pool: 10.0 candidates per user, which hold 12 of 12" in report
+    assert "own candidates: 10.0 candidates per user, which hold 12 of 12" in report
     assert figures(report, "perfect choice")[0] == "1.0000"
     assert figures(report, "score") == ["1.0000", "36", "12"]
     assert figures(report, "random")[0] == "0.3000"
-    assert "own pool: score beats random" in report
-    assert "own pool: score beats popularity" in report
+    assert "own candidates: score beats random" in report
+    assert "own candidates: score beats popularity" in report
     assert figures(report, "score", 1) == ["1.0000", "36", "12"]
 
 
@@ -68,9 +68,9 @@ def test_a_useless_model_is_reported_in_words(make):
     report = run_probe(make(FakeClient(lambda text: "I like trains")), 10)
     assert "10 of 12 users" in report
     assert figures(report, "select") == ["0.0000", "0", "0"]
-    assert "select turned away: invalid_number 10" in report
-    assert "own pool: select is worse than random" in report
-    assert "own pool: select does not beat popularity" in report
+    assert "select rejected: invalid_number 10" in report
+    assert "own candidates: select is worse than random" in report
+    assert "own candidates: select does not beat popularity" in report
 
 
 def test_repeatable_and_seeded(make):
@@ -102,12 +102,12 @@ def test_held_out_rows_are_not_read(make):
 def test_hidden_rows_are_not_counted_as_users_in_common(make):
     # b-items are had by one user each: once hidden, nobody has one beside an a-item
     report = run_probe(make(FakeClient(lambda text: "none"), augment_pool_by="cooccurrence"), 99)
-    assert "own pool by cooccurrence" in report
-    assert "own pool: 0.0 candidates per user, which hold 0 of 12" in report
+    assert "own candidates by cooccurrence" in report
+    assert "own candidates: 0.0 candidates per user, which hold 0 of 12" in report
     # of 6 sampled users they stay hidden; the others' b-items are candidates again
     report = run_probe(make(FakeClient(lambda text: "none"), augment_pool_by="cooccurrence"), 6)
     assert "which hold 0 of 6" in report
-    assert "own pool: 0.0 candidates" not in report
+    assert "own candidates: 0.0 candidates" not in report
 
 
 def test_a_model_that_cannot_score_still_selects(make):

@@ -3,7 +3,6 @@
 import io
 import os
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,8 +15,9 @@ from recbole_edt.compare.grid.progress import GridProgress
 from recbole_edt.compare.grid.scheduler import GridScheduler
 from recbole_edt.compare.plan import ComparisonRow
 from recbole_edt.config import EDTConfig
+from recbole_edt.executors import LocalExecutor
 
-FAKE = (sys.executable, str(Path(__file__).parent / "fake_cell.py"))
+FAKE = (str(Path(__file__).parent / "fake_cell.py"),)
 
 
 @pytest.fixture
@@ -32,7 +32,8 @@ def work(tmp_path, monkeypatch):
         progress = GridProgress(len(jobs), processes, stream=stream)
         note = None if changes is None else (lambda *change: changes.append(change[:2]))
         folder = tmp_path / "folder"
-        scheduler = GridScheduler(jobs, processes, folder, progress, note, command=FAKE)
+        executor = LocalExecutor(processes)
+        scheduler = GridScheduler(jobs, executor, folder, progress, note, arguments=FAKE)
         return scheduler.run(), stream.getvalue()
 
     return run

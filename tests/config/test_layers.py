@@ -9,7 +9,7 @@ import pytest
 import yaml
 from annotated_types import Gt
 
-from recbole_edt.config import RULES, EDTConfig, KeyRule, resolve
+from recbole_edt.config import RULES, EDTConfig, KeyRule, identity, resolve
 from recbole_edt.config.layers import check_phases, check_value, package_defaults, recipe_layer
 from recbole_edt.config.models import OWN, ModelSpec, declared_by
 from recbole_edt.config.schema import general_key
@@ -17,7 +17,7 @@ from recbole_edt.errors import UserError
 from recbole_edt.files import digest
 from recbole_edt.paths import properties_dir
 
-RECIPES = ("full", "paper")
+RECIPES = ("full", "paper", "release")
 
 
 def test_resolving_and_checking_load_neither_torch_nor_recbole():
@@ -51,10 +51,10 @@ def test_recboles_object_holds_what_was_resolved(model):
 
 
 # The id of a run is a hash of these: a change makes every run that exists unknown to --resume.
-# A key that is new in the YAML files changes them, and is to be announced in the change log.
+# A key that is new in the YAML files gets the value that changes nothing in config/identity.py.
 DIGESTS = {
     ("LLMEDT", "full"): "0d54b9283449",
-    ("LLMEDT", "paper"): "fe7ba12630b3",
+    ("LLMEDT", "paper"): "43c983336a54",
     ("SASRecLLM", ""): "44f1b6fead3c",
     ("ABXI", ""): "366f983c3832",
     ("C2DSR", ""): "3afdb06a2973",
@@ -70,7 +70,7 @@ DIGESTS = {
 @pytest.mark.parametrize(("model", "recipe"), DIGESTS)
 def test_configurations_are_those_of_earlier_runs(model, recipe):
     config = EDTConfig(model, "toy", (), {"recipe": recipe} if recipe else {})
-    assert digest(list(config.to_dict().items()))[:12] == DIGESTS[model, recipe]
+    assert digest(list(identity(config.to_dict()).items()))[:12] == DIGESTS[model, recipe]
 
 
 def defaults_of(spec):

@@ -77,7 +77,7 @@ def script(name: str) -> tuple[Path, str]:
 
 
 def test_every_tutorial_is_tested():
-    tested = {"own-data", "compare", "llm-server", "add-a-model"}
+    tested = {"own-data", "compare", "llm-server", "add-a-model", "whole-method"}
     assert {path.stem for path in TUTORIALS} == tested
     assert all(blocks(path, "sh") for path in TUTORIALS)
 
@@ -112,6 +112,16 @@ def test_llm_server(shell, server):
     assert "342 interactions accepted for 171 users" in output
     assert "LLMEDT on ml-100k-genres: test" in output
     assert {request["model"] for request in server.requests} == {"fake"}
+
+
+def test_whole_method(shell, method_server):
+    """With a server that answers each stage of the pipeline in its own way."""
+    _, commands = script("whole-method")
+    output = shell(commands, LLM_URL=method_server.url, LLM_NAME="fake")
+    assert "merging: " in output
+    assert re.search(r"[1-9]\d* interactions accepted", output)
+    assert re.search(r"[1-9]\d* overall profiles", output)
+    assert "LLMEDT on ml-100k-genres: test" in output
 
 
 def test_python_tour_of_the_readme(shell):

@@ -67,7 +67,7 @@ def test_scores_of_one_domain_at_a_time_give_the_same_ranks(
 @pytest.mark.parametrize("model", ["LLMEDT", "SASRecSingle", "C2DSR"])
 def test_models_score_a_domain_as_they_score_everything(make_dataset, targets_of, model):
     keys = {"item_projection": "none", "input_scale": 1.0} if model == "LLMEDT" else {}
-    targets = targets_of(make_dataset(), model, hidden_size=16, device="cpu", **keys)
+    targets = targets_of(make_dataset(), model, hidden_size=16, use_gpu=False, **keys)
     part, batch = targets.part, histories_of(targets, np.arange(len(targets)))
     torch.manual_seed(3)
     network = get_model(model)(part.config, part).eval()

@@ -133,8 +133,8 @@ def test_the_published_loss_with_given_negatives(monkeypatch):
     drawn = iter([torch.randint(1, 12, (10, 3)), torch.randint(1, 12, (10, 3))])
     given = []
 
-    def draw(members, seen, owner, count):
-        assert (len(owner), count) == (10, 3)
+    def draw(members, seen, owner, count, shared):
+        assert (len(owner), count, shared) == (10, 3, False)
         given.append(next(drawn))
         return given[-1], torch.zeros_like(given[-1], dtype=torch.bool)
 

@@ -281,7 +281,7 @@ def test_the_sampled_softmax_corrects_for_what_was_drawn_and_leaves_the_label_ou
     if phase == DOMAIN:
         train_threads(model, batch)
     model.eval()
-    monkeypatch.setattr(torch, "randint", lambda high, size: torch.arange(*size) % high)
+    monkeypatch.setattr(torch, "randint", lambda high, size, **_: torch.arange(*size) % high)
     total, count = 0.0, 0
     vectors, bias = (t.detach() for t in model.items())
     for history, label in labels_of(batch):

@@ -43,7 +43,7 @@ def test_cross_entropy_in_chunks_has_the_same_value_and_gradient(scores, monkeyp
         leaf = items.clone().requires_grad_()
         loss = losses.cross_entropy(states, leaf, bias, labels)
         loss.backward()
-        gradients.append((float(loss), leaf.grad))
+        gradients.append((loss.item(), leaf.grad))
     assert gradients[0][0] == pytest.approx(gradients[1][0])
     torch.testing.assert_close(gradients[0][1], gradients[1][1])
 

@@ -11,6 +11,7 @@ from recbole_edt.errors import UserError
 from recbole_edt.model.alignment import soft_alignment
 from recbole_edt.model.llmedt import DOMAIN, LLMEDT
 from recbole_edt.model.profiles import ProfileAlignment
+from recbole_edt.model.protocols import capabilities_of
 
 M, K, D = 6, 3, 8
 
@@ -160,3 +161,102 @@ def test_profiles_that_are_not_finite_are_refused():
 def test_a_negative_weight_is_refused():
     with pytest.raises(UserError, match=r"beta: found -1, expected a value >= 0"):
         EDTConfig("LLMEDT", "none", overrides={"beta": -1})
+
+
+class WithOverallProfiles(WithProfiles):
+    """One profile per user, of all domains."""
+
+    def profile_vectors(self):
+        vectors, present = profiles(self.seed)
+        return vectors[:, :1].copy(), present.any(1, keepdims=True)
+
+
+def trained_shared(seed=0, catalogue=WithOverallProfiles, steps=4, **keys):
+    """Train the shared phase for a few steps; return the model and its scores."""
+    keys = {"hidden_size": D, "inner_size": 16, "MAX_ITEM_LIST_LENGTH": 8, **keys}
+    config = EDTConfig("LLMEDT", "none", overrides={"profiles": True, **keys})
+    config["device"] = torch.device("cpu")
+    torch.manual_seed(0)
+    model = LLMEDT(config, catalogue(seed))
+    model.train()
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    batch = windows()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model.calculate_loss(batch).backward()
+        optimizer.step()
+    model.eval()
+    return model, model.full_sort_predict(histories(batch[ITEMS])).detach()
+
+
+def test_overall_profiles_are_aligned_with_the_mixed_state():
+    vectors, present = WithOverallProfiles().profile_vectors()
+    torch.manual_seed(0)
+    part = ProfileAlignment(vectors, present, D, 0.7)
+    users, state = torch.tensor([1, 2, 4, 5]), torch.randn(4, D)
+    known = torch.from_numpy(present[[1, 2, 4, 5], 0])
+    adapted = part.of_profile(torch.from_numpy(vectors[[1, 2, 4, 5], 0]))[known]
+    expected = soft_alignment(state[known], adapted, 0.7)
+    torch.testing.assert_close(part.direct_alignment(users, state), expected)
+    states = [state, -state]
+    of_mean = soft_alignment(part.of_state(0 * state)[known], adapted, 0.7)
+    torch.testing.assert_close(part.alignment(users, states), of_mean)
+
+
+@pytest.mark.parametrize("catalogue", [WithProfiles, WithOverallProfiles])
+def test_alignment_in_the_shared_phase_reaches_the_backbone(catalogue):
+    plain = trained_shared(catalogue=catalogue, profiles=False)[1]
+    assert torch.equal(trained_shared(catalogue=catalogue)[1], plain)  # align_phase: domain
+    aligned = trained_shared(catalogue=catalogue, align_phase="shared")[1]
+    assert not torch.equal(aligned, plain)
+    other = trained_shared(7, catalogue, align_phase="shared")[1]
+    assert not torch.equal(other, aligned)
+    assert torch.equal(trained_shared(7, catalogue, align_phase="shared", beta=0.0)[1], plain)
+    assert torch.equal(trained_shared(catalogue=catalogue, align_phase="both")[1], aligned)
+
+
+@pytest.mark.parametrize(
+    ("phase", "aligned"), [("shared", False), ("domain", True), ("both", True)]
+)
+def test_phase_in_which_the_domain_phase_aligns(phase, aligned):
+    without = trained(profiles=False)[1]
+    assert torch.equal(trained(align_phase=phase)[1], without) != aligned
+
+
+def test_item_vectors_are_trained_in_both_phases_at_their_own_rate():
+    keys = {"item_vectors": "trainable", "item_vectors_learning_rate": 1e-4}
+    frozen, _ = trained_shared(steps=0)
+    model, scores = trained_shared(steps=0, **keys)
+    start = model.items.vectors.detach().clone()
+    torch.testing.assert_close(scores, trained_shared(steps=0)[1], rtol=0, atol=0)
+    assert model.items.half_vectors.float().equal(start)
+    assert frozen.items.vectors is None
+    assert not trained_shared(**keys)[0].items.vectors.detach().equal(start)
+    model, _ = trained(**keys)
+    assert not model.items.vectors.detach().equal(start)
+    groups = capabilities_of(model).trained_parameters()
+    assert [group.get("lr") for group in groups] == [None, 1e-4]
+    assert groups[1]["params"] == [model.items.vectors]
+    # the backbone stays frozen, and domains share what is trained: one best epoch for all
+    assert not any(p.requires_grad for p in model.backbone.parameters())
+    assert model.separate_parts(DOMAIN) is None
+    assert not model.keeps_phase("shared")
+    assert "items.vectors" in model.state_dict()
+
+
+def test_item_vectors_of_another_table_are_refused():
+    model, _ = trained_shared(steps=0, item_vectors="trainable")
+    weights = {**model.state_dict(), "items.vectors": torch.zeros(4, M)}
+    with pytest.raises(
+        UserError, match=r"items\.vectors has the size \[4, 6\], expected \[23, 6\]"
+    ):
+        model.reuse_phase(weights)
+
+
+def test_recipes_paper_and_release():
+    paper = EDTConfig("LLMEDT", "none", overrides={"recipe": "paper"})
+    release = EDTConfig("LLMEDT", "none", overrides={"recipe": "release"})
+    differing = {k for k, v in paper.to_dict().items() if release.to_dict()[k] != v}
+    assert differing == {"recipe", "item_vectors", "align_phase"}
+    assert (paper["align_phase"], paper["item_vectors"]) == ("shared", "trainable")
+    assert (paper["augment_mode"], paper["profile_mode"]) == ("representatives", "grouped")

@@ -28,7 +28,7 @@ def run(tmp_path, make_dataset, give_vectors):
 
 def test_sasrec_with_vectors_is_the_shared_phase_of_llmedt(run):
     recipe = yaml.safe_load((properties_dir() / "recipe" / "full.yaml").read_text())
-    of_phase_2 = ("shared", "domain", "adapter")
+    of_phase_2 = ("shared", "domain", "adapter", "align")
     same = {k: v for k, v in recipe.items() if k not in SMALL and not k.startswith(of_phase_2)}
     llmedt = run("LLMEDT", phases=["shared"])
     assert run("SASRecLLM", **same)["test"] == llmedt["test"]

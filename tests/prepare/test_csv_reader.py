@@ -7,6 +7,8 @@ from small_tables import INTER, ITEMS
 
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json
+from recbole_edt.prepare.csv_file import CsvFile
+from recbole_edt.prepare.engine import Engine
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -200,9 +202,62 @@ class TestSharedData:
         assert counts["order"] == "positions"
 
 
-def test_chunked_reading_equals_reading_at_once(prepare_csv, read, monkeypatch):
-    prepare_csv()
-    whole = read("small.inter")
-    monkeypatch.setattr("recbole_edt.prepare.csv_reader._CHUNK_ROWS", 2)
-    prepare_csv()
-    pd.testing.assert_frame_equal(read("small.inter"), whole)
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda text: text.replace("1,k,20", "\n1,k,20"),
+        lambda text: text.replace("1,k,20\n", "1,k,20\r\n"),
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("1,k,20", "1,\"k\"x,20"),
+        lambda text: text.replace("1,k,20", "1, \"k\" ,20"),
+        lambda text: text.replace("1,k,20", "#1,k,20"),
+        lambda text: text.replace("1,k,20", "1,k\"\"z,20"),
+        lambda text: "\ufeff" + text.rstrip("\n"),
+        lambda text: "\n" + text,
+    ],
+)  # fmt: skip
+def test_both_ways_to_read_a_table_agree(tmp_path, monkeypatch, odd):
+    path = tmp_path / "inter.csv"
+    path.write_bytes(odd(INTER).encode())
+    expected = pd.read_csv(path, dtype=str, na_filter=False).to_numpy().tolist()
+    monkeypatch.setattr("recbole_edt.prepare.csv_file._CHUNK_ROWS", 2)
+    with Engine(tmp_path) as engine:
+        file = CsvFile(path, ",")
+        for load in (file.load, file._load_exact):
+            load(engine, "texts", ["user_id", "item_id", "timestamp"])
+            rows = engine.rows("SELECT * FROM texts ORDER BY rowid")
+            assert [list(row) for row in rows] == expected
+
+
+def test_an_empty_cell_beyond_the_header_is_a_row_too_long(prepare_csv):
+    with pytest.raises(UserError, match=r"inter.csv: line 3: 4 fields; expected 3"):
+        prepare_csv(inter=INTER.replace("1,k,20", "1,k,20,"))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_quoted_cell_may_hold_lines_that_look_like_rows(prepare, read, tmp_path, end):
+    items = 'item_id;domain;title;text\na;food;"Apple\nx;y;z;w\n";"1;2\n3;4;5;6"\n'
+    items += 'b;food;Bread;\nk;kitchen;"Kni""fe";""\n'
+    (tmp_path / "items.csv").write_bytes(items.replace("\n", end).encode())
+    (tmp_path / "inter.csv").write_text(INTER.replace(",", ";"))
+    files = [f"--{name}={tmp_path}/{name}.csv" for name in ("inter", "items")]
+    prepare("csv", *files, "--sep=;", "--item_fields=text", "--dataset=small")
+    table = read("small.item").to_dict("list")
+    assert table["title"] == ["Apple x;y;z;w", "Bread", 'Kni"fe']
+    assert table["text"] == ["1;2 3;4;5;6", "", ""]
+
+
+def test_an_open_quote_in_the_interactions_swallows_nothing(prepare_csv):
+    inter = 'user_id,item_id,timestamp,text\n1,a,10,"nice\n1,k,20,ok\n1,b,30,"fine"\n'
+    with pytest.raises(UserError, match=r"inter.csv: line 2: text goes on with a whole row"):
+        prepare_csv(inter=inter)
+
+
+def test_what_does_not_fit_in_memory_goes_to_disk(prepare, read, tmp_path):
+    rows = [f"{user},{'ak'[n % 2]},{n}" for user in range(20_000) for n in range(30)]
+    (tmp_path / "items.csv").write_text(ITEMS)
+    (tmp_path / "inter.csv").write_text("\n".join(["user_id,item_id,timestamp", *rows]))
+    files = [f"--{name}={tmp_path}/{name}.csv" for name in ("inter", "items")]
+    prepare("csv", *files, "--dataset=small", "--memory_gb=0.05")
+    assert len(read("small.inter")) == len(rows)
+    assert [path.name for path in (tmp_path / "dataset").iterdir()] == ["small"]

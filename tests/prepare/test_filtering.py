@@ -26,15 +26,20 @@ def raw(rows, domains="ffkk", titles=("t",) * 4):
     )
 
 
+def frame_of(data):
+    """Return the interactions in reading order."""
+    return data.interactions().frame(data.items)
+
+
 def rows_of(data):
-    return [tuple(row) for row in data.inter.astype(str).to_numpy()]
+    return [tuple(row) for row in frame_of(data).astype(str).to_numpy()]
 
 
 def test_min_user_inter_counts_over_all_domains():
     data, steps, _ = apply_rules(
         raw([(0, 0, 1), (0, 2, 2), (1, 1, 1), (1, 1, 2), (1, 3, 3)]), FilterRules(min_user_inter=3)
     )
-    assert set(data.inter[fields.USER]) == {"1"}
+    assert set(frame_of(data)[fields.USER]) == {"1"}
     by_rule = {step.rule: (step.users, step.items, step.interactions) for step in steps}
     assert by_rule["users with fewer than 3 interactions"] == (1, 0, 2)
     # the items of the dropped user lose all their interactions
@@ -54,9 +59,9 @@ def test_domains_of_a_user_are_counted_one_by_one():
         (2, 3, 1),
     ]
     in_two, _, _ = apply_rules(raw(rows), FilterRules(min_user_domains=2))
-    assert set(in_two.inter[fields.USER]) == {"0", "2"}
+    assert set(frame_of(in_two)[fields.USER]) == {"0", "2"}
     twice_in_two, _, _ = apply_rules(raw(rows), FilterRules(min_user_domains=2, min_domain_inter=2))
-    assert set(twice_in_two.inter[fields.USER]) == {"2"}
+    assert set(frame_of(twice_in_two)[fields.USER]) == {"2"}
 
 
 def test_untouched_items_stay_only_with_min_item_inter_0():
@@ -72,7 +77,7 @@ def test_repeats_are_judged_by_time_and_counted(which, times):
     data, _, notes = apply_rules(
         raw([(0, 0, 9), (0, 0, 1), (0, 2, 2), (0, 0, 5)]), FilterRules(duplicates=which)
     )
-    assert sorted(data.inter[fields.TIME]) == times
+    assert sorted(frame_of(data)[fields.TIME]) == times
     assert notes["repeated (user, item) interactions"] == 2
 
 

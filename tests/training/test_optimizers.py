@@ -148,7 +148,7 @@ def run(tmp_path, make_dataset, give_vectors):
         where = {"data_path": str(tmp_path / "dataset"), "output_dir": str(tmp_path / "out")}
         small = {
             "hidden_size": 8, "inner_size": 8, "epochs": 3, "train_batch_size": 16,
-            "loss_type": "SS", "num_negatives": 8, "show_progress": False,
+            "loss_type": "SS", "num_negatives": 8, "sparse_updates": True, "show_progress": False,
         }  # fmt: skip
         return run_recbole_edt(model, "toy", overrides={**small, **where, **keys}, resume=resume)
 
@@ -159,6 +159,7 @@ def run(tmp_path, make_dataset, give_vectors):
 def test_a_killed_run_is_resumed_with_the_same_numbers(run, model, monkeypatch):
     keys = {
         "average_epochs": 1.5, "clip_grad_norm": {"max_norm": 0.5}, "lr_scheduler": "plateau",
+        "item_vectors": "trainable", "item_vectors_learning_rate": 1e-4,
     }  # fmt: skip
     whole = run(model, **keys)
     save = Checkpoints.on_validation
@@ -182,10 +183,22 @@ def test_a_killed_run_is_resumed_with_the_same_numbers(run, model, monkeypatch):
 
 
 def test_sparse_updates_are_a_choice_of_the_sampled_loss(run):
-    sparse, dense = run(), run(sparse_updates=False)
+    keys = {"epochs": 1, "learning_rate": 0.05}
+    sparse, dense = run(**keys), run(**keys, sparse_updates=False)
     assert sparse["test"] != dense["test"]
-    full = run(loss_type="CE"), run(loss_type="CE", sparse_updates=False)
+    full = run(**keys, loss_type="CE"), run(**keys, loss_type="CE", sparse_updates=False)
     assert full[0]["test"] == full[1]["test"]
+
+
+@pytest.mark.parametrize("learner", ["sgd", "adagrad"])
+def test_learners_that_leave_other_rows_have_the_numbers_of_dense_updates(run, learner):
+    keys = {
+        "learner": learner, "epochs": 1, "learning_rate": 0.05, "clip_grad_norm": {"max_norm": 1},
+        "item_vectors": "trainable", "item_vectors_learning_rate": 0.01,
+    }  # fmt: skip
+    sparse, dense = (run(**keys, sparse_updates=value) for value in (True, False))
+    assert sparse["test"] == dense["test"]
+    assert sparse["run_dir"] != dense["run_dir"]
 
 
 @pytest.mark.parametrize(

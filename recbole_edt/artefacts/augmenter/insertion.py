@@ -6,8 +6,6 @@ import numpy as np
 import pandas as pd
 
 from recbole_edt import fields
-from recbole_edt.artefacts.augmenter.inputs import SelectionInputs
-from recbole_edt.artefacts.augmenter.selection import SelectedItems
 from recbole_edt.artefacts.store import ANCHOR, MODE, SCORE
 from recbole_edt.artefacts.training_rows import TrainingRows
 
@@ -60,9 +58,15 @@ def find_anchors(
 
 
 def augmented_rows(
-    inputs: SelectionInputs, selected: SelectedItems, catalogue_ids: Sequence[str], mode: str
+    training: TrainingRows,
+    users: np.ndarray,
+    items: np.ndarray,
+    scores: Sequence[float],
+    unit: np.ndarray,
+    catalogue_ids: Sequence[str],
+    mode: str,
 ) -> pd.DataFrame:
-    """Return the selected items as rows, each after its anchor.
+    """Return the accepted items, int64 [A], of users, int64 [A], as rows, each after its anchor.
 
     An item comes right after the user's training item that it is most similar to [ours] and has
     its timestamp; items after one anchor keep their order of preference.
@@ -73,10 +77,7 @@ def augmented_rows(
         The columns of ``augmented.inter``, sorted by user (in the order of the interaction
         file), then position.
     """
-    training = inputs.training
-    deficits, items = np.array(selected.deficits, np.int64), np.array(selected.items, np.int64)
-    users = inputs.deficits.users[deficits]
-    anchors, _ = find_anchors(training, users, items, inputs.unit)
+    anchors, _ = find_anchors(training, users, items, unit)
     order = np.lexsort((np.arange(len(anchors)), anchors))
     users, items, anchors = users[order], items[order], anchors[order]
     ids = np.asarray(catalogue_ids, dtype=object)
@@ -88,7 +89,7 @@ def augmented_rows(
             fields.TIME: training.times[anchors],
             fields.DOMAIN: domain_names[training.item_domains[items]],
             ANCHOR: ids[training.items[anchors]],
-            SCORE: np.array(selected.scores, dtype=np.float64)[order],
+            SCORE: np.array(scores, dtype=np.float64)[order],
             MODE: mode,
         }
     )

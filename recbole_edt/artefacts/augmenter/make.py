@@ -3,26 +3,27 @@
 import shutil
 from collections.abc import Sequence
 
-from recbole_edt import fields
+import numpy as np
+
 from recbole_edt.artefacts.augmenter import report
 from recbole_edt.artefacts.augmenter.inputs import SelectionInputs, selection_inputs
 from recbole_edt.artefacts.augmenter.insertion import augmented_rows
 from recbole_edt.artefacts.augmenter.questions import TEMPLATES, Questions, make_questions
 from recbole_edt.artefacts.augmenter.selection import (
-    FAILED,
     SelectedItems,
+    count_failed,
     read_answers,
     select_by_rule,
 )
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
+from recbole_edt.artefacts.augmenter.transfer import make_by_representatives
+from recbole_edt.artefacts.augmenter.writing import write_augmented
 from recbole_edt.artefacts.embeddings import title_encoder
-from recbole_edt.artefacts.store import AUGMENT, EMBEDDINGS, Entry, save_augmented
+from recbole_edt.artefacts.settings import REPRESENTATIVES
+from recbole_edt.artefacts.store import AUGMENT, Entry
 from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
-from recbole_edt.llm import Answer
+from recbole_edt.llm import CUT_THOUGHT, Answer
 from recbole_edt.progress import progress_of
-
-_PERMANENT = FAILED + "prompt_too_long"
-"""The one failure that asking again cannot mend."""
 
 
 def make_augmented(task: ArtefactTask, dry_run: bool) -> PartReport:
@@ -45,15 +46,13 @@ def make_augmented(task: ArtefactTask, dry_run: bool) -> PartReport:
         For missing item vectors or titles, or a model that cannot answer.
     """
     if dry_run and not task.has_item_vectors():
-        text = (
-            f"{AUGMENT}: cannot be counted before the item vectors are there; "
-            f"make them with '--only {EMBEDDINGS}' and repeat the dry run"
-        )
-        return PartReport(AUGMENT, "estimated", text)
+        return task.report_uncountable(AUGMENT)
     reused = reuse_part(task, AUGMENT, report.describe, "the rows", "ask", dry_run)
     if reused is not None:
         return reused
     settings = AugmentSettings.from_config(task.config)
+    if settings.augment_mode == REPRESENTATIVES:
+        return make_by_representatives(task, settings, dry_run)
     inputs, counts = selection_inputs(task, settings)
     if settings.asks_model:
         return _make_by_model(task, settings, inputs, counts, dry_run)
@@ -86,22 +85,18 @@ def _make_by_model(
     with task.exclusive_lock(work, "augmented interactions"):
         answers = answer_questions(asked, task, AUGMENT)
         if task.shard.count > 1:
-            text = (
-                f"{AUGMENT}: part {task.shard.index} of {task.shard.count}: {len(of_shard):,} of "
-                f"{len(questions.prompts):,} questions are answered; when all parts are, run the "
-                "command without a shard"
+            count = len(questions.prompts)
+            return task.report_asked(
+                AUGMENT, f"{len(of_shard):,} of {count:,} questions are answered"
             )
-            return PartReport(AUGMENT, "asked", text)
-        selected = read_answers(questions, answers, inputs, encode, settings.augment_floor)
-        template = TEMPLATES[questions.mode]
-        failures = {k: n for k, n in selected.rejects.items() if k.startswith(FAILED)}
-        of_model = {
-            "llm": dict(model.source),
-            "llm_identity": dict(model.identity),
-            "prompt": {"name": template.name, "version": template.version, "hash": template.hash},
+        thinks = model.thinking_tokens > 0
+        selected = read_answers(questions, answers, inputs, encode, settings.augment_floor, thinks)
+        of_model = task.model_entry(TEMPLATES[questions.mode].entry()) | {
             "questions": len(questions.prompts),
             "none_replies": selected.none,
-            "failed": sum(n for reason, n in failures.items() if reason != _PERMANENT),
+            # with more tokens to think, a cut thought becomes an answer
+            "failed": count_failed(selected.rejects) + selected.rejects[CUT_THOUGHT],
+            "cut_thoughts": selected.rejects[CUT_THOUGHT],
             "spent": model.spent_on(questions.requests).rounded(),
         }
         made = _write(task, settings, inputs, selected, counts | of_model)
@@ -116,7 +111,7 @@ def answer_questions(questions: Questions, task: ArtefactTask, name: str) -> Seq
 
 
 def _estimated(settings: AugmentSettings, counts: Entry, text: str) -> PartReport:
-    how = f"{settings.augment_mode} from a pool by {settings.augment_pool_by}"
+    how = f"{settings.augment_mode} from candidates by {settings.augment_pool_by}"
     lines = [f"{AUGMENT}: {how}", *report.count_lines(counts), f"  {text}"]
     return PartReport(AUGMENT, "estimated", "\n".join(lines))
 
@@ -128,18 +123,16 @@ def _write(
     selected: SelectedItems,
     counts: Entry,
 ) -> PartReport:
-    rows = augmented_rows(inputs, selected, task.catalogue.ids, settings.augment_mode)
-    domains = rows[fields.DOMAIN].value_counts()
-    entry = {
-        "mode": settings.augment_mode,
-        "pool_by": settings.augment_pool_by,
-        **counts,
-        "accepted": len(rows),
-        "accepted_by_domain": {str(name): int(domains[name]) for name in sorted(domains.index)},
-        "augmented_users": int(rows[fields.USER].nunique()),
-        "rejects": dict(sorted(selected.rejects.items())),
-        "sha256": save_augmented(task.folder, rows),
-    }
-    made = task.record(AUGMENT, entry)
-    head = f"{AUGMENT}: made by {settings.augment_mode} in {task.folder}"
-    return PartReport(AUGMENT, "made", f"{head}\n{report.describe(made)}")
+    users = inputs.deficits.users[np.array(selected.deficits, np.int64)]
+    items = np.array(selected.items, np.int64)
+    rows = augmented_rows(
+        inputs.training,
+        users,
+        items,
+        selected.scores,
+        inputs.unit,
+        task.catalogue.ids,
+        settings.augment_mode,
+    )
+    counts = {"pool_by": settings.augment_pool_by, **counts}
+    return write_augmented(task, settings.augment_mode, rows, counts, selected.rejects)

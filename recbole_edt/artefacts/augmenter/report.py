@@ -1,23 +1,30 @@
 """The part `augment` of a set in words."""
 
+from recbole_edt.artefacts.failure_lines import failure_lines
 from recbole_edt.artefacts.store import AUGMENT, ArtefactSet, Entry
 
+# Manifests of existing sets call a deficit "demand" and its candidates "pool".
 _COUNTED = {
-    "demands_without_pool": "demands have no candidate near what the user has",
-    "without_history_titles": "demands are of users without a titled item",
+    "demands_without_pool": "deficits have no candidate near what the user has",
+    "without_history_titles": "deficits are of users without a titled item",
     "items_without_title": "items without title are neither candidates nor shown",
 }
-"""Lines for counts of the manifest, where `demands` are the deficits and `pool` their candidates.
-
-The keys of a manifest stay as they are, for sets that exist.
-"""
 
 
 def count_lines(counts: Entry) -> list[str]:
     """Return what was counted before any question."""
+    if "pairs" in counts:
+        lines = [
+            f"  {counts['asked_users']:,} of {counts['users']:,} users: {counts['pairs']:,} "
+            f"ordered pairs of domains, {counts['representatives']:,} representative items shown, "
+            f"at most {counts['budget']:,} items wanted"
+        ]
+        if counts["cut_titles"]:
+            lines.append(f"  {counts['cut_titles']:,} titles were cut")
+        return lines
     lines = [
         f"  {counts['imbalanced_users']:,} of {counts['users']:,} users lack items in a domain: "
-        f"{counts['demands']:,} demands, at most {counts['budget']:,} items, "
+        f"{counts['demands']:,} deficits, at most {counts['budget']:,} items, "
         f"{counts['pool_items']:,} candidates"
     ]
     return lines + [
@@ -36,7 +43,8 @@ def describe(artefacts: ArtefactSet) -> str:
     )
     if entry["rejects"]:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in entry["rejects"].items())
-        lines.append(f"  turned away: {reasons}")
+        lines.append(f"  rejected: {reasons}")
+        lines += _warnings(entry)
     if "questions" in entry:
         spent = entry["spent"]
         lines.append(
@@ -45,8 +53,24 @@ def describe(artefacts: ArtefactSet) -> str:
             f"{spent['generated_tokens']:,} written or scored, {spent['seconds']:,.0f} s, "
             f"cost {spent['cost']:,.2f}"
         )
-    if entry.get("failed"):
-        lines.append(
-            f"  {entry['failed']:,} questions failed; the same command asks only those again"
-        )
-    return "\n".join(lines)
+    return "\n".join(lines + failure_lines(entry, "only those"))
+
+
+_MOSTLY = {
+    "in_history": "repeat the user's history: the model copies its prompt",
+    "other_script": "are in a script of no title here: the model answers in another language",
+    "ungrounded": "are near no item of the domain: the model does not know this catalogue",
+    "like_random_items": "are no nearer to the representatives than random items are",
+    "far_from_representatives": "are far from the representatives that they came from",
+}
+
+
+def _warnings(entry: Entry) -> list[str]:
+    """Return a line when one reason rejects more than half of all titles."""
+    rejects = entry["rejects"]
+    total = entry["accepted"] + sum(n for k, n in rejects.items() if not k.startswith("failed_"))
+    return [
+        f"  most titles ({rejects[reason]:,} of {total:,}) {text}"
+        for reason, text in _MOSTLY.items()
+        if "pairs" in entry and 2 * rejects.get(reason, 0) > total
+    ]

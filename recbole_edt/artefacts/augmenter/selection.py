@@ -1,7 +1,7 @@
 """Selection of items from candidate sets: by a language model's answers, or by a rule."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,10 +12,15 @@ from recbole_edt.artefacts.augmenter.questions import Questions
 from recbole_edt.artefacts.embeddings import TitleEncoder
 
 UNGROUNDED, IN_HISTORY, NOT_FINITE = "ungrounded", "in_history", "not_finite"
+_MOST_TITLES = 64
 FAILED = "failed_"
 """Prefix of the reasons that count questions without an answer."""
 
-_MOST_TITLES = 64
+
+def count_failed(rejects: Mapping[str, int]) -> int:
+    """Return how many questions without an answer are worth asking again."""
+    lost = FAILED + llm.PROMPT_TOO_LONG
+    return sum(n for reason, n in rejects.items() if reason.startswith(FAILED) and reason != lost)
 
 
 @dataclass
@@ -93,6 +98,7 @@ def read_answers(
     inputs: SelectionInputs,
     encode: TitleEncoder | None,
     floor: float,
+    thinks: bool = False,
 ) -> SelectedItems:
     """Read the answers of a language model.
 
@@ -106,15 +112,22 @@ def read_answers(
         The item encoder; for `generate` only.
     floor : float
         Least similarity of a free title to a candidate.
+    thinks : bool
+        Whether the model is known to think aloud before it answers.
     """
     selected = SelectedItems()
     usable: list[tuple[int, llm.Answer]] = []
+    replies = [one if isinstance(one, llm.Reply) else llm.Reply("") for one in answers]
+    only_thoughts = llm.thoughts_without_answer(replies, thinks)
     for index, answer in enumerate(answers):
         if answer.failure is not None:
             selected.rejects[FAILED + answer.failure] += 1
             continue
         selected.prompt_tokens += answer.prompt_tokens
         selected.generated_tokens += answer.output_tokens
+        if only_thoughts[index]:
+            selected.rejects[llm.CUT_THOUGHT] += 1
+            continue
         usable.append((index, answer))
     if questions.mode == "generate":
         if encode is None:

@@ -7,7 +7,10 @@ from typing import Any
 from recbole_edt.config import checked_keys
 
 LLM_MODES = ("select", "score", "generate")
-"""Values of `augment_mode` by which a language model chooses; the others are rules without one."""
+"""Values of `augment_mode` by which a language model chooses from a candidate set.
+
+``representatives`` is a mode of its own; the others are rules without a language model.
+"""
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class AugmentSettings:
     Attributes
     ----------
     augment_mode : str
-        One of `LLM_MODES`, or ``similarity``, ``popularity``, ``random``.
+        ``representatives``, one of `LLM_MODES`, or ``similarity``, ``popularity``, ``random``.
     augment_pool_by : str
         Candidates by titles (``similarity``) or by users in common (``cooccurrence``).
     augment_imbalance : float
@@ -33,7 +36,21 @@ class AugmentSettings:
     augment_history : int
         Titles of the user in a prompt.
     augment_seed : int
-        Seed of the mode ``random``.
+        Seed of the modes ``random`` and ``representatives``.
+    augment_pairs : str
+        ``all`` ordered pairs of a user's domains, or those into ``sparse`` domains only.
+    augment_representatives, augment_items_per_representative : int
+        Most representative items per user and domain, and items of the history for each.
+    augment_examples : int
+        Other users that a prompt shows.
+    augment_noise_floor : float
+        Least cosine similarity of a generated title to a representative item.
+    augment_noise_share : float
+        Share of random items that it must be nearer than, in [0, 1].
+    augment_noise_items : int
+        Random items of each domain.
+    llm_repetition_penalty : float
+        Of a model in this process; 1 or more.
     """
 
     augment_mode: str
@@ -45,6 +62,14 @@ class AugmentSettings:
     augment_floor: float
     augment_history: int
     augment_seed: int
+    augment_pairs: str
+    augment_representatives: int
+    augment_items_per_representative: int
+    augment_examples: int
+    augment_noise_floor: float
+    augment_noise_share: float
+    augment_noise_items: int
+    llm_repetition_penalty: float
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "AugmentSettings":

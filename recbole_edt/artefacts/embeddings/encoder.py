@@ -15,8 +15,8 @@ import torch
 from transformers import AutoModel
 
 from recbole_edt.artefacts.settings import ArtefactSettings
-from recbole_edt.errors import UserError
-from recbole_edt.llm import ModelFolder, find_model_folder, load_pretrained, one_line
+from recbole_edt.errors import UserError, one_line
+from recbole_edt.llm import ModelFolder, find_model_folder, load_pretrained
 
 
 def find_encoder(name: str, revision: str | None) -> ModelFolder:
@@ -72,7 +72,7 @@ class TextEncoder:
         except Exception as error:
             raise UserError(
                 f"encoder: the model in {folder.path} does not turn a text into token states "
-                f"({type(error).__name__}: {one_line(error)})"
+                f"({type(error).__name__}: {one_line(error, 300)})"
             ) from error
 
     @classmethod

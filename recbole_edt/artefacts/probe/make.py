@@ -37,10 +37,10 @@ def run_probe(task: ArtefactTask, users: int) -> str:
     of the smallest of each one's domains are hidden (of equally small ones, the first in
     alphabetical order). Every mode proposes `augment_cap` items per user.
 
-    Two kinds of candidate sets are tried. The *own pool* is made as in the augmenter, among all
-    items with a title and a vector (trained on or not, so that hiding a row takes no item away).
-    The *planted pool* holds one hidden item among random ones of its domain: an easier task that
-    says more about a model's judgement with few users.
+    Two kinds of candidate sets are tried. The *own candidates* are made as in the augmenter, among
+    all items with a title and a vector (trained on or not, so that hiding a row takes no item
+    away). The *planted candidates* hold one hidden item among random ones of its domain: an easier
+    task that shows more of a model's judgement with few users.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def run_probe(task: ArtefactTask, users: int) -> str:
     encode = title_encoder(task.settings, own.unit.shape[1])
     tables = []
     for title, inputs, hidden in (
-        ("own pool", own, sample.hidden),
-        ("planted pool", planted, target),
+        ("own candidates", own, sample.hidden),
+        ("planted candidates", planted, target),
     ):
         modes = measure(task, settings, inputs, hidden, encode)
         tables.append(ProbeTable(title, inputs, hidden, modes))

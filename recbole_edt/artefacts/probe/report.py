@@ -38,7 +38,7 @@ def report(
     name: str,
     sample: ProbeSample,
     tables: Sequence[ProbeTable],
-    pool_by: str,
+    candidates_by: str,
     seed: int,
 ) -> str:
     """Return the report of a probe.
@@ -51,7 +51,7 @@ def report(
         What was hidden.
     tables : sequence of ProbeTable
         One per kind of candidate sets.
-    pool_by : str
+    candidates_by : str
         The key `augment_pool_by`.
     seed : int
         Seed of sample and bootstrap.
@@ -65,7 +65,7 @@ def report(
         f"domains (seed {seed})",
         f"  hidden: {sample.rows:,} training interactions in the smallest domain of each "
         f"({hidden_in}), {len(sample.hidden.items):,} distinct titled items",
-        f"  own pool by {pool_by}; 'similarity' takes the first of a pool",
+        f"  own candidates by {candidates_by}; 'similarity' takes the first of them",
     ]
     for table in tables:
         lines += ["", *_table(table, seed)]
@@ -95,7 +95,7 @@ def _table(table: ProbeTable, seed: int) -> list[str]:
         if selected is not None and (selected.rejects or selected.none):
             reasons = {"answered none": selected.none, **dict(sorted(selected.rejects.items()))}
             counts = ", ".join(f"{reason} {n:,}" for reason, n in reasons.items() if n)
-            lines.append(f"  {mode.name} turned away: {counts}")
+            lines.append(f"  {mode.name} rejected: {counts}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The part `profiles` of a set: a text per user and domain, and its vector.
+"""The part `profiles` of a set: a text per user and domain, or one per user, and its vector.
 
 A prompt shows the titles of one user's training items in one domain and nothing else, so no
 item can reach the profile of another user or domain. Users without enough items in a domain
@@ -7,22 +7,21 @@ have no profile there, and neither have those whose reply is not usable: nothing
 
 import shutil
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import recbole_edt
 from recbole_edt import fields
-from recbole_edt.artefacts.embeddings import TextEncoder, encode_texts, plan_encoding
+from recbole_edt.artefacts.embeddings import TextEncoder
 from recbole_edt.artefacts.profiles import report
+from recbole_edt.artefacts.profiles.grouped import make_grouped
 from recbole_edt.artefacts.profiles.questions import (
     ProfileQuestions,
     ProfileSettings,
     profile_questions,
 )
 from recbole_edt.artefacts.profiles.texts import ProfileTexts, joined_titles, read_replies
-from recbole_edt.artefacts.store import PROFILES, Entry, save_profiles
+from recbole_edt.artefacts.profiles.writing import ProfileTable, write_profiles
+from recbole_edt.artefacts.settings import GROUPED
+from recbole_edt.artefacts.store import PROFILES, Entry
 from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
 from recbole_edt.artefacts.training_rows import TrainingRows
 from recbole_edt.llm import PROFILE, Reply
@@ -49,6 +48,8 @@ def make_profiles(task: ArtefactTask, dry_run: bool) -> PartReport:
     if reused is not None:
         return reused
     settings = ProfileSettings.from_config(task.config)
+    if settings.profile_mode == GROUPED:
+        return make_grouped(task, settings, dry_run)
     questions = profile_questions(task.training, task.titles, settings)
     if dry_run:
         return _estimate(task, settings, questions)
@@ -59,18 +60,27 @@ def make_profiles(task: ArtefactTask, dry_run: bool) -> PartReport:
         if settings.asks_model:
             replies = _ask(task, questions)
             if task.shard.count > 1:
-                text = (
-                    f"{PROFILES}: part {task.shard.index} of {task.shard.count}: "
-                    f"{len(replies):,} of {len(questions.prompts):,} questions are answered; "
-                    "when all parts are, run the command without a shard"
+                count = len(questions.prompts)
+                return task.report_asked(
+                    PROFILES, f"{len(replies):,} of {count:,} questions are answered"
                 )
-                return PartReport(PROFILES, "asked", text)
             hide = settings.profile_hide_titles
-            texts = read_replies(questions, replies, hide, task.settings.llm["llm"])
+            texts = read_replies(questions, replies, hide, task.settings.llm["llm"], _thinks(task))
             texts.entry.update(_model_entry(task, questions))
         else:
             texts = ProfileTexts([joined_titles(titles) for titles in questions.titles])
-        entry = _write(task, settings, questions, texts, encoder, work)
+        table = ProfileTable(
+            texts.texts, questions.users, questions.domains, len(task.training.domain_names)
+        )
+        counted = {
+            **questions.entry(),
+            "masked": dict(sorted((questions.masked + texts.masked).items())),
+            **texts.entry,
+        }
+        rows = _rows(task.training, questions, texts.texts)
+        entry = {"mode": settings.profile_mode} | write_profiles(
+            task, table, encoder, work, counted, rows
+        )
     made = task.record(PROFILES, entry)
     shutil.rmtree(work)
     return PartReport(PROFILES, "made", f"{PROFILES}: made\n{report.describe(made)}")
@@ -98,55 +108,13 @@ def _ask(task: ArtefactTask, questions: ProfileQuestions) -> list[Reply]:
 
 
 def _model_entry(task: ArtefactTask, questions: ProfileQuestions) -> Entry:
-    model = task.language_model
-    return {
-        "llm": dict(model.source),
-        "llm_identity": dict(model.identity),
-        "prompt": {"name": PROFILE.name, "version": PROFILE.version, "hash": PROFILE.hash},
-        "spent": model.spent_on(questions.requests).rounded(),
+    return task.model_entry(PROFILE.entry()) | {
+        "spent": task.language_model.spent_on(questions.requests).rounded(),
     }
 
 
-def _write(
-    task: ArtefactTask,
-    settings: ProfileSettings,
-    questions: ProfileQuestions,
-    texts: ProfileTexts,
-    encoder: TextEncoder,
-    work: Path,
-) -> Entry:
-    """Encode the texts and write the files; return the part's entry for the manifest."""
-    training = task.training
-    plan = plan_encoding(texts.texts, encoder, task.settings.encoder_batch_size)
-    encoded, seconds = encode_texts(plan, encoder, work, task.show_progress, "profile vectors")
-    shape = (len(training.user_tokens), len(training.domain_names))
-    vectors = np.zeros((*shape, encoder.dim), dtype=np.float16)
-    present = np.zeros(shape, dtype=bool)
-    vectors[questions.users, questions.domains] = encoded
-    present[questions.users, questions.domains] = plan.rows >= 0
-    return {
-        "mode": settings.profile_mode,
-        "users": shape[0],
-        "domains": training.domain_names,
-        "dim": encoder.dim,
-        "profiles": int(present.sum()),
-        **questions.entry(),
-        "masked": dict(sorted((questions.masked + texts.masked).items())),
-        **texts.entry,
-        "encoder": task.settings.encoder,
-        "encoder_revision": encoder.folder.revision,
-        "weights_sha256": encoder.weights_sha256,
-        "encoder_cut_texts": int((plan.tokens > encoder.max_length).sum()),
-        "encoder_seconds": round(seconds, 2),
-        "made_with": {"recbole_edt": recbole_edt.__version__},
-        "sha256": save_profiles(
-            task.folder,
-            training.user_tokens,
-            vectors,
-            present,
-            _rows(training, questions, texts.texts),
-        ),
-    }
+def _thinks(task: ArtefactTask) -> bool:
+    return task.language_model.thinking_tokens > 0
 
 
 def _rows(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from recbole_edt.artefacts.settings import profile_mode_of
 from recbole_edt.artefacts.store import Entry
 from recbole_edt.artefacts.training_rows import TrainingRows
 from recbole_edt.config import checked_keys
@@ -19,12 +20,13 @@ TOO_FEW, NO_TITLE = "too_few_items", "no_title"
 
 @dataclass(frozen=True)
 class ProfileSettings:
-    """The configuration keys that start with ``profile_``, as they are in the configuration.
+    """The configuration keys that start with ``profile_``, and that of the repetition penalty.
 
     Attributes
     ----------
     profile_mode : str
-        ``llm``: a model's summary of the titles; ``titles``: the titles themselves.
+        ``grouped``: texts of groups, merged; ``llm``: a model's summary of the titles of a domain
+        (``per_domain`` in the configuration); ``titles``: the titles themselves.
     profile_min_items : int
         Training items in a domain below which there is no profile.
     profile_history : int
@@ -33,6 +35,16 @@ class ProfileSettings:
         Tokens after which a reply is cut.
     profile_hide_titles : bool
         Whether titles that a reply quotes are replaced.
+    profile_groups, profile_items_per_group : int
+        Most groups of a user's items, and items for each.
+    profile_augmented : bool
+        Whether the augmented sequence is grouped.
+    profile_users : str
+        ``all``, or those with a ``sparse`` domain.
+    profile_most_shared : int
+        Users that may have one text word by word.
+    llm_repetition_penalty : float
+        Of a model in this process; 1 or more.
     """
 
     profile_mode: str
@@ -40,11 +52,18 @@ class ProfileSettings:
     profile_history: int
     profile_max_tokens: int
     profile_hide_titles: bool
+    profile_groups: int
+    profile_items_per_group: int
+    profile_augmented: bool
+    profile_users: str
+    profile_most_shared: int
+    llm_repetition_penalty: float
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "ProfileSettings":
         """Take the keys out of a configuration; `UserError` for a value that breaks its rule."""
-        return cls(**checked_keys(config, [field.name for field in fields(cls)]))
+        values = checked_keys(config, [field.name for field in fields(cls)])
+        return cls(**values | {"profile_mode": profile_mode_of(values)})
 
     @property
     def asks_model(self) -> bool:

@@ -93,9 +93,10 @@ class ArtefactSet:
         Returns
         -------
         numpy.ndarray
-            float32, shape [len(users), K, m]; zeros where there is no profile.
+            float32, shape [len(users), P, m]; zeros where there is no profile. P is K, or 1 for
+            grouped profiles: one overall profile per user.
         numpy.ndarray
-            bool, shape [len(users), K]: where there is one. A user without any
+            bool, shape [len(users), P]: where there is one. A user without any
             profile has none.
 
         Raises
@@ -105,6 +106,7 @@ class ArtefactSet:
             files are damaged or disagree.
         """
         folder, entry = self._part(PROFILES)
+        self._check_profile_mode()
         return profile_files.read_profiles(folder, entry, users, domains)
 
     def profile_texts(self) -> pd.DataFrame:
@@ -152,12 +154,19 @@ class ArtefactSet:
     def check(self, part: str) -> None:
         """Read a part and raise `UserError` when it is not as it was made."""
         folder, entry = self._part(part)
+        if part == PROFILES:
+            self._check_profile_mode()
         if part == EMBEDDINGS:
             vector_files.read_item_vectors(folder, entry, [])
         elif part == PROFILES:
             profile_files.read_profiles(folder, entry, [], entry["domains"])
         else:
             augmented_file.read_augmented(folder, entry)
+
+    def _check_profile_mode(self) -> None:
+        wanted = self.identity.get("profiles", {}).get("profile_mode")
+        if wanted is not None:
+            profile_files.check_mode(self.path / MANIFEST, self.manifest[PROFILES], wanted)
 
     def _part(self, part: str) -> tuple[Path, Entry]:
         if not self.has(part):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_edt import fields
+from recbole_edt.artefacts.settings import GROUPED
 from recbole_edt.artefacts.store import vector_files
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, replacing, sha256_of
@@ -19,6 +20,11 @@ REQUIRED = {"users", "domains", "dim", "sha256"}
 """Keys of the manifest's entry without which the files cannot be read."""
 
 _TENSOR, _PRESENT = "profile_vectors", "present"
+
+OVERALL = "overall"
+"""Key of the manifest's entry: whether there is one profile per user, of all domains. In
+``profiles.jsonl`` the stage of its text; the other stage is `GROUP`."""
+GROUP = "group"
 
 
 def save_profiles(
@@ -37,9 +43,11 @@ def save_profiles(
     users : sequence of str
         The U users.
     vectors, present : numpy.ndarray
-        float16 [U, K, m], and bool [U, K]: where there is a profile.
+        float16 [U, P, m], and bool [U, P]: where there is a profile; P is the number of domains,
+        or 1 for overall profiles.
     texts : iterable of mapping
-        ``user_id``, ``domain``, ``text`` and ``n_items`` of each profile.
+        ``user_id``, ``domain``, ``text`` and ``n_items`` of each profile; of grouped ones also
+        ``stage`` and ``group``.
     """
     with (
         replacing(folder / TEXTS) as temporary,
@@ -65,7 +73,7 @@ def read_profiles(
     path = folder / VECTORS
     tensors = vector_files.read_tensors(path, (_TENSOR, _PRESENT))
     known = vector_files.read_list(folder / USERS)
-    shape = (entry["users"], len(entry["domains"]), entry["dim"])
+    shape = (entry["users"], 1 if entry.get(OVERALL) else len(entry["domains"]), entry["dim"])
     vector_files.expect(path, tensors[_TENSOR], np.float16, shape)
     vector_files.expect(path, tensors[_PRESENT], np.bool_, shape[:2])
     if len(known) != shape[0]:
@@ -96,6 +104,9 @@ def read_profiles(
 def read_texts(folder: Path) -> pd.DataFrame:
     """Return the texts of all profiles: ``user_id``, ``domain``, ``text``, ``n_items``.
 
+    Those of grouped profiles are of two stages: groups, and the overall ones, whose domain is
+    empty. The columns ``stage`` and ``group`` are empty for other profiles.
+
     Raises
     ------
     UserError
@@ -107,12 +118,28 @@ def read_texts(folder: Path) -> pd.DataFrame:
     for number, line in enumerate(vector_files.read_list(path), start=1):
         try:
             row = json.loads(line)
-            rows.append([row[column] for column in columns])
+            stages = [row.get("stage", ""), row.get("group", "")]
+            rows.append([row[column] for column in columns] + stages)
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{path}: line {number} is not a profile ({type(error).__name__}: {error})"
             ) from None
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=[*columns, "stage", "group"])
+
+
+def check_mode(path: Path, entry: Mapping[str, Any], wanted: str) -> None:
+    """Refuse profiles of another `profile_mode` than the set's, and grouped ones not merged."""
+    made = entry.get("mode", wanted)
+    if made != wanted:
+        raise UserError(
+            f"{path}: profiles were made for profile_mode {made!r}, expected {wanted!r}; delete "
+            "their entry 'profiles' from it and make them anew"
+        )
+    if wanted == GROUPED and not entry.get(OVERALL):
+        raise UserError(
+            f"{path}: grouped profiles without the merged one of each user; delete their entry "
+            "'profiles' from it and make them anew"
+        )
 
 
 def _hash(path: Path) -> str:

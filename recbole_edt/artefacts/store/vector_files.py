@@ -9,7 +9,7 @@ import pandas as pd
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.files import digest, replacing, sha256_of, write_text
 
 VECTORS, ITEMS = "item_vectors.safetensors", "items.txt"
@@ -72,7 +72,7 @@ def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> str:
             save_file({name: np.ascontiguousarray(one) for name, one in tensors.items()}, temporary)
         except SafetensorError as error:
             # The system's message is inside a text; it is reported like any other failed write.
-            raise OSError(None, " ".join(str(error).split()), str(path)) from None
+            raise OSError(None, one_line(error), str(path)) from None
         temporary.chmod(0o644)  # safetensors makes it readable by its owner alone
     return sha256_of(path)
 
@@ -92,7 +92,7 @@ def read_tensors(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, SafetensorError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise UserError(f"{path}: not a readable tensor file ({reason}); {_AGAIN}") from None
 
 

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-DONE, FAILED, RUNNING, WAITING = "done", "failed", "running", "waiting"
-USER, CRASH = "user", "crash"  # what a failure comes from: input that the user can change, a bug
+from recbole_edt.executors import CRASH, DONE, FAILED, USER
+
+__all__ = ["CRASH", "DONE", "FAILED", "RUNNING", "USER", "WAITING", "CellOutcome"]
+
+RUNNING, WAITING = "running", "waiting"
 
 
 @dataclass(frozen=True)

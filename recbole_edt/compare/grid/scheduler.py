@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from recbole_edt.compare.cell_job import CellJob
-from recbole_edt.compare.grid.child_process import COMMAND, CellProcess, log_path, stop
+from recbole_edt.compare.grid.child_process import ARGUMENTS, CellProcess, log_path
 from recbole_edt.compare.grid.outcome import DONE, RUNNING, USER, CellOutcome
 from recbole_edt.compare.grid.progress import GridProgress
-from recbole_edt.platforms import usable_cores
+from recbole_edt.executors import Executor, stop
 from recbole_edt.runs import RunFolder
 from recbole_edt.training.checkpoint import has_state
 
@@ -18,15 +18,8 @@ OnChange = Callable[[int, str, CellOutcome | None], None]
 """Called with a job's index, its new status, and its outcome once it has one."""
 
 
-def thread_count(processes: int) -> int | None:
-    """Return the threads of each of some processes; None leaves a single one to its default."""
-    if processes == 1:
-        return None  # as a bare run
-    return max(1, usable_cores() // processes)
-
-
 class GridScheduler:
-    """Runs cells in processes.
+    """Runs cells in processes of this machine or of a cluster.
 
     A finished run is not run again and an unfinished one is resumed. When a row is refused before
     its training begins, its other runs that wait are not tried: they have the same data. Runs
@@ -36,29 +29,29 @@ class GridScheduler:
     ----------
     jobs : sequence of CellJob
         The cells.
-    processes : int
-        How many run at a time.
+    executor : Executor
+        Starts their processes.
     folder : pathlib.Path
         Messages of the processes are written to ``logs/`` in it.
     progress : GridProgress
         Shows the progress.
     on_change : callable, optional
         See `OnChange`.
-    command : sequence of str
-        Program that runs a cell.
+    arguments : tuple of str
+        Of Python, for the process of a cell.
     """
 
     def __init__(
         self,
         jobs: Sequence[CellJob],
-        processes: int,
+        executor: Executor,
         folder: Path,
         progress: GridProgress,
         on_change: OnChange | None = None,
-        command: tuple[str, ...] = COMMAND,
+        arguments: tuple[str, ...] = ARGUMENTS,
     ):
-        self._jobs, self._processes, self._folder = jobs, processes, folder
-        self._progress, self._command = progress, command
+        self._jobs, self._executor, self._folder = jobs, executor, folder
+        self._progress, self._arguments = progress, arguments
         self._on_change: OnChange = on_change or (lambda *change: None)
         self._waiting: list[int] = []
         self._running: dict[int, CellProcess] = {}
@@ -82,11 +75,11 @@ class GridScheduler:
                 self._collect_ended()
                 self._progress.tick()
         finally:
-            stop(self._running.values())
+            stop([cell.child for cell in self._running.values()])
         return [self._outcomes[index] for index in range(len(self._jobs))]
 
     def _start_ready(self) -> None:
-        while len(self._running) < self._processes:
+        while len(self._running) < self._executor.slots:
             index = self._next()
             if index is None:
                 return
@@ -99,8 +92,10 @@ class GridScheduler:
                 self._end(index, self._refused[job.row.label])
             else:
                 source = self._shared.get(job.shared_phase or "") if job.can_reuse_shared else None
-                log, threads = log_path(self._folder, job), thread_count(self._processes)
-                self._running[index] = CellProcess(job, log, threads, source, self._command)
+                log = log_path(self._folder, job)
+                self._running[index] = CellProcess(
+                    job, self._executor, log, source, self._arguments
+                )
                 self._progress.start(job)
                 self._on_change(index, RUNNING, None)
 

@@ -23,6 +23,7 @@ from recbole_edt.compare.tuning.search import STRATEGIES, FixedSearch, Search
 from recbole_edt.compare.tuning.search_space import SearchSpace, read_search_space
 from recbole_edt.compare.tuning.trial import Trial
 from recbole_edt.errors import UserError
+from recbole_edt.executors import Executor
 from recbole_edt.files import digest, replacing, write_json, write_text
 from recbole_edt.model.protocols import has_settings
 from recbole_edt.paths import properties_dir
@@ -211,7 +212,7 @@ def find_space(job: CellJob) -> SearchSpace | None:
 
 def run_tunings(
     tunings: list[RowTuning],
-    processes: int,
+    executor: Executor,
     folder: Path,
     on_change: Callable[[RowTuning], None] = lambda tuning: None,
 ) -> bool:
@@ -227,9 +228,9 @@ def run_tunings(
     if not tunings:
         return False
     crashed = False
-    progress = GridProgress(sum(tuning.budget for tuning in tunings), processes, "trials")
+    progress = GridProgress(sum(tuning.budget for tuning in tunings), executor.slots, "trials")
     try:
-        while batch := [(t, *fresh) for t in tunings for fresh in t.next_jobs(processes)]:
+        while batch := [(t, *fresh) for t in tunings for fresh in t.next_jobs(executor.slots)]:
 
             def record(
                 index: int, status: str, outcome: CellOutcome | None, batch: Any = batch
@@ -241,7 +242,7 @@ def run_tunings(
                     on_change(tuning)
 
             jobs = [job for *_, job in batch]
-            outcomes = GridScheduler(jobs, processes, folder, progress, record).run()
+            outcomes = GridScheduler(jobs, executor, folder, progress, record).run()
             crashed = crashed or any(outcome.kind == CRASH for outcome in outcomes)
             for tuning in tunings:
                 tuning.search.tell([trial.score for owner, trial, _ in batch if owner is tuning])

@@ -26,6 +26,7 @@ _FINITE = Field(allow_inf_nan=False)
 Whole = Annotated[Count, _says("is not a whole number of 1 or more")]
 Between0And1 = Annotated[float, Ge(0), Le(1), _says("is not a number of 0 to 1"), _FINITE]
 Cosine = Annotated[float, Ge(-1), Le(1), _says("is not a number of -1 to 1"), _FINITE]
+Users = Annotated[Literal["all", "sparse"], _UNKNOWN]
 Rate = Annotated[float, Ge(0), _says("is not a number of 0 or more"), _FINITE]
 
 
@@ -66,6 +67,9 @@ class LanguageModelKeys(KeyGroup):
     """Prompts at a time in this process."""
     llm_max_prompt_tokens: Count
     """Longer prompts are refused and counted."""
+    llm_thinking_tokens: CountFromZero
+    """Tokens that a reasoning model may write before its answer, beyond those of the answer; when
+    it is raised, only replies that were cut are asked again."""
     llm_concurrency: Count
     """Requests at a time to a server."""
     llm_timeout: Positive
@@ -78,15 +82,23 @@ class LanguageModelKeys(KeyGroup):
     """Cost of a million tokens written."""
     llm_tokens_per_second: Positive
     """What a server writes over all requests, for --dry-run."""
+    llm_repetition_penalty: Annotated[float, Ge(1), _says("is not a number of 1 or more"), _FINITE]
+    """Divides the logits of tokens that are in the prompt or reply already; 1: none. Of a model in
+    this process, for augment_mode representatives and profile_mode grouped."""
 
 
 class AugmenterKeys(KeyGroup):
     """Transferable item augmenter (see augmenter.md)."""
 
     augment_mode: Annotated[
-        Literal["select", "score", "generate", "similarity", "popularity", "random"], _UNKNOWN
+        Literal[
+            "representatives", "select", "score", "generate", "similarity", "popularity", "random"
+        ],
+        _UNKNOWN,
     ]
-    """select, score, generate by the language model; similarity, popularity, random without it."""
+    """representatives: the language model writes items of one domain from representative items of
+    another; select, score, generate: from a candidate set; similarity, popularity, random: without
+    it."""
     augment_pool_by: Annotated[Literal["similarity", "cooccurrence"], _UNKNOWN]
     """Candidates are items that have users in common with the user's items (cooccurrence), or
     titles like theirs (similarity)."""
@@ -105,14 +117,32 @@ class AugmenterKeys(KeyGroup):
     augment_history: Whole
     """Titles of the user that a prompt shows."""
     augment_seed: Annotated[CountFromZero, Says("is not a whole number")]
-    """Draws of the mode random."""
+    """Draws of the mode random; examples and random items of the mode representatives."""
+    augment_pairs: Users
+    """Questions of the mode representatives: all ordered pairs of a user's domains, or only those
+    into a domain that is sparse for the user (augment_imbalance, augment_rate)."""
+    augment_representatives: Whole
+    """Most representative items per user and source domain."""
+    augment_items_per_representative: Whole
+    """Items of a history for each representative, until there are augment_representatives."""
+    augment_examples: CountFromZero
+    """Other users, with training items in both domains, that a prompt shows as examples."""
+    augment_noise_floor: Cosine
+    """Least cosine similarity of a generated title to a representative item."""
+    augment_noise_share: Between0And1
+    """Share of random items of the domain that a generated title must be nearer to the
+    representatives than; 0: no comparison."""
+    augment_noise_items: Whole
+    """Random items of each domain in that comparison."""
 
 
 class ProfilesKeys(KeyGroup):
     """Domain-aware profiles (see artefacts.md)."""
 
-    profile_mode: Annotated[Literal["llm", "titles"], _UNKNOWN]
-    """llm: the language model's summary; titles: the latest titles themselves, without a model."""
+    profile_mode: Annotated[Literal["grouped", "per_domain", "llm", "titles"], _UNKNOWN]
+    """grouped: the language model describes groups of a user's items and merges that into one
+    overall preference; per_domain (or llm, its older name): its summary of each domain; titles:
+    the latest titles themselves, without a model."""
     profile_min_items: Whole
     """Training items in a domain below which a user has no profile there."""
     profile_history: Whole
@@ -121,3 +151,14 @@ class ProfilesKeys(KeyGroup):
     """Longest summary."""
     profile_hide_titles: Annotated[bool, Says("is neither True nor False")]
     """Replace titles of the user's that a summary quotes by [title]."""
+    profile_groups: Whole
+    """Most groups of a user's items (grouped)."""
+    profile_items_per_group: Whole
+    """Items of a user for each group, until there are profile_groups (grouped)."""
+    profile_augmented: Annotated[bool, Says("is neither True nor False")]
+    """Group the augmented sequence, not only the training items (grouped)."""
+    profile_users: Users
+    """Users that get a profile: all, or those short of items in a domain (augment_imbalance,
+    augment_rate) (grouped)."""
+    profile_most_shared: Whole
+    """Users that may have the same text word by word; a text of more is left out (grouped)."""

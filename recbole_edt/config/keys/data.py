@@ -3,9 +3,17 @@
 from typing import Annotated, Any
 
 from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, Name
-from recbole_edt.config.rules import Label, Text
+from recbole_edt.config.rules import Label, Text, checked_by, refuse
 
-GpuIds = Annotated[Any, Label("a number or text")]
+
+def _gpu_ids(value: Any) -> None:
+    numbers = str(value).replace(" ", "").split(",")
+    good = type(value) in (int, str) and all(one.isascii() and one.isdigit() for one in numbers)
+    if not good and value not in ("", None):
+        refuse(f"found {value!r}, expected numbers such as 0 or 0,1; empty text for no GPU")
+
+
+GpuIds = Annotated[Any, checked_by(_gpu_ids), Label("a number or text")]
 
 
 class RunKeys(KeyGroup):

@@ -49,8 +49,11 @@ class ArtefactsKeys(KeyGroup):
     """Histories that are scored hold the augmented interactions too; targets and masks stay as they
     are."""
     profiles: bool
-    """Align states with the domain-aware profiles: of LLMEDT in the domain phase, of LLM4CDSR the
-    mixed state."""
+    """Align states with the domain-aware profiles: of LLMEDT in the phases of align_phase, of
+    LLM4CDSR the mixed state."""
+    align_phase: Literal["shared", "domain", "both"]
+    """Phase in which states are aligned with profiles: shared, where the gradient reaches the
+    backbone; domain, where it reaches the domain threads; both."""
     profile_shuffle: bool
     """Deal the profiles out to the users at random: the control of what profiles are worth."""
     beta: NotNegative
@@ -67,6 +70,11 @@ class ItemsKeys(KeyGroup):
     item_projection: Literal["pca", "mlp", "none"]
     """How LLM vectors become item vectors. pca: linear, trainable, starting at the principal
     directions; mlp: two linear layers without activation; none: item ids only."""
+    item_vectors: Literal["frozen", "trainable"]
+    """frozen: the LLM's item vectors stay as they are; trainable: they are trained from there on,
+    in every phase."""
+    item_vectors_learning_rate: Positive | None
+    """Learning rate of trainable item vectors; empty: that of the phase."""
     item_id_embedding: bool
     """Add a trainable vector per item to the projected LLM vector."""
     item_bias: Literal["none", "popularity"]
@@ -97,8 +105,8 @@ class LossKeys(KeyGroup):
     """Negatives that a batch shares (SS); of ABXI's published loss, of each domain."""
     sparse_updates: bool
     """Of SS: a step changes the id vectors and biases of the items that the batch holds and of no
-    other item, so that it costs the same for any number of items (torch's `SparseAdam`; learner
-    adam or adamw without weight decay). False: of all items, whose Adam moments decay."""
+    other item, so that it costs about the same for any number of items (adam and adamw become
+    torch's `SparseAdam`; no weight decay). False: of all items, whose Adam moments decay."""
     unseen_negatives: bool
     """Items without any training interaction compete in CE, SS and BCE too (of C2DSR in every
     loss). They never are the answer, so that they would only learn to be ranked last."""

@@ -24,6 +24,8 @@ def _clipping(value: Any) -> None:
     _entries(value, _CLIPPING)
     if "max_norm" not in value:
         refuse(f"found {value!r}, expected 'max_norm' among its entries")
+    if type(value["max_norm"]) not in (int, float) or not value["max_norm"] > 0:
+        refuse(f"max_norm: found {value['max_norm']!r}, expected a number > 0")
 
 
 def _sampling(value: Any) -> None:
@@ -95,8 +97,8 @@ class PhasesKeys(KeyGroup):
     """Phases, of models that train in several."""
 
     recipe: Text
-    """full: what this project found best; paper: the published recipe. Any file of
-    properties/recipe/."""
+    """full: what this project found best; paper: LLM-EDT as its authors draw it; release: paper
+    with what their code does differently. Any file of properties/recipe/."""
     phases: PhaseNames
     """Which phases are trained, from the first on; `[shared]` stops after the shared one."""
     shared_run: Text | None

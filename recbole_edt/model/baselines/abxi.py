@@ -13,6 +13,7 @@ from recbole_edt.model.backbone import check_heads
 from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.abxi_layers import LowRank, RowAttention, SwiGLU
 from recbole_edt.model.baselines.sampled_scores import draw_sets, scores_of_own_sets
+from recbole_edt.model.batch_share import total
 from recbole_edt.model.domain_rows import DomainRows, last_seen
 from recbole_edt.model.items import ItemEncoder
 from recbole_edt.model.protocols import KeyedConfig
@@ -257,13 +258,13 @@ class ABXI(CrossDomainModel):
                 return (table if ids is None else F.embedding(ids, table)), None
 
             loss = self.next_item_loss([states], targets, vectors)
-            return loss / len(targets) if len(targets) else loss
+            return loss / max(total(len(targets)), 1)
         owner = labelled.nonzero()[:, 0]
         negatives = self._negative_scores(states, items, labels, owner, table)
         positive = (states * F.embedding(targets, table)).sum(1, keepdim=True)
         loss = torch.cat([positive, negatives], dim=1).logsumexp(1) - positive.squeeze(1)
         group = owner * self.num_domains + self.item_domain[targets]
-        return (loss / group.bincount()[group]).sum() / len(items)
+        return (loss / group.bincount()[group]).sum() / total(len(items))
 
     def _negative_scores(
         self, states: Tensor, items: Tensor, labels: Tensor, owner: Tensor, table: Tensor
@@ -290,7 +291,8 @@ class ABXI(CrossDomainModel):
         return scores.masked_fill(is_seen, -torch.inf)
 
     def _draw(self, domain: int, seen: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
-        return draw_sets(self.members(domain), seen, owner, self.num_negatives)
+        shared = self.negatives_per == "batch"
+        return draw_sets(self.members(domain), seen, owner, self.num_negatives, shared)
 
     def _scores_by_user(self, states: Tensor, vectors: Tensor, owner: Tensor) -> Tensor:
         """Multiply each user's states with the vectors of the user's own set, [M, n]."""

@@ -14,6 +14,8 @@ from recbole_edt.model.backbone import check_heads
 from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.item_graph import GraphConvolution, successor_graph
 from recbole_edt.model.baselines.sasrec_encoder import SASRecEncoder
+from recbole_edt.model.batch_share import draw_rows, generator, mean
+from recbole_edt.model.batch_share import total as over_shares
 from recbole_edt.model.domain_rows import last_seen
 from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.recbole_bridge import Interaction
@@ -167,7 +169,8 @@ class C2DSR(CrossDomainModel):
         both = own + torch.cat([state[here] for here in at])
         targets = torch.cat([label[here] for label, here in zip(own_labels, at, strict=True)])
         total = total + self._next_item(both, targets, own)
-        return total / (len(ids) * (self.loss_slots or ids.shape[1])), infomax
+        windows = over_shares(len(ids))
+        return total / (windows * (self.loss_slots or ids.shape[1])), infomax
 
     def _recent(self, ids: Tensor) -> Tensor:
         """Return the slots that next-item losses are taken at, bool [B, L]."""
@@ -187,8 +190,13 @@ class C2DSR(CrossDomainModel):
 
     def replaced(self, ids: Tensor, domain: int) -> Tensor:
         """Return sequences with uniform random items in position of those of one domain."""
-        members = self.members(domain)
-        drawn = members[torch.randint(len(members), ids.shape, device=ids.device)]
+        members, device = self.members(domain), ids.device
+
+        def draw(rows: int) -> Tensor:
+            size = (rows, ids.shape[1])
+            return torch.randint(len(members), size, device=device, generator=generator(device))
+
+        drawn = members[draw_rows(len(ids), draw)]
         return torch.where(self.item_domain[ids] == domain, drawn, ids)
 
     def _next_item(self, states: Tensor, targets: Tensor, padding_states: Tensor) -> Tensor:
@@ -218,12 +226,12 @@ def _infomax(
 ) -> Tensor:
     """Return the mean binary loss over the users that have both kinds of slots, 0 if none."""
     having = inside.any(1) & others.any(1)
-    if not having.any():
+    if not over_shares(having.sum()):
         return state.new_zeros(())
     own_mean = _mean_over(own, inside)[having]
     real = judge(_mean_over(state, others)[having], own_mean)
     fake = judge(_mean_over(corrupted, others)[having], own_mean)
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+    return mean(F.softplus(-real)) + mean(F.softplus(fake))
 
 
 def _mean_over(states: Tensor, where: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from recbole_edt.model.alignment import one_of_each, soft_alignment
 from recbole_edt.model.backbone import check_heads
 from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.llm4cdsr_encoder import LLM4CDSREncoder
+from recbole_edt.model.batch_share import total
 from recbole_edt.model.domain_rows import DomainRows, last_seen
 from recbole_edt.model.items import two_linear_layers
 from recbole_edt.model.protocols import KeyedConfig
@@ -175,9 +176,9 @@ class LLM4CDSR(CrossDomainModel):
         if self.published:
             loss = vectors.new_zeros(())
             for state, one in zip(states, sets, strict=True):
-                loss = loss + self.next_item([state], [one], table) / max(len(one.labels), 1)
+                loss = loss + self.next_item([state], [one], table) / max(total(len(one.labels)), 1)
         else:
-            loss = self.next_item(states, sets, table) / max(len(here), 1)
+            loss = self.next_item(states, sets, table) / max(total(len(here)), 1)
         loss = loss + self.alpha * self._domain_alignment(whole, vectors[:, : self.width], row)
         if self.profiles:
             last = self.gather_indexes(mixed, lengths - 1)
@@ -200,7 +201,7 @@ class LLM4CDSR(CrossDomainModel):
         terms = []
         for a, b in combinations(drawn, 2):
             both = (a > 0) & (b > 0)
-            if both.any():
+            if total(both.sum()):
                 x, y = adapted[row(a[both])], adapted[row(b[both])]
                 terms.append(soft_alignment(x, y, self.temperature))
         return torch.stack(terms).mean() if terms else adapted.new_zeros(())
@@ -208,7 +209,7 @@ class LLM4CDSR(CrossDomainModel):
     def _profile_alignment(self, users: Tensor, states: Tensor) -> Tensor:
         """Return U over the users of the batch who have a profile."""
         known = self.has_profile[users]
-        if not known.any():
+        if not total(known.sum()):
             return states.new_zeros(())
         adapted = self.profile_adapter(self.profile[users[known]])
         return soft_alignment(adapted, states[known], self.temperature)

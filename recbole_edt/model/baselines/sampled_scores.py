@@ -7,8 +7,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor
 
+from recbole_edt.model.batch_share import draw_rows, generator
 
-def draw_sets(members: Tensor, seen: Tensor, owner: Tensor, count: int) -> tuple[Tensor, Tensor]:
+
+def draw_sets(
+    members: Tensor, seen: Tensor, owner: Tensor, count: int, shared: bool = False
+) -> tuple[Tensor, Tensor]:
     """Draw sets of different items of a domain that their owner has not seen.
 
     Every set is a stretch, from a random position on, of one random order of the domain; each is
@@ -24,6 +28,8 @@ def draw_sets(members: Tensor, seen: Tensor, owner: Tensor, count: int) -> tuple
         Whose set each is, int64 [G].
     count : int
         Size of a set; of a domain without so many items all are taken.
+    shared : bool
+        Whether it is one set for the whole batch: the same in every share of it.
 
     Returns
     -------
@@ -34,8 +40,13 @@ def draw_sets(members: Tensor, seen: Tensor, owner: Tensor, count: int) -> tuple
     device = members.device
     spare = int(seen[:, members].sum(1).max()) if len(seen) else 0
     width = min(count + spare, len(members))
-    order = members[torch.randperm(len(members), device=device)]
-    start = torch.randint(len(members), (len(owner), 1), device=device)
+    source = generator(device)
+    order = members[torch.randperm(len(members), device=device, generator=source)]
+
+    def draw(owners: int) -> Tensor:
+        return torch.randint(len(members), (owners, 1), device=device, generator=source)
+
+    start = draw(1) if shared else draw_rows(len(owner), draw)
     ids = order[(start + torch.arange(width, device=device)) % len(members)]
     is_seen = seen[owner.unsqueeze(1), ids]
     unseen_first = is_seen.byte().argsort(dim=1, stable=True)[:, :count]

@@ -9,6 +9,7 @@ from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.model.backbone import Backbone, BackboneSettings
 from recbole_edt.model.base import CrossDomainModel
+from recbole_edt.model.batch_share import total
 from recbole_edt.model.candidate_sets import ItemVectors
 from recbole_edt.model.domain_rows import DomainRows
 from recbole_edt.model.items import ItemEncoder
@@ -67,11 +68,11 @@ class SASRecSingle(CrossDomainModel):
         labelled = labels > 0
         sets = self.next_item.candidate_sets(labels[labelled], "target_domain")
         items = ItemVectors(*self.score_table())
-        total = items.vectors.new_zeros(())
+        loss = items.vectors.new_zeros(())
         for k, one in enumerate(sets):
             state = self.tower_states(k, inputs)[labelled]
-            total = total + self.next_item([state], [one], items) / max(len(one.labels), 1)
-        return total
+            loss = loss + self.next_item([state], [one], items) / max(total(len(one.labels)), 1)
+        return loss
 
     def tower_states(self, domain: int, items: Tensor) -> Tensor:
         """Return a tower's state after its domain's last item up to each position, [B, L, d]."""

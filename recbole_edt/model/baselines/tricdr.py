@@ -16,6 +16,7 @@ from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.sasrec_encoder import SASRecEncoder
 from recbole_edt.model.baselines.tri_attention import TripleAttention
 from recbole_edt.model.baselines.unseen import UnseenItems
+from recbole_edt.model.batch_share import gather_rows, mean, shares, total
 from recbole_edt.model.domain_rows import DomainRows
 from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.recbole_bridge import Interaction
@@ -235,29 +236,35 @@ class TriCDR(CrossDomainModel):
         for k in range(self.num_domains):
             after_own = (self.item_domain[ids] == k).cumsum(1) > 0
             user, slot = ((self.item_domain[labels] == k) & after_own).nonzero(as_tuple=True)
-            if not len(user):
+            count = total(len(user))
+            if not count:
                 continue
             views, targets = self.views(k, ids, mixed, user, slot), labels[user, slot]
             loss = self._next_item(self.query(k, views), targets, users[user])
-            next_item = next_item + loss / len(targets)
+            next_item = next_item + loss / count
             last = F.pad(user[1:] != user[:-1], (0, 1), value=True) & views.has_source
-            if last.any():
+            if total(last.sum()):
                 heads = cast(TargetPart, self.targets[k]).heads
                 projected = [head(view[last]) for head, view in zip(heads, views[:3], strict=True)]
                 contrastive = contrastive + self._contrastive(projected)
-                triplet = triplet + F.triplet_margin_loss(
-                    projected[1], projected[0], projected[2], margin=self.triplet_margin
+                distances = F.triplet_margin_loss(
+                    projected[1],
+                    projected[0],
+                    projected[2],
+                    margin=self.triplet_margin,
+                    reduction="none",
                 )
+                triplet = triplet + mean(distances)
         return next_item, self.contrastive_weight * contrastive, self.triplet_weight * triplet
 
     def _next_item(self, queries: Tensor, targets: Tensor, users: Tensor) -> Tensor:
         """Return the summed next-item loss of queries [M, d] with labels [M] of users [M]."""
         if self.loss_type != PUBLISHED:
             return self.next_item_loss([queries], targets, self._candidates)
-        total = queries.new_zeros(())
+        loss = queries.new_zeros(())
         in_domain = self.loss_scope == "target_domain"
         for group, one in enumerate(self.next_item.candidate_sets(targets, self.loss_scope)):
-            if not len(one.labels):
+            if not total(len(one.labels)):
                 continue
             some = queries[one.positions]
             rows, possible = self.unseen.draw(users[one.positions], group)
@@ -266,14 +273,14 @@ class TriCDR(CrossDomainModel):
                 for ids in (one.labels, self.members(group)[rows] if in_domain else rows + 1)
             )
             # a user who has every item of the domain has no negative
-            total = total + losses.binary_cross_entropy(positive, negative[possible])
-        return total
+            loss = loss + losses.binary_cross_entropy(positive, negative[possible])
+        return loss
 
     def _contrastive(self, projected: Sequence[Tensor]) -> Tensor:
-        total = projected[0].new_zeros(())
+        loss = projected[0].new_zeros(())
         for rate, (one, other) in zip(self.rates, _PAIRS, strict=True):
-            total = total + rate * nt_xent(projected[one], projected[other], self.temperature)
-        return total
+            loss = loss + rate * nt_xent(projected[one], projected[other], self.temperature)
+        return loss
 
 
 def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
@@ -289,10 +296,11 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     Returns
     -------
     torch.Tensor
-        Mean over all 2B vectors.
+        Mean over all 2B vectors; of a share of a batch its part of the mean over all.
     """
+    first, second = gather_rows(first, second)
     both = F.normalize(torch.cat([first, second]), dim=1)
     itself = torch.eye(len(both), dtype=torch.bool, device=both.device)
     similarity = (both @ both.T / temperature).masked_fill(itself, -torch.inf)
     partner = torch.arange(len(both), device=both.device).roll(len(first))
-    return F.cross_entropy(similarity, partner)
+    return F.cross_entropy(similarity, partner) / shares()

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recbole_edt.model.batch_share import draw_rows, generator
+
 
 class UnseenItems(nn.Module):
     """Draws items of a group that a user has not interacted with in training.
@@ -51,7 +53,13 @@ class UnseenItems(nn.Module):
         first = torch.searchsorted(self.keys, owner * self.step)
         seen = torch.searchsorted(self.keys, (owner + 1) * self.step) - first
         free = self.sizes[group] - seen
-        chance = torch.rand(users.shape, device=users.device, dtype=torch.float64)
+        device = users.device
+        chance = draw_rows(
+            len(users),
+            lambda count: torch.rand(
+                count, device=device, dtype=torch.float64, generator=generator(device)
+            ),
+        )
         # the r-th unseen row is r plus the seen rows that have at most r unseen ones below them
         rank = (chance * free).long()
         below = torch.searchsorted(self.keys, owner * self.step + rank, right=True) - first

@@ -21,6 +21,7 @@ class Untrained(SequentialRecommender):
 
     input_type = InputType.POINTWISE
     trains_on_windows = True
+    shares_batches = True
 
     def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)

@@ -1,0 +1,51 @@
+"""What of a configuration makes it another run: the values that a run's id is a hash of."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Keys that are younger than the first release, each with the value under which a run is what it was
+# before the key existed. Such a value is left out, so that runs made before are still found.
+_UNCHANGED: Mapping[str, Any] = {
+    "align_phase": "domain",
+    "item_vectors": "frozen",
+    "item_vectors_learning_rate": None,
+    "llm_repetition_penalty": 1.1,
+    "sparse_updates": False,
+    "valid_users": None,
+    "augment_pairs": "all",
+    "augment_representatives": 8,
+    "augment_items_per_representative": 3,
+    "augment_examples": 2,
+    "augment_noise_floor": 0.2,
+    "augment_noise_share": 0.75,
+    "augment_noise_items": 200,
+    "profile_groups": 4,
+    "profile_items_per_group": 10,
+    "profile_augmented": True,
+    "profile_users": "all",
+    "profile_most_shared": 3,
+}
+
+
+def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a complete configuration that tells one run from another.
+
+    Parameters
+    ----------
+    settings : mapping
+        Plain values, such as ``EDTConfig.to_dict()`` returns.
+
+    Returns
+    -------
+    dict
+        Without keys added since the first release that have the value which changes nothing.
+
+    Examples
+    --------
+    >>> identity({"epochs": 3, "align_phase": "domain"})
+    {'epochs': 3}
+    >>> identity({"epochs": 3, "align_phase": "shared"})
+    {'epochs': 3, 'align_phase': 'shared'}
+    """
+    unchanged = {key for key, value in _UNCHANGED.items() if settings.get(key) == value}
+    return {k: v for k, v in settings.items() if k not in unchanged}
