@@ -134,8 +134,8 @@ class ItemEncoder(nn.Module):
 
     def tables(self) -> list[nn.Parameter]:
         """Return the parameters with one row per item: id vectors, biases, trained item vectors."""
-        ids = None if self.ids is None else self.ids.weight
-        return [p for p in (self.vectors, ids, self.bias) if p is not None]
+        names = "vectors", "ids.weight", "bias"
+        return [parameter for name, parameter in self.named_parameters() if name in names]
 
     def set_neighbours(self, unseen: Tensor, neighbours: Tensor) -> None:
         """Set the items without training interactions, and the trained items they are scored by.
