@@ -42,7 +42,7 @@ def check_header(path: Path, needed: Sequence[str]) -> None:
         if name not in names:
             raise UserError(f"{path}: no column {name!r} among {names}{nearest(name, names)}")
     if not first:
-        raise UserError(f"{path}: line 2 is empty; expected rows after the header")
+        raise UserError(f"{path}: no row after the header (line 2 is empty)")
 
 
 def check_rows(path: Path, is_read: Callable[[str], bool]) -> int:

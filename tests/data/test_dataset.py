@@ -151,8 +151,8 @@ ITEMS = [(f"i{i}", "ab"[i % 2]) for i in range(5)]
         ([*ROWS, ('"u9', "i1", 1)], ITEMS, "line 22: user_id is '\"u9'; expected no leading"),
         (ROWS, [*ITEMS, ("i5", '"a"')], "line 7: domain is '\"a\"'; expected no leading"),
         (ROWS[:2], ITEMS, "no training target"),
-        ([], ITEMS, "bad.inter: line 2 is empty"),
-        (ROWS, [], "bad.item: line 2 is empty"),
+        ([], ITEMS, "bad.inter: no row after the header"),
+        (ROWS, [], "bad.item: no row after the header"),
         (ROWS, [*ITEMS, ("i0", "b")], "line 7 repeats item 'i0'"),
     ],
 )
