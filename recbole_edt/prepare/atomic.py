@@ -151,9 +151,9 @@ class AtomicFile(CsvFile):
         untyped = [name for name in self.columns if name.partition(":")[2] not in _TYPES]
         if untyped:
             raise UserError(
-                f"{path}: line 1: found column {untyped[0][:60]!r}, expected NAME:TYPE, TYPE one of "
-                f"{', '.join(_TYPES)} (--sep or field_separator in NAME.yaml names another separator than the tab; "
-                "'prepare csv' reads tables without types)"
+                f"{path}: line 1: found column {untyped[0][:60]!r}, expected NAME:TYPE, TYPE one "
+                f"of {', '.join(_TYPES)} (--sep or field_separator in NAME.yaml names another "
+                "separator than the tab; 'prepare csv' reads tables without types)"
             )
         self.columns = [column.partition(":")[0] for column in self.columns]
 
