@@ -64,7 +64,9 @@ def read(options: argparse.Namespace) -> RawData:
     if options.sources is None:
         raise UserError("prepare atomic: --sources=DOMAIN=DIR/NAME,... is required")
     if names_domains(options.sources):
-        folders: dict[str | None, Path] = {**files_by_domain([options.sources], "sources")}
+        folders: dict[str | None, Path] = dict(
+            files_by_domain([options.sources], "sources").items()
+        )
     else:
         folders = {None: Path(options.sources)}
     sources, left_out = [], []

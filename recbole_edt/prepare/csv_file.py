@@ -206,5 +206,6 @@ class CsvFile:
 
     def _records(self, stream: BinaryIO) -> Any:
         text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-        quoting = csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE
-        return csv.reader(text, delimiter=self.separator, quoting=quoting)
+        if self.quoted:
+            return csv.reader(text, delimiter=self.separator)
+        return csv.reader(text, delimiter=self.separator, quoting=csv.QUOTE_NONE)

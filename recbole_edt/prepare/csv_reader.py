@@ -121,7 +121,7 @@ def _paths(options: argparse.Namespace) -> tuple[dict[str | None, Path], dict[st
                 f"items: found the domains {', '.join(items)}; expected those of --inter: "
                 f"{', '.join(inter)}"
             )
-    return {**inter}, {**items}
+    return dict(inter.items()), dict(items.items())
 
 
 def separator_of(given: str) -> str:

@@ -74,7 +74,8 @@ def read_sources(sources: Sequence[Source], options: argparse.Namespace) -> RawD
         kinds = (f"{one.domain} by {one.columns.order}" for one in sources)
         raise UserError(f"rows are ordered by times or by positions, not both: {', '.join(kinds)}")
     tables: list[pd.DataFrame] = []
-    starts, notes = [0], {}
+    starts = [0]
+    notes: dict[str, int | str] = {}
     for source in sources:
         of = f" of {source.domain}" if by_domain else ""
         table, n_rows, of_source = _read_source(source, options, first=not tables)
