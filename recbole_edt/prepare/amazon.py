@@ -5,7 +5,6 @@ filters.
 """
 
 import argparse
-import re
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from recbole_edt.errors import UserError, nearest
 from recbole_edt.paths import properties_dir
 from recbole_edt.prepare.amazon_reviews import VERSIONS, detect, load_reviews
 from recbole_edt.prepare.amazon_titles import read_titles
+from recbole_edt.prepare.domain_files import files_by_domain
 from recbole_edt.prepare.engine import Engine
 from recbole_edt.prepare.interactions import Interactions
 from recbole_edt.prepare.raw import RawData
@@ -91,8 +91,10 @@ def read(options: argparse.Namespace) -> RawData:
         For missing or truncated files and malformed lines, fewer than two domains, metadata
         of other domains than the reviews, and a dump of another release than `version`.
     """
-    reviews = _files_by_domain(options.reviews, "reviews")
-    metadata = _files_by_domain(options.metadata, "metadata") if options.metadata else {}
+    if not options.reviews:
+        raise UserError("prepare amazon: --reviews=DOMAIN=FILE,DOMAIN=FILE is required")
+    reviews = files_by_domain(options.reviews, "reviews")
+    metadata = files_by_domain(options.metadata or [], "metadata")
     if len(reviews) < 2:
         raise UserError(f"reviews: found one domain '{next(iter(reviews))}'; expected at least two")
     if metadata and set(metadata) != set(reviews):
@@ -179,21 +181,6 @@ def _titles(
         "of them with a page script for a title, taken as untitled": unformatted,
     }
     return ids.map(titles).fillna(""), notes
-
-
-def _files_by_domain(given: list[str] | None, flag: str) -> dict[str, Path]:
-    """Parse ``["a=FILE,b=FILE", "c=FILE"]``; a comma parts entries only before ``name=``."""
-    if not given:
-        raise UserError(f"prepare amazon: --{flag}=DOMAIN=FILE,DOMAIN=FILE is required")
-    files: dict[str, Path] = {}
-    for entry in (part for text in given for part in re.split(r",(?=[^,=/]+=)", text)):
-        domain, equals, path = (part.strip() for part in entry.partition("="))
-        if not (domain and equals and path):
-            raise UserError(f"{flag}: found '{entry}'; expected DOMAIN=FILE")
-        if domain in files:
-            raise UserError(f"{flag}: found the domain '{domain}' twice; expected it once")
-        files[domain] = Path(path)
-    return files
 
 
 READER = Reader(

@@ -26,6 +26,8 @@ class CsvFile:
         Plain or gzipped.
     separator : str
         One character.
+    quoted : bool
+        Whether a cell may be in quotation marks; otherwise they are characters like others.
 
     Attributes
     ----------
@@ -38,8 +40,8 @@ class CsvFile:
         For a missing or empty file, and a first row with more fields than the header.
     """
 
-    def __init__(self, path: Path, separator: str):
-        self.path, self.separator = path, separator
+    def __init__(self, path: Path, separator: str, quoted: bool = True):
+        self.path, self.separator, self.quoted = path, separator, quoted
         with open_source(path) as stream:
             records = filter(None, self._records(stream))
             columns: list[str] | None = next(records, None)
@@ -108,11 +110,13 @@ class CsvFile:
             f"coalesce(c{self.columns.index(column)}, '') AS c{n}"
             for n, column in enumerate(columns)
         )
+        quote = '"' if self.quoted else ""
         try:
             engine.run(
                 f"CREATE OR REPLACE TABLE {table} AS SELECT {picked} FROM "
                 f"read_csv({literal(self.path)}, auto_detect = false, header = true, "
-                f"delim = {literal(self.separator)}, quote = '\"', escape = '\"', comment = '', "
+                f"delim = {literal(self.separator)}, quote = '{quote}', escape = '{quote}', "
+                "comment = '', "
                 f"compression = '{'gzip' if is_gzipped(self.path) else 'none'}', "
                 f"columns = {{{types}}})"
             )
@@ -121,7 +125,8 @@ class CsvFile:
         return True
 
     def _load_exact(self, engine: Engine, table: str, columns: Sequence[str]) -> None:
-        self._refuse_swallowed_rows()
+        if self.quoted:
+            self._refuse_swallowed_rows()
         names = [f"c{n}" for n in range(len(columns))]
         empty = pd.DataFrame({name: pd.Series([], dtype=object) for name in names})
         engine.load(table, empty.astype("string"))
@@ -132,11 +137,14 @@ class CsvFile:
                 dtype=str,
                 na_filter=False,
                 chunksize=_CHUNK_ROWS,
+                quoting=csv.QUOTE_MINIMAL if self.quoted else csv.QUOTE_NONE,
                 encoding="utf-8",
             )
             for chunk in chunks:
+                indices = map(self.columns.index, columns)
                 texts = {
-                    new: chunk[old].fillna("") for new, old in zip(names, columns, strict=True)
+                    new: chunk.iloc[:, index].fillna("")
+                    for new, index in zip(names, indices, strict=True)
                 }
                 engine.load(table, pd.DataFrame(texts), append=True)
 
@@ -198,4 +206,6 @@ class CsvFile:
 
     def _records(self, stream: BinaryIO) -> Any:
         text = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-        return csv.reader(text, delimiter=self.separator)
+        if self.quoted:
+            return csv.reader(text, delimiter=self.separator)
+        return csv.reader(text, delimiter=self.separator, quoting=csv.QUOTE_NONE)

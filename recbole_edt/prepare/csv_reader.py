@@ -1,27 +1,41 @@
-"""Reader of two tables, interactions and items, as .csv or .csv.gz with any column names."""
+"""Reader of tables of interactions and items, as .csv or .csv.gz with any column names."""
 
 import argparse
+import math
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
 
 from recbole_edt import fields
 from recbole_edt.errors import UserError
 from recbole_edt.prepare.csv_file import CsvFile
+from recbole_edt.prepare.domain_files import files_by_domain, names_domains
 from recbole_edt.prepare.engine import Engine
-from recbole_edt.prepare.inter_table import InterColumns, load_rows
-from recbole_edt.prepare.interactions import Interactions
+from recbole_edt.prepare.inter_table import InterColumns
+from recbole_edt.prepare.item_table import ItemColumns
 from recbole_edt.prepare.parquet_file import ParquetFile, is_parquet
-from recbole_edt.prepare.raw import RawData, clean_text
+from recbole_edt.prepare.raw import RawData
 from recbole_edt.prepare.reader import Flag, Reader
-from recbole_edt.prepare.times import TimeFormat
+from recbole_edt.prepare.sources import USERS, Source, read_sources
 
 _POSITION, _RATING = "position", "rating"
 _NAME, _FILE = {"metavar": "NAME"}, {"metavar": "FILE"}
-_FLAGS = (
-    Flag("inter", None, "interactions, .csv or .csv.gz (required)", _FILE),
-    Flag("items", None, "items, .csv or .csv.gz (required)", _FILE),
+BY_DOMAIN = (
+    Flag(
+        "users", None,
+        "with a table per domain: the same id is one person (joined), or not (default: joined)",
+        {"choices": USERS},
+    ),
+    Flag(
+        "item_prefix", None,
+        "with a table per domain: items are called DOMAIN:ID (default: true)",
+        {"choices": ("true", "false")},
+    ),
+)  # fmt: skip
+FLAGS = (
+    Flag(
+        "inter", None, "interactions, .csv or .csv.gz; a table per domain: DOMAIN=FILE,... "
+        "(required)", _FILE,
+    ),
+    Flag("items", None, "items, likewise (required, but for a table per domain)", _FILE),
     Flag("user_col", fields.USER, f"column of the users (default: {fields.USER})", _NAME),
     Flag("item_col", fields.ITEM, f"item column of both files (default: {fields.ITEM})", _NAME),
     Flag(
@@ -45,6 +59,7 @@ _FLAGS = (
     Flag("rating_col", None, f"column of --min_rating (default: {_RATING})", _NAME),
     Flag("domain_col", fields.DOMAIN, f"item's domain (default: {fields.DOMAIN})", _NAME),
     Flag("title_col", fields.TITLE, f"item's title (default: {fields.TITLE})", _NAME),
+    *BY_DOMAIN,
     Flag("item_fields", "", "further text columns to keep (default: none)", {"metavar": "A,B"}),
     Flag("sep", ",", "what separates columns, 'tab' for tabs (default: ,)"),
     Flag(
@@ -56,7 +71,7 @@ _FLAGS = (
 
 
 def read(options: argparse.Namespace) -> RawData:
-    """Read the two tables.
+    """Read two tables, or two per domain.
 
     Raises
     ------
@@ -64,51 +79,82 @@ def read(options: argparse.Namespace) -> RawData:
         For a missing file or column, an empty id, an item without a domain or in two, a time
         or rating that cannot be read, and interactions with unknown items unless they are to go.
     """
-    for key in ("inter", "items"):
-        if getattr(options, key) is None:
-            raise UserError(f"prepare csv: --{key}=FILE is required")
+    if options.inter is None:
+        raise UserError("prepare csv: --inter=FILE is required")
     given = getattr(options, "sep", ",")  # the reader of Parquet files has none
+    separator = separator_of(given)
+    inter, items = _paths(options)
+    extra = tuple(name.strip() for name in options.item_fields.split(",") if name.strip())
+    title_needed = options.require_title or options.title_col != fields.TITLE
+    item_columns = ItemColumns(
+        options.item_col, options.domain_col, options.title_col, title_needed, extra
+    )
+    sources = []
+    for domain, path in inter.items():
+        item_path = items.get(domain)
+        item_file = None if item_path is None else _open(item_path, separator, options.engine)
+        inter_file = _open(path, separator, options.engine)
+        columns, positions = inter_columns(options, inter_file)
+        sources.append(Source(domain, inter_file, item_file, columns, item_columns, positions))
+    return read_sources(sources, options)
+
+
+def _paths(options: argparse.Namespace) -> tuple[dict[str | None, Path], dict[str | None, Path]]:
+    """Return the files of interactions and of items by domain, None for all domains at once."""
+    if not names_domains(options.inter):
+        if options.items is None:
+            raise UserError("prepare csv: --items=FILE is required")
+        if names_domains(options.items):
+            raise UserError(
+                f"inter: found one file '{options.inter}'; expected DOMAIN=FILE for the domains "
+                "of --items"
+            )
+        return {None: Path(options.inter)}, {None: Path(options.items)}
+    inter = files_by_domain([options.inter], "inter")
+    items: dict[str, Path] = {}
+    if options.items is not None:
+        if not names_domains(options.items):
+            raise UserError(f"items: found '{options.items}'; expected DOMAIN=FILE as in --inter")
+        items = files_by_domain([options.items], "items")
+        if set(items) != set(inter):
+            raise UserError(
+                f"items: found the domains {', '.join(items)}; expected those of --inter: "
+                f"{', '.join(inter)}"
+            )
+    return dict(inter.items()), dict(items.items())
+
+
+def separator_of(given: str) -> str:
+    """Return the character that ``--sep`` names; `UserError` when it is more than one."""
     separator = "\t" if given in ("tab", "\\t") else given
     if len(separator) != 1:
         raise UserError(f"sep: found '{given}'; expected one character or 'tab'")
-    item_file = _open(Path(options.items), separator, options.engine)
-    items, notes = _read_items(item_file, options)
-    item_ids = pd.Index(items[fields.ITEM])
-    inter_file = _open(Path(options.inter), separator, options.engine)
-    order_flag, order_col = _order_column(options, inter_file.columns)
-    positions = order_flag == "position_col"
-    times = TimeFormat(options.time_format, positions)
-    rating = _rating_column(options)
-    inter_file.require(
-        [("user_col", options.user_col), ("item_col", options.item_col), (order_flag, order_col)]
-        + ([("rating_col", rating)] if rating is not None else [])
-    )
-    columns = InterColumns(options.user_col, options.item_col, order_col, rating)
-    n_rows = load_rows(inter_file, columns, times, options.engine)
-    notes = {"rows read": n_rows, "items read": len(items), **notes}
-    notes["column that orders a user's rows"] = order_col
-    keep = "TRUE"
-    if rating is not None:
-        low = f"rating < {options.min_rating!r}::DOUBLE"
-        dropped = options.engine.row(f"SELECT count(*) FROM raw WHERE {low}")[0]
-        if dropped == n_rows:
-            raise UserError(
-                f"min_rating: no {rating} of {inter_file.path} reaches {options.min_rating:g}"
-            )
-        notes[f"rows dropped, {rating} below {options.min_rating:g}"] = int(dropped)
-        keep = f"NOT ({low})"
-    inter = Interactions.encode(options.engine, item_ids, keep)
-    if options.unknown_items == "drop":
-        notes["rows dropped, item not in the items file"] = inter.delete("item < 0")
-    else:
-        _refuse_unknown_items(inter, inter_file, options.item_col, item_file.path)
-    inputs = [*inter_file.files, *item_file.files]
-    return RawData(inter, items, inputs, notes, positions)
+    return separator
 
 
 def _open(path: Path, separator: str, engine: Engine) -> CsvFile | ParquetFile:
     """Open a table; the content decides what it is, not its name."""
     return ParquetFile(path, engine) if is_parquet(path) else CsvFile(path, separator)
+
+
+def inter_columns(
+    options: argparse.Namespace, file: CsvFile | ParquetFile
+) -> tuple[InterColumns, bool]:
+    """Return what is read of a table of interactions, and whether it is ordered by positions.
+
+    Raises
+    ------
+    UserError
+        For a missing column, and flags that exclude one another.
+    """
+    order_flag, order_col = _order_column(options, file.columns)
+    rating = _rating_column(options)
+    needed = [("user_col", options.user_col), ("item_col", options.item_col)]
+    needed += [(order_flag, order_col)]
+    needed += [("rating_col", rating)] if rating is not None else []
+    file.require(needed)
+    columns = InterColumns(options.user_col, options.item_col, order_col, rating)
+    return columns, order_flag == "position_col"
 
 
 def _rating_column(options: argparse.Namespace) -> str | None:
@@ -117,7 +163,7 @@ def _rating_column(options: argparse.Namespace) -> str | None:
         if options.rating_col is not None:
             raise UserError("rating_col: is read for --min_rating=R, which is missing")
         return None
-    if not np.isfinite(options.min_rating):
+    if not math.isfinite(options.min_rating):
         raise UserError(f"min_rating: found {options.min_rating}, expected a number")
     column: str = options.rating_col or _RATING
     return column
@@ -134,64 +180,8 @@ def _order_column(options: argparse.Namespace, columns: list[str]) -> tuple[str,
     return "time_col", options.time_col or fields.TIME
 
 
-def _refuse_unknown_items(
-    inter: Interactions, file: CsvFile | ParquetFile, item_col: str, item_path: Path
-) -> None:
-    unknown, first = inter.engine.row("SELECT count(*), min(row) FROM inter WHERE item < 0")
-    if unknown:
-        file.refuse(
-            first,
-            f"item '{file.cell(first, item_col)}' is not in {item_path}, nor are those of "
-            f"{unknown - 1} other rows; --unknown_items=drop leaves them out",
-        )
-
-
-def _read_items(
-    file: CsvFile | ParquetFile, options: argparse.Namespace
-) -> tuple[pd.DataFrame, dict[str, int | str]]:
-    extra = [name.strip() for name in options.item_fields.split(",") if name.strip()]
-    titled = options.title_col in file.columns
-    needs_title = options.require_title or options.title_col != fields.TITLE
-    needed = [("item_col", options.item_col), ("domain_col", options.domain_col)]
-    needed += [("title_col", options.title_col)] * needs_title
-    file.require(needed + [("item_fields", name) for name in extra])
-    for name in extra:
-        if not name.isidentifier() or name in (fields.ITEM, fields.DOMAIN, fields.TITLE):
-            raise UserError(f"item_fields: '{name}' cannot be a field; expected a plain, new name")
-    columns = [options.item_col, options.domain_col, *([options.title_col] * titled), *extra]
-    file.load(options.engine, "texts", columns)
-    frame = options.engine.frame("SELECT * FROM texts ORDER BY rowid")
-    frame.columns = pd.Index(columns)
-    ids, domains = frame[options.item_col], frame[options.domain_col].str.strip()
-    _refuse_any(file, ids == "", f"no '{options.item_col}'")
-    _refuse_any(file, domains == "", "the item has no domain")
-    table = pd.DataFrame({fields.ITEM: ids, fields.DOMAIN: domains})
-    table[fields.TITLE] = frame[options.title_col] if titled else ""
-    for name in extra:
-        table[name] = clean_text(frame[name])[0]
-    repeated = ids.duplicated()
-    moved = repeated & ~table.duplicated([fields.ITEM, fields.DOMAIN])
-    if moved.any():
-        item, domain = ids[moved].iloc[0], domains[moved].iloc[0]
-        before = domains[ids == item].iloc[0]
-        complaint = f"item {item!r} is of domain {domain!r}, and of {before!r} above; expected one"
-        _refuse_any(file, moved, complaint)
-    notes: dict[str, int | str] = {}
-    if repeated.any():
-        notes["items listed again, first listing kept"] = int(repeated.sum())
-    if not titled:
-        notes["titles"] = f"none, {file.path.name} has no column '{options.title_col}'"
-    return table[~repeated].reset_index(drop=True), notes
-
-
-def _refuse_any(file: CsvFile | ParquetFile, bad: pd.Series, complaint: str) -> None:
-    """Refuse the first row of a mask, bool, one value per row, if any."""
-    if bad.any():
-        file.refuse(int(np.argmax(bad.to_numpy())), f"{complaint} ({bad.sum()} such rows so far)")
-
-
 READER = Reader(
-    "Reader of two tables, interactions and items, as .csv or .csv.gz with any column names.",
-    _FLAGS,
+    "Reader of tables, interactions and items, as .csv or .csv.gz with any column names.",
+    FLAGS,
     read,
 )

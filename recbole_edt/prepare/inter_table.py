@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from recbole_edt.errors import UserError
 from recbole_edt.prepare.csv_file import CsvFile
-from recbole_edt.prepare.engine import Engine
+from recbole_edt.prepare.engine import Engine, literal
 from recbole_edt.prepare.parquet_file import ParquetFile
 from recbole_edt.prepare.times import TimeFormat
 
@@ -30,9 +30,12 @@ class InterColumns:
 
 
 def load_rows(
-    file: CsvFile | ParquetFile, columns: InterColumns, times: TimeFormat, engine: Engine
+    file: CsvFile | ParquetFile,
+    columns: InterColumns,
+    times: TimeFormat,
+    engine: Engine,
 ) -> int:
-    """Read a file into table `raw`: `user`, `item`, `time` and, when it is read, `rating`.
+    """Read a file into table `part`: `user`, `item`, `time` and, when it is read, `rating`.
 
     Returns
     -------
@@ -53,20 +56,33 @@ def load_rows(
     file.load(engine, "texts", names, time=columns.order, number=columns.rating)
     rating = ", try_cast(c3 AS DOUBLE) AS rating" if rated else ""
     engine.run(
-        "CREATE OR REPLACE TABLE raw AS SELECT c0 AS user, c1 AS item, "
+        "CREATE OR REPLACE TABLE part AS SELECT c0 AS user, c1 AS item, "
         f"{times.expression(engine, 'texts', 'c2')} AS time{rating} FROM texts"
     )
     _check_rows(file, names, times, engine)
-    if complaint := times.refuse_days(engine, "texts", "raw", "c2"):
+    if complaint := times.refuse_days(engine, "texts", "part", "c2"):
         _refuse(file, engine, names, 2, 0, complaint)
     engine.run("DROP TABLE texts")
-    return int(engine.row("SELECT count(*) FROM raw")[0])
+    return int(engine.row("SELECT count(*) FROM part")[0])
+
+
+def append_part(engine: Engine, first: bool, user_prefix: str = "", item_prefix: str = "") -> None:
+    """Move table `part` to the end of table `raw`, with prefixes before the ids."""
+    ids = ((user_prefix, "user"), (item_prefix, "item"))
+    changed = [f"{literal(text)} || {name} AS {name}" for text, name in ids if text]
+    rows = f"SELECT * REPLACE ({', '.join(changed)}) FROM part" if changed else "SELECT * FROM part"
+    if first and not changed:
+        engine.run("DROP TABLE IF EXISTS raw")
+        engine.run("ALTER TABLE part RENAME TO raw")
+        return
+    engine.run(f"CREATE OR REPLACE TABLE raw AS {rows}" if first else f"INSERT INTO raw {rows}")
+    engine.run("DROP TABLE part")
 
 
 def _check_rows(
     file: CsvFile | ParquetFile, names: list[str], times: TimeFormat, engine: Engine
 ) -> None:
-    """Refuse the first row that breaks a rule; rows of `raw` and `texts` have the same numbers."""
+    """Refuse the first row that breaks a rule; `part` and `texts` number their rows alike."""
     checks = [
         (0, "user = ''"),
         (1, "item = ''"),
@@ -76,7 +92,7 @@ def _check_rows(
     if len(names) > 3:
         checks.append((3, "rating IS NULL OR NOT isfinite(rating)"))
     counted = ", ".join(f"count(*) FILTER ({bad}), min(rowid) FILTER ({bad})" for _, bad in checks)
-    n_rows, *counts = engine.row(f"SELECT count(*), {counted} FROM raw")
+    n_rows, *counts = engine.row(f"SELECT count(*), {counted} FROM part")
     if not n_rows:
         raise UserError(f"{file.path}: holds no interactions, only a header")
     for number, (column, bad) in enumerate(checks):

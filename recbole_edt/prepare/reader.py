@@ -15,6 +15,7 @@ BUILT_IN = {
     "csv": "csv_reader",
     "amazon": "amazon",
     "parquet": "parquet",
+    "atomic": "atomic",
     "netflix": "netflix",
 }
 
