@@ -133,7 +133,8 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
     dataset = make_dataset(users=60)
     file = write_rows(
         tmp_path / "rows.yaml", "Pop: {model: Pop}",
-        "SASRec: {model: SASRec, hidden_size: 8, inner_size: 8, epochs: 15, stopping_step: 15}",
+        "SASRec: {model: SASRec, hidden_size: 8, inner_size: 8, n_layers: 1, epochs: 15, "
+        "stopping_step: 15, MAX_ITEM_LIST_LENGTH: 10}",
     )  # fmt: skip
     command = [sys.executable, "-m", "recbole_edt", "compare", "--dataset=toy", f"--file={file}"]
     package = str(Path(__file__).parents[2])
@@ -174,7 +175,8 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
     assert "SASRec, seed 1: started, goes on" in outcome.err
     assert len(stamps(output)) == 4
     assert stamps(output).items() >= done.items()
-    for model, keys in {"Pop": {}, "SASRec": {**SMALL, "epochs": 15, "stopping_step": 15}}.items():
+    sasrec = {"n_layers": 1, "epochs": 15, "stopping_step": 15, "MAX_ITEM_LIST_LENGTH": 10}
+    for model, keys in {"Pop": {}, "SASRec": SMALL | sasrec}.items():
         overrides = {**keys, "seed": 1, "output_dir": "bare", "data_path": "dataset"}
         bare = run_recbole_edt(model, dataset.name, overrides=overrides)
         cell = cells_of(output / "compare")[model, 1]
@@ -309,9 +311,9 @@ def test_which_shared_run_was_reused_makes_no_row(make_dataset, give_vectors, co
     assert {*cells} == {("LLMEDT", 1), ("LLMEDT", 2)}
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize(("jobs", "seeds"), [(1, [2]), (2, [1, 2])])
 def test_a_shared_phase_that_rows_have_in_common_is_trained_once(
-    make_dataset, give_vectors, compare, tmp_path, monkeypatch, jobs
+    make_dataset, give_vectors, compare, tmp_path, monkeypatch, jobs, seeds
 ):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # of the cells, as of the bare run below
     give_vectors(make_dataset())
@@ -321,7 +323,7 @@ def test_a_shared_phase_that_rows_have_in_common_is_trained_once(
         "small adapter: {model: LLMEDT, domain_epochs: 2, adapter_size: 3}",
         "other phase: {model: LLMEDT, domain_epochs: 2, hidden_dropout_prob: 0.1}",
         "without phase 2: {model: SASRecLLM}",
-        head="seeds: [1, 2]\nkeys: {hidden_size: 8, inner_size: 8, epochs: 2}",
+        head=f"seeds: {seeds}\nkeys: {{hidden_size: 8, inner_size: 8, n_layers: 1, epochs: 2}}",
     )
     assert compare(f"--file={file}", f"--jobs={jobs}").status == 0
     cells = cells_of(tmp_path / "output" / "toy" / "compare")
@@ -331,7 +333,7 @@ def test_a_shared_phase_that_rows_have_in_common_is_trained_once(
         cell: "shared epoch" in (run / "train.log").read_text() for cell, run in runs.items()
     }
     assert {row for (row, _), own in trained.items() if own} == {"other phase"}
-    for seed in (1, 2):
+    for seed in seeds:
         first = read_json(runs["LLM-EDT", seed] / "metrics.json")["phases"][0]
         single = read_json(runs["without phase 2", seed] / "metrics.json")
         assert first["test"] == single["test"]
@@ -340,8 +342,8 @@ def test_a_shared_phase_that_rows_have_in_common_is_trained_once(
     bare = run_recbole_edt(
         "LLMEDT",
         "toy",
-        overrides={"hidden_size": 8, "inner_size": 8, "epochs": 2, "domain_epochs": 2, "seed": 2,
-                   "data_path": "dataset", "output_dir": "bare"},
+        overrides={"hidden_size": 8, "inner_size": 8, "n_layers": 1, "epochs": 2,
+                   "domain_epochs": 2, "seed": 2, "data_path": "dataset", "output_dir": "bare"},
     )  # fmt: skip
     assert Path(bare["run_dir"]).name == runs["LLM-EDT", 2].name
     metrics = read_json(runs["LLM-EDT", 2] / "metrics.json")

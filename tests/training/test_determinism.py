@@ -21,6 +21,11 @@ def test_same_seed_same_numbers_on_two_threads(tmp_path, two_threads):
         "data_path": str(tmp_path / "data"),  # prepared by the first run
         "output_dir": str(tmp_path / "out"),
         "epochs": 1,
+        # 128 x 20 x 32 numbers per layer are still enough for torch to use both threads
+        "hidden_size": 32,
+        "inner_size": 64,
+        "n_layers": 1,
+        "MAX_ITEM_LIST_LENGTH": 20,
         "phases": ["shared"],
         "show_progress": False,
     }

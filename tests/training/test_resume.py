@@ -24,7 +24,10 @@ from recbole_edt.training.trainer import PhasedTrainer
 
 pytestmark = pytest.mark.slow
 
-SMALL = {"hidden_size": 8, "inner_size": 8, "show_progress": False, "eval_batch_size": 64}
+SMALL = {
+    "hidden_size": 8, "inner_size": 8, "n_layers": 1, "MAX_ITEM_LIST_LENGTH": 10,
+    "show_progress": False, "eval_batch_size": 64,
+}  # fmt: skip
 KEYS = {
     "LLMEDT": {
         **SMALL, "epochs": 3, "train_batch_size": 16, "lr_scheduler": "plateau",
@@ -68,7 +71,7 @@ def run(dataset: Path, output: Path, model: str, **keys: object) -> dict:
 def test_killed_anywhere_it_ends_with_the_same_numbers(
     model, moment, make_dataset, give_vectors, tmp_path, monkeypatch
 ):
-    dataset = make_dataset()
+    dataset = make_dataset(domains=2)
     give_vectors(dataset)
     unbroken = run(dataset, tmp_path / "unbroken", model)
     owner, function = {
@@ -137,18 +140,19 @@ def test_a_checkpoint_of_the_first_version_is_resumed(model, make_dataset, give_
 
 
 @pytest.mark.kills
-def test_kill_minus_nine_on_the_command_line(make_dataset, give_vectors, tmp_path):
+def test_kill_minus_nine_on_the_command_line(make_dataset, give_vectors, run_cli, tmp_path):
     dataset = make_dataset(users=60)
     give_vectors(dataset)
-    keys = {**KEYS["LLMEDT"], "epochs": 12, "shared_min_epochs": 12, "data_path": dataset.parent}
-    command = [sys.executable, "-m", "recbole_edt", "run", "--model=LLMEDT", "--dataset=toy"]
-    command += [f"--{key}={value}" for key, value in keys.items()]
+    keys = {**KEYS["LLMEDT"], "epochs": 6, "shared_min_epochs": 6, "data_path": dataset.parent}
+    arguments = ["--model=LLMEDT", "--dataset=toy"]
+    arguments += [f"--{key}={value}" for key, value in keys.items()]
 
-    def start(name: str, *more: str) -> subprocess.Popen:
-        return subprocess.Popen([*command, f"--output_dir={tmp_path / name}", *more])
+    def run_here(name: str, *more: str) -> None:
+        assert run_cli("run", *arguments, f"--output_dir={tmp_path / name}", *more).status == 0
 
-    assert start("unbroken").wait() == 0
-    killed = start("killed")
+    run_here("unbroken")
+    command = [sys.executable, "-m", "recbole_edt", "run", *arguments]
+    killed = subprocess.Popen([*command, f"--output_dir={tmp_path / 'killed'}"])
     deadline = time.monotonic() + 120
     while not list((tmp_path / "killed").rglob("state.json")):  # at least one epoch is done
         assert time.monotonic() < deadline
@@ -157,7 +161,7 @@ def test_kill_minus_nine_on_the_command_line(make_dataset, give_vectors, tmp_pat
     os.kill(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
     assert not list((tmp_path / "killed").rglob("metrics.json"))
-    assert start("killed", "--resume").wait() == 0
+    run_here("killed", "--resume")
     found = [
         json.loads(next((tmp_path / name).rglob("metrics.json")).read_text()) | {"run_dir": ""}
         for name in ("unbroken", "killed")
