@@ -276,7 +276,8 @@ def test_keys_without_effect_are_refused(key, value):
 
 @pytest.mark.parametrize(
     ("key", "said"),
-    [("val_interval", "before"), ("user_inter_num_interval", "--min_user_inter"),
+    [("val_interval", "--min_rating"), ("user_inter_num_interval", "--max_user_inter"),
+     ("rm_dup_inter", "--duplicates"),
      ("benchmark_filename", "cannot be read")],
 )  # fmt: skip
 def test_refusals_point_to_what_exists(key, said):

@@ -104,6 +104,7 @@ def test_every_module_can_be_imported(elsewhere, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_doctor_a_run_and_a_comparison_work(elsewhere, make_dataset, give_vectors, tmp_path):
     """The comparison starts a process per run, which hides the same names."""
     give_vectors(make_dataset())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recbole_edt import fields
+from recbole_edt.data.atomic_file import read_columns
 from recbole_edt.errors import UserError, nearest
 
 
@@ -77,23 +78,12 @@ def read_catalogue(dataset_dir: Path, name: str, template: str) -> Catalogue:
 
 
 def _read_columns(path: Path) -> dict[str, list[str]]:
-    try:
-        header, *lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; make it with 'recbole-edt prepare'") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not valid UTF-8 ({error})") from None
-    names = [field.split(":")[0] for field in header.split("\t")]
-    if fields.ITEM not in names:
-        raise UserError(f"{path}: line 1 lacks the field '{fields.ITEM}:token'; found {names}")
-    # Split by hand: a csv parser would fill a short line up and could not say which one it was.
-    rows = [line.split("\t") for line in lines]
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(names):
-            raise UserError(f"{path}: line {number} has {len(row)} fields, expected {len(names)}")
-    if not rows:
+    columns = read_columns(path, lambda name: True)
+    if fields.ITEM not in columns:
+        found = list(columns)
+        raise UserError(f"{path}: line 1 lacks the field '{fields.ITEM}:token'; found {found}")
+    if not columns[fields.ITEM]:
         raise UserError(f"{path}: holds no items")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     first_seen: dict[str, int] = {}
     for number, item in enumerate(columns[fields.ITEM], start=2):
         if not item:

@@ -1,19 +1,15 @@
 """The training interactions in the numbering of the catalogue, and nothing of any other row."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from recbole_edt import fields
 from recbole_edt.artefacts.catalogue import Catalogue
+from recbole_edt.data.indexing import ranges
 from recbole_edt.data.split import TRAIN, Split
-from recbole_edt.errors import UserError, one_line
-
-_KINDS = {fields.USER: "token", fields.ITEM: "token", fields.TIME: "float"}
-_COLUMNS = {f"{field}:{kind}": field for field, kind in _KINDS.items()}
+from recbole_edt.data.store import Interactions, open_interactions
+from recbole_edt.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -124,54 +120,67 @@ def read_training_rows(
         When the file is malformed, is not that of the split, or names an item that the
         catalogue lacks; when an item has no domain.
     """
-    frame = _read_interactions(path)
-    if len(frame) != len(split.codes):
-        raise UserError(f"{path}: has {len(frame)} rows, the split of it {len(split.codes)}")
-    frame = frame[split.codes == TRAIN]
-    items = pd.Index(catalogue.ids, dtype=object).get_indexer(frame[fields.ITEM])
-    unknown = np.flatnonzero(items < 0)
+    store = open_interactions(path.parent, path.stem)
+    if len(store) != len(split.codes):
+        raise UserError(f"{path}: has {len(store)} rows, the split of it {len(split.codes)}")
+    rows = np.flatnonzero(store.from_file_order(split.codes) == TRAIN)
+    row_of_item = _catalogue_rows(store.item_vocabulary.numbers(catalogue.ids), store)
+    unknown = rows[row_of_item[store.items[rows]] < 0]
     if len(unknown):
-        raise UserError(
-            f"{path}: line {frame.index[unknown[0]] + 2}: item "
-            f"{frame[fields.ITEM].iloc[unknown[0]]!r} is not in {catalogue.path.name}"
-        )
+        line = store.lines(unknown).min()
+        first = unknown[store.lines(unknown) == line][0]
+        item = store.item_vocabulary.tokens([store.items[first] - 1])[0]
+        raise UserError(f"{path}: line {line}: item {item!r} is not in {catalogue.path.name}")
     column = catalogue.column(domain_field)
     if "" in column:
         item = catalogue.ids[column.index("")]
         raise UserError(f"{catalogue.path}: item {item!r} has no domain")
     domain_names, item_domains = np.unique(np.asarray(column, dtype=object), return_inverse=True)
-    users, user_tokens = pd.factorize(frame[fields.USER])
-    times = frame[fields.TIME].to_numpy()
-    order = np.lexsort((times, users))
-    users, items = users[order].astype(np.int64), items[order].astype(np.int64)
+    rows, starts, numbers = _by_first_training_row(rows, store)
+    items = row_of_item[store.items[rows]]
     return TrainingRows(
-        users=users,
+        users=np.repeat(np.arange(len(numbers)), np.diff(starts)),
         items=items,
-        times=times[order],
+        times=store.times[rows],
         domains=item_domains[items],
-        starts=np.searchsorted(users, np.arange(len(user_tokens) + 1)),
-        user_tokens=user_tokens.tolist(),
+        starts=starts,
+        user_tokens=store.user_vocabulary.tokens((numbers - 1).tolist()),
         domain_names=domain_names.tolist(),
         item_domains=item_domains.astype(np.int64),
     )
 
 
-def _read_interactions(path: Path) -> pd.DataFrame:
-    """Read user, item and time of every row; tokens literally, times as float64."""
-    try:
-        frame = pd.read_csv(
-            path,
-            sep="\t",
-            usecols=list(_COLUMNS),
-            dtype={
-                name: np.float64 if field == fields.TIME else str
-                for name, field in _COLUMNS.items()
-            },
-            keep_default_na=False,
-            quoting=csv.QUOTE_NONE,
-            encoding="utf-8",
-        )
-    except (ValueError, pd.errors.ParserError) as error:
-        reason = one_line(error)
-        raise UserError(f"{path}: expected the columns {list(_COLUMNS)} ({reason})") from None
-    return frame.rename(columns=_COLUMNS)
+def _catalogue_rows(numbers: np.ndarray, store: Interactions) -> np.ndarray:
+    """Return the catalogue row of each item number of the store, int64, -1 where there is none."""
+    rows = np.full(len(store.item_vocabulary) + 1, -1)
+    rows[numbers] = np.arange(len(numbers))
+    rows[0] = -1  # items without interactions
+    return rows
+
+
+def _by_first_training_row(
+    rows: np.ndarray, store: Interactions
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Order training rows by their users' first training row in the file.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray
+        Training rows of the store, rising, int64 [R].
+    store : Interactions
+        Their interactions.
+
+    Returns
+    -------
+    rows, starts, numbers : numpy.ndarray
+        The rows in the new order, int64 [R], where each user's begin, int64 [U + 1], and the
+        users' numbers in the store, [U].
+    """
+    owners = store.users[rows]
+    starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]]) if len(rows) else rows
+    numbers, sizes = owners[starts], np.diff(np.r_[starts, len(rows)])
+    if store.file_rows is not None and len(rows):
+        order = np.argsort(np.minimum.reduceat(store.file_rows[rows], starts), kind="stable")
+        _, index = ranges(starts[order], sizes[order])
+        rows, numbers, sizes = rows[index], numbers[order], sizes[order]
+    return rows, np.r_[0, np.cumsum(sizes)], numbers

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from recbole_edt.cli.arguments import count, truth
+from recbole_edt.cli.arguments import count, positive, truth
 from recbole_edt.cli.keys import CommandParser
 
 USAGE = """\
@@ -47,6 +47,8 @@ def _add_common(group: Any, default: Mapping[str, object]) -> None:
 
     def add(flag: str, text: str, **kwargs: Any) -> None:
         missing = "required without --recipe" if "recipe" in default else "required"
+        if flag.startswith("max_"):
+            missing = "default: no limit"
         value = missing if default[flag] is None else f"default: {default[flag]}"
         group.add_argument(f"--{flag}", help=f"{text} ({value})", **kwargs)
 
@@ -54,6 +56,8 @@ def _add_common(group: Any, default: Mapping[str, object]) -> None:
     add("data_path", "folder of all datasets", metavar="DIR")
     add("min_user_inter", "interactions of a user, over all domains", type=count, metavar="N")
     add("min_item_inter", "interactions of an item; 0 keeps unseen ones", type=count, metavar="N")
+    add("max_user_inter", "drop users with more, counted once", type=positive, metavar="N")
+    add("max_item_inter", "drop items with more, counted once", type=positive, metavar="N")
     add("min_user_domains", "domains in which a user is active", type=count, metavar="N")
     add("min_domain_inter", "interactions in each of those domains", type=count, metavar="N")
     add("require_title", "drop untitled items", nargs="?", const=True, type=truth, metavar="BOOL")

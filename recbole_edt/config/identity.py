@@ -10,6 +10,8 @@ _UNCHANGED: Mapping[str, Any] = {
     "item_vectors": "frozen",
     "item_vectors_learning_rate": None,
     "llm_repetition_penalty": 1.1,
+    "sparse_updates": False,
+    "valid_users": None,
     "augment_pairs": "all",
     "augment_representatives": 8,
     "augment_items_per_representative": 3,

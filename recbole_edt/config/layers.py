@@ -23,12 +23,12 @@ REPLACED = {
     "checkpoint_dir": "output_dir",
     "benchmark_filename": "nothing: the split is made here (key split); "
     "files that are split already cannot be read",
-    "rm_dup_inter": "nothing: drop repeated rows of the .inter file before 'recbole-edt prepare'",
-    "val_interval": "nothing: filter the rows of the .inter file by value before "
-    "'recbole-edt prepare'",
+    "rm_dup_inter": "--duplicates=first|last of 'recbole-edt prepare'",
+    "val_interval": "--min_rating of 'recbole-edt prepare' for ratings; rows are filtered by "
+    "other columns before it",
     **{
-        f"{kind}_inter_num_interval": f"--min_{kind}_inter of 'recbole-edt prepare'; "
-        f"{kind}s above an upper limit have to be left out of the raw file"
+        f"{kind}_inter_num_interval": f"--min_{kind}_inter and --max_{kind}_inter of "
+        "'recbole-edt prepare'"
         for kind in ("user", "item")
     },
     "filter_inter_by_user_or_item": "--min_user_inter and --min_item_inter of "

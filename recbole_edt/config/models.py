@@ -115,7 +115,7 @@ _BACKBONE = (
 _SHARED_MODEL = (
     *_LOSS, *_SCHEDULE, *_BACKBONE, "augment", "augment_as", "augment_inference", "item_projection",
     "item_vectors", "item_vectors_learning_rate", "item_id_embedding", "item_bias", "input_scale",
-    "new_item_neighbours",
+    "new_item_neighbours", "sparse_updates",
 )  # fmt: skip
 _SHARED_LOSSES = ("CE", "SS", "BCE")
 _WITH_PUBLISHED = ("published", *_SHARED_LOSSES)

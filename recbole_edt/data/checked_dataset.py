@@ -1,7 +1,7 @@
 """RecBole's dataset of several domains, read under checks that name file, line and column."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +10,16 @@ import pandas as pd
 import torch
 
 from recbole_edt import fields
-from recbole_edt.data.atomic_file import check_header, check_rows, why_unreadable
+from recbole_edt.data.atomic_file import (
+    FLOAT,
+    check_header,
+    check_rows,
+    columns_of,
+    read_columns,
+    why_unreadable,
+)
 from recbole_edt.data.split import Split, load_or_make_split
+from recbole_edt.data.store import Interactions, TokenIds, Tokens, open_interactions
 from recbole_edt.errors import UserError
 from recbole_edt.recbole_bridge import DatasetBase
 
@@ -24,6 +32,8 @@ class CheckedDataset(DatasetBase):
 
     Attributes
     ----------
+    store : Interactions
+        The columns of ``NAME.inter``.
     split : Split
         Which rows are trained on, validated on and tested on.
     domains : list of str
@@ -35,6 +45,7 @@ class CheckedDataset(DatasetBase):
     """
 
     config: "EDTConfig"
+    store: Interactions
 
     def __init__(self, config: "EDTConfig"):
         try:
@@ -76,13 +87,57 @@ class CheckedDataset(DatasetBase):
         for suffix, columns in self._needed_columns().items():
             check_header(folder / f"{name}.{suffix}", columns)
 
-    def check_lines(self, path: Path, is_read: Callable[[str], bool]) -> None:
-        """Refuse lines of another length than the header's, and cells that open a quote."""
-        check_rows(path, is_read)
+    def header_of(self, path: Path) -> list[tuple[str, str]]:
+        """Return name and type of each column of a file."""
+        return columns_of(path)
 
-    def explain(self, path: Path, error: ValueError) -> str:
-        """Return a message that names the cell that is no number."""
-        return why_unreadable(path, error)
+    def read_table(self, path: Path, columns: Sequence[str], is_inter: bool) -> pd.DataFrame:
+        """Return some columns of a file; of interactions in the order of the store.
+
+        Users, items and times of interactions are the store's columns, not copies.
+        """
+        stored: dict[str, np.ndarray] = {}
+        if is_inter:
+            self.store = store = open_interactions(path.parent, self.dataset_name)
+            stored = {fields.USER: store.users, fields.ITEM: store.items, fields.TIME: store.times}
+        further = [name for name in columns if name not in stored]
+        if further:
+            check_rows(path, columns.__contains__)
+            for name, values in self._parse(path, further).items():
+                stored[name] = self.store.from_file_order(values) if is_inter else values
+        return pd.DataFrame({name: stored[name] for name in columns}, copy=False)
+
+    def _parse(self, path: Path, columns: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return cells as str, None for empty ones, or as float64, NaN for empty ones."""
+        kinds, parsed = dict(columns_of(path)), {}
+        for name, cells in read_columns(path, columns.__contains__).items():
+            if kinds[name] == FLOAT:
+                try:
+                    parsed[name] = np.array([float(cell or "nan") for cell in cells])
+                except ValueError as error:
+                    raise UserError(why_unreadable(path, error)) from None
+            else:
+                parsed[name] = np.array([cell or None for cell in cells], dtype=object)
+        return parsed
+
+    def number_tokens(
+        self, field: str, others: np.ndarray
+    ) -> tuple[Tokens, TokenIds, np.ndarray] | None:
+        """Return numbers of further users or items, after those of the store."""
+        if field not in (self.uid_field, self.iid_field):
+            return None
+        store = self.store
+        known = store.user_vocabulary if field == self.uid_field else store.item_vocabulary
+        numbers = known.numbers(others)
+        is_new = np.array([token is not None for token in others], dtype=bool) & (numbers == 0)
+        new, more = pd.factorize(others[is_new])
+        numbers[is_new] = 1 + len(known) + new
+        tokens = Tokens(known, more.tolist())
+        return tokens, TokenIds(tokens), numbers
+
+    def file_rows(self) -> np.ndarray | None:
+        """Return the row of the file of each interaction, which is in the order of the store."""
+        return self.store.file_rows
 
     def check_table(self, path: Path, table: pd.DataFrame, is_items: bool) -> None:
         """Refuse an item that is listed twice: RecBole would keep the first and report nothing."""
@@ -99,16 +154,30 @@ class CheckedDataset(DatasetBase):
             unread = [column for column in columns if table is None or column not in table]
             if unread:
                 raise UserError(f"load_col: {suffix}: lacks {unread[0]!r}")
-        items, inter = self.item_feat, self.inter_feat
+        items = self.item_feat
         without = items[items[self.config["DOMAIN_FIELD"]].isna()]
         if len(without):
             item = without[fields.ITEM].iloc[0]
             raise UserError(f"{folder}/{name}.item: item {item!r} has no domain")
-        unknown = inter.index[~inter[fields.ITEM].isin(items[fields.ITEM])]
-        if len(unknown):
+        self._refuse_unlisted(folder, name, fields.ITEM, "item", items)
+        if self.user_feat is not None:
+            self._refuse_unlisted(folder, name, fields.USER, "user", self.user_feat)
+
+    def _refuse_unlisted(
+        self, folder: Path, name: str, field: str, suffix: str, table: pd.DataFrame
+    ) -> None:
+        """Refuse interactions with a user or item that ``NAME.user`` or ``NAME.item`` lacks."""
+        store, is_item = self.store, field == fields.ITEM
+        known = store.item_vocabulary if is_item else store.user_vocabulary
+        is_listed = np.zeros(len(known) + 1, dtype=bool)
+        is_listed[known.numbers(table[field].dropna().to_numpy())] = True
+        unlisted = np.flatnonzero(~is_listed[1:])
+        if len(unlisted):
+            number = unlisted[0] + 1  # numbered by first appearance: the first in the file
+            rows = np.flatnonzero((store.items if is_item else store.users) == number)
             raise UserError(
-                f"{folder}/{name}.inter: line {unknown[0] + 2}: item "
-                f"{inter[fields.ITEM][unknown[0]]!r} is not in {name}.item"
+                f"{folder}/{name}.inter: line {store.lines(rows).min()}: {suffix} "
+                f"{known.tokens([number - 1])[0]!r} is not in {name}.{suffix}"
             )
 
     def _number_domains(self) -> tuple[list[str], torch.Tensor]:

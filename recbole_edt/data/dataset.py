@@ -1,17 +1,25 @@
 """The one dataset class of every model: any number of domains, text inputs, training sequences."""
 
-from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
 import torch
 
 from recbole_edt.data.flat_dataset import FlatDataset
-from recbole_edt.data.indexing import count_between, history_rows, insert_after, last_index_of
+from recbole_edt.data.indexing import (
+    history_rows,
+    insert_after,
+    joined_ranges,
+    last_index_of,
+    ranges,
+)
 from recbole_edt.data.inputs import TextInputs
 from recbole_edt.data.split import CONTEXT, TRAIN
 from recbole_edt.errors import UserError
 from recbole_edt.recbole_bridge import Interaction
+
+_USERS_COUNTED = 1 << 14  # users and rows that are counted at a time: a bound on memory
+_ROWS_COUNTED = 1 << 24
 
 
 class CrossDomainDataset(FlatDataset):
@@ -51,7 +59,9 @@ class CrossDomainDataset(FlatDataset):
         return Interaction(
             {
                 self.item_list_length_field: torch.from_numpy(lengths),
-                self.list_field(self.iid_field): torch.from_numpy(items[rows] * inside),
+                self.list_field(self.iid_field): torch.from_numpy(
+                    items[rows].astype(np.int64) * inside
+                ),
             }
         )
 
@@ -65,8 +75,8 @@ class CrossDomainDataset(FlatDataset):
         Returns
         -------
         tuple
-            User, int [n], item, int [n], and whether it is to be predicted, bool [n], users one
-            by one.
+            User, int32 [n], item, int32 [n], and whether it is to be predicted, bool [n], users
+            one by one.
         """
         rows = self.training_rows()
         if not self.config["augment"]:
@@ -89,18 +99,31 @@ class CrossDomainDataset(FlatDataset):
         numpy.ndarray
             Training and context rows, int64 [n, K].
         """
-        domains = self.item_domain[self.flat[self.iid_field]].numpy()
-        counted = np.where(np.isin(self.codes, (TRAIN, CONTEXT)), domains, -1)
-        return count_between(counted, len(self.domains), self.user_starts[users], ends)
+        domains, counts = self.item_domain.numpy(), []
+        for batch in range(0, len(users), _USERS_COUNTED):
+            starts = self.user_starts[users[batch : batch + _USERS_COUNTED]]
+            owner, rows = ranges(starts, ends[batch : batch + _USERS_COUNTED] - starts)
+            counted = np.isin(self.codes[rows], (TRAIN, CONTEXT))
+            cells = owner * len(self.domains) + domains[self.store.items[rows]]
+            size = len(starts) * len(self.domains)
+            counts.append(np.bincount(cells[counted], minlength=size))
+        return np.concatenate(counts or [np.empty(0, np.int64)]).reshape(-1, len(self.domains))
 
     def item_counts(self) -> np.ndarray:
         """Count each item's training interactions, int64 [item_num]."""
-        _, items = self._users_and_items(self.training_rows())
-        return np.bincount(items, minlength=self.item_num)
+        counts = np.zeros(self.item_num, dtype=np.int64)
+        for start in range(0, len(self.codes), _ROWS_COUNTED):
+            some = slice(start, start + _ROWS_COUNTED)
+            items = self.store.items[some][self.codes[some] == TRAIN]
+            counts += np.bincount(items, minlength=self.item_num)
+        return counts
 
     def seen_items(self) -> np.ndarray:
         """Mark the items of the training sequences, augmented ones included, bool [item_num]."""
-        return np.bincount(self.training_sequences()[1], minlength=self.item_num) > 0
+        seen = self.item_counts() > 0
+        if self.config["augment"]:
+            seen[self._augmented[1]] = True
+        return seen
 
     # ------------------------------------------------------------- text inputs
 
@@ -144,7 +167,8 @@ class CrossDomainDataset(FlatDataset):
         more_users, more_items, anchors = self._augmented
         order, new_index = insert_after(rows, anchors)
         users, items = self._users_and_items(rows)
-        return np.r_[users, more_users][order], np.r_[items, more_items][order], new_index
+        users = np.concatenate([users, more_users.astype(users.dtype)])[order]
+        return users, np.concatenate([items, more_items.astype(items.dtype)])[order], new_index
 
     @cached_property
     def _all_augmented(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -157,10 +181,13 @@ class CrossDomainDataset(FlatDataset):
         names = np.array(self.domains, dtype=object)[self.item_domain[1:].numpy()]
         domain_of = dict(zip(self.item_tokens, names, strict=True))
         given = self._inputs().augmented_rows(user_ids, domain_of)
-        users = _lookup(user_ids, given.users)
-        items, anchors = _lookup(item_ids, given.items), _lookup(item_ids, given.anchors)
-        rows = self.training_rows()
-        of_user, of_item = self._users_and_items(rows)
+        users = user_ids.numbers(given.users)
+        items, anchors = item_ids.numbers(given.items), item_ids.numbers(given.anchors)
+        # of the users who have any
+        starts = self.user_starts[np.unique(users)]
+        rows = joined_ranges(starts, self.user_starts[np.unique(users) + 1] - starts)
+        rows = rows[self.codes[rows] == TRAIN].astype(np.int64)
+        of_user, of_item = (c[rows].astype(np.int64) for c in (self.store.users, self.store.items))
         # the last of a user's interactions with the anchor
         index = last_index_of(users * self.item_num + anchors, of_user * self.item_num + of_item)
         if (index < 0).any():
@@ -170,7 +197,3 @@ class CrossDomainDataset(FlatDataset):
                 f"anchor {given.anchors[first]!r}; the rows were made from other data"
             )
         return users, items, rows[index]
-
-
-def _lookup(ids: Mapping[str, int], tokens: np.ndarray) -> np.ndarray:
-    return np.array([ids[token] for token in tokens], dtype=np.int64)

@@ -3,10 +3,12 @@
 from typing import TypeVar
 
 import numpy as np
+import pandas as pd
 import torch
 
 from recbole_edt.data.checked_dataset import CheckedDataset
-from recbole_edt.data.indexing import history_rows
+from recbole_edt.data.flat_table import Column, FlatTable, PartTable
+from recbole_edt.data.indexing import history_rows, joined_ranges
 from recbole_edt.data.split import CONTEXT, TEST, TRAIN, VALID
 from recbole_edt.errors import UserError
 from recbole_edt.recbole_bridge import Interaction
@@ -25,8 +27,9 @@ class FlatDataset(CheckedDataset):
 
     Attributes
     ----------
-    flat : Interaction
-        All interactions, sorted by user and time, each field of shape [R].
+    flat : FlatTable
+        All interactions, sorted by user and time, each field of shape [R]; users, items and
+        times are the store's columns, which become tensors where they are indexed.
     codes : numpy.ndarray
         Split code of each flat row, uint8 [R].
     user_starts : numpy.ndarray
@@ -35,7 +38,7 @@ class FlatDataset(CheckedDataset):
         Of a part: the flat row of each of its rows, int [len(part)].
     """
 
-    flat: Interaction
+    flat: FlatTable
     codes: np.ndarray
     user_starts: np.ndarray
     rows: np.ndarray
@@ -47,9 +50,9 @@ class FlatDataset(CheckedDataset):
         interaction. Targets without any history are left out of validation and test for every
         model, so that all models are measured on the same users.
         """
-        self._sort()
-        starts = self.user_starts[self.flat[self.uid_field].numpy()]
-        has_history = np.arange(len(self.codes)) > starts
+        self._open_flat()
+        has_history = np.ones(len(self.codes), dtype=bool)
+        has_history[self.user_starts[:-1][np.diff(self.user_starts) > 0]] = False
         in_order = self._in_recboles_order()
         parts: list[_Part] = []
         for code, name in _PARTS.items():
@@ -65,32 +68,47 @@ class FlatDataset(CheckedDataset):
                     f"{self.dataset_path}: no {name} target in split {self.split.kind!r}; "
                     "expected users with at least three interactions"
                 )
-            part = self.copy(self.flat[rows])
+            part = self.copy(PartTable(self.flat, rows))
             part.rows = rows
             parts.append(part)
+        self.inter_feat = PartTable(self.flat)
         if self.is_sequential:
             # samplers read the targets of this object, as they do in RecBole
-            rows = np.flatnonzero((self.codes != CONTEXT) & has_history)
-            self.inter_feat, self.rows = self.flat[rows], rows
+            rows = np.flatnonzero((self.codes != CONTEXT) & has_history).astype(in_order.dtype)
+            self.inter_feat, self.rows = PartTable(self.flat, rows), rows
         return parts
 
-    def _sort(self) -> None:
-        """Sort by user and exact time, then convert to tensors (RecBole's times are float32)."""
-        users = self.inter_feat[self.uid_field].to_numpy()
-        times = self.inter_feat[self.time_field].to_numpy(dtype=np.float64)
-        if len(users) != len(self.split.codes):
+    def _open_flat(self) -> None:
+        """Take the store's order by user and exact time (RecBole's times are float32)."""
+        store = self.store
+        if len(store) != len(self.split.codes):
             raise UserError(
-                f"{self.dataset_path}: {len(users)} interactions are loaded, but the split has "
+                f"{self.dataset_path}: {len(store)} interactions are loaded, but the split has "
                 f"{len(self.split.codes)}"
             )
-        order = np.lexsort((times, users))
-        self.inter_feat = self.inter_feat.iloc[order].reset_index(drop=True)
-        self.codes = self.split.codes[order]
-        self.user_starts = np.searchsorted(users[order], np.arange(self.user_num + 1))
+        self.codes = store.from_file_order(self.split.codes)
+        without_rows = self.user_num + 1 - len(store.starts)  # users of NAME.user only
+        self.user_starts = np.append(store.starts, np.full(without_rows, len(store)))
         self.tables_to_tensors()
         self.flat = self.inter_feat
         if self.is_sequential:
             self.declare_list_fields()
+
+    def inter_to_tensors(self, table: pd.DataFrame) -> FlatTable:
+        """Return the store's columns as they are, and further fields as tensors."""
+        stored = {
+            self.uid_field: Column(self.store.users, torch.int64),
+            self.iid_field: Column(self.store.items, torch.int64),
+            self.time_field: Column(self.store.times, torch.float32),
+        }
+        # RecBole replaces a column that its settings change, such as normalize_field
+        kept = [
+            field
+            for field, column in stored.items()
+            if field in table and np.may_share_memory(table[field].to_numpy(), column.values)
+        ]
+        further = super().inter_to_tensors(table.drop(columns=kept))
+        return FlatTable({f: stored[f] if f in kept else further[f] for f in table})
 
     def _in_recboles_order(self) -> np.ndarray:
         """Return all flat rows, users ordered by the (float32) time of their first row.
@@ -98,10 +116,10 @@ class FlatDataset(CheckedDataset):
         The order decides what a seeded shuffle makes of the rows, so that a model ends with
         RecBole's weights only on RecBole's order.
         """
-        users = self.flat[self.uid_field].numpy()
-        first = self.user_starts + self.is_sequential  # a first interaction is no row there
-        times = self.flat[self.time_field].numpy()[first.clip(max=len(users) - 1)]
-        return np.lexsort((users, times[users]))
+        starts, rows = self.user_starts[:-1], len(self.codes)
+        first = (starts + self.is_sequential).clip(max=rows - 1)  # a first one is no row there
+        order = np.argsort(self.flat[self.time_field][first].numpy(), kind="stable")
+        return joined_ranges(starts[order], np.diff(self.user_starts)[order])
 
     def __getitem__(self, index: np.ndarray, join: bool = True) -> Interaction:
         """Return rows with their histories, right-padded to MAX_ITEM_LIST_LENGTH."""
@@ -150,4 +168,4 @@ class FlatDataset(CheckedDataset):
         return np.flatnonzero(self.codes == TRAIN)
 
     def _users_and_items(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self.flat[self.uid_field][rows].numpy(), self.flat[self.iid_field][rows].numpy()
+        return self.store.users[rows], self.store.items[rows]

@@ -131,6 +131,27 @@ def ranges(starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndar
     return owner, starts[owner] + within
 
 
+def joined_ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Return all numbers of several ranges, int32 [sum of lengths] (int64 beyond two billion).
+
+    Needs no memory beyond the result. Parameters are those of `ranges`.
+
+    Examples
+    --------
+    >>> joined_ranges(np.array([10, 5, 20]), np.array([2, 0, 3])).tolist()
+    [10, 11, 20, 21, 22]
+    """
+    starts, lengths = starts[lengths > 0], lengths[lengths > 0]
+    total = int(lengths.sum())
+    largest = int((starts + lengths).max()) if total else 0
+    numbers = np.ones(total, np.int32 if largest < 2**31 else np.int64)
+    if total:
+        # steps of one within a range, and from the end of a range to the start of the next
+        numbers[0] = starts[0]
+        numbers[np.cumsum(lengths)[:-1]] = starts[1:] - (starts + lengths)[:-1] + 1
+    return np.cumsum(numbers, out=numbers)
+
+
 def count_between(
     labels: np.ndarray, count: int, starts: np.ndarray, ends: np.ndarray
 ) -> np.ndarray:

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
-from recbole_edt import fields
+from recbole_edt.data.store import open_interactions
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.files import read_json, replacing, sha256_of, write_json
+from recbole_edt.files import read_json, replacing, write_json
 
 TRAIN, VALID, TEST, CONTEXT = 0, 1, 2, 3
 """Codes of a row. A context row is history for later targets, never a target itself."""
@@ -33,7 +32,7 @@ class Split:
     kind : str
         One of `KINDS`.
     codes : numpy.ndarray
-        uint8, shape [rows of ``NAME.inter``].
+        uint8, shape [rows of ``NAME.inter``], in the file's order; read-only.
     hash : str
         Hex digest over the interaction file and the codes.
     """
@@ -125,43 +124,35 @@ def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
     UserError
         Unknown kind, a missing or malformed file, or a split of another ``NAME.inter``.
     """
-    inter_path = _inter_path(dataset_dir, name, kind)
-    inter_hash = sha256_of(inter_path)
+    check_kind(kind)
+    store = open_interactions(dataset_dir, name)
     codes_path = dataset_dir / "split" / f"{kind}.npy"
     info_path = codes_path.with_suffix(".json")
     if not info_path.exists():
-        return _make(inter_path, inter_hash, codes_path, kind)
+        codes = (leave_one_out if kind == "leave_one_out" else by_time)(store.users, store.times)
+        return _save(store.to_file_order(codes), store.sha256, codes_path, kind)
     info = read_json(info_path)
     try:
-        codes = np.load(codes_path, allow_pickle=False)
+        codes = np.asarray(np.load(codes_path, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{codes_path}: not a readable array ({error})") from None
-    if info.get("inter_sha256") != inter_hash:
+    if info.get("inter_sha256") != store.sha256:
         raise UserError(
-            f"{info_path}: was made from another {inter_path.name}; "
+            f"{info_path}: was made from another {name}.inter; "
             f"delete {codes_path.parent} to split the present file"
         )
-    split = Split(kind, codes, _hash(inter_hash, codes))
+    split = Split(kind, codes, _hash(store.sha256, codes))
     if info.get("hash") != split.hash:
         raise UserError(f"{codes_path}: its hash is not the one in {info_path.name}")
     return split
 
 
-def _inter_path(dataset_dir: Path, name: str, kind: str) -> Path:
+def check_kind(kind: str) -> None:
+    """Refuse a kind of split that is none of `KINDS`."""
     if kind not in KINDS:
         raise UserError(
             f"split: {kind!r} is unknown; expected one of {KINDS}{nearest(kind, KINDS)}"
         )
-    inter_path = dataset_dir / f"{name}.inter"
-    if not inter_path.is_file():
-        raise UserError(f"{inter_path}: no such file; make it with 'recbole-edt prepare'")
-    return inter_path
-
-
-def _make(inter_path: Path, inter_hash: str, codes_path: Path, kind: str) -> Split:
-    users, times = _read_users_and_times(inter_path)
-    codes = (leave_one_out if kind == "leave_one_out" else by_time)(users, times)
-    return _save(codes, inter_hash, codes_path, kind)
 
 
 def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Split:
@@ -183,27 +174,33 @@ def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Sp
         Unknown kind, a missing file, codes of another number of rows or other values, or two
         targets of one kind for one user.
     """
-    inter_path = _inter_path(dataset_dir, name, kind)
-    users, _ = _read_users_and_times(inter_path)
-    if codes.shape != users.shape:
-        raise UserError(f"split: codes {codes.shape}, expected {users.shape} as {inter_path} has")
+    check_kind(kind)
+    store = open_interactions(dataset_dir, name)
+    if codes.shape != store.users.shape:
+        raise UserError(
+            f"split: codes {codes.shape}, expected {store.users.shape} as "
+            f"{dataset_dir / name}.inter has"
+        )
     if not np.isin(codes, (TRAIN, VALID, TEST, CONTEXT)).all():
         raise UserError(f"split: found codes {np.unique(codes).tolist()}, expected 0 to 3")
     for code, what in ((VALID, "validation"), (TEST, "test")):
-        targets = np.bincount(users[codes == code], minlength=1)
+        targets = np.bincount(store.users[store.from_file_order(codes) == code], minlength=1)
         if targets.max() > 1:
             raise UserError(f"split: a user has {targets.max()} {what} rows, expected at most one")
     codes_path = dataset_dir / "split" / f"{kind}.npy"
     for draw in codes_path.parent.glob(f"{kind}.*.npy"):
         draw.unlink()
-    return _save(codes.astype(np.uint8), sha256_of(inter_path), codes_path, kind)
+    return _save(codes.astype(np.uint8), store.sha256, codes_path, kind)
 
 
 def _save(codes: np.ndarray, inter_hash: str, codes_path: Path, kind: str) -> Split:
     split = Split(kind, codes, _hash(inter_hash, codes))
-    with replacing(codes_path) as temporary, open(temporary, "wb") as handle:
-        np.save(handle, codes, allow_pickle=False)
     counts = np.bincount(codes, minlength=4).tolist()
+    try:
+        with replacing(codes_path) as temporary, open(temporary, "wb") as handle:
+            np.save(handle, codes, allow_pickle=False)
+    except OSError as error:
+        raise UserError(f"{codes_path}: cannot be written ({error.strerror or error})") from None
     write_json(
         codes_path.with_suffix(".json"),
         {
@@ -218,21 +215,6 @@ def _save(codes: np.ndarray, inter_hash: str, codes_path: Path, kind: str) -> Sp
 
 
 def _hash(inter_hash: str, codes: np.ndarray) -> str:
-    return hashlib.sha256(inter_hash.encode() + codes.tobytes()).hexdigest()
-
-
-def _read_users_and_times(inter_path: Path) -> tuple[np.ndarray, np.ndarray]:
-    columns = [f"{fields.USER}:token", f"{fields.TIME}:float"]
-    try:
-        # float64, because RecBole's own float32 merges seconds that lie up to two minutes apart
-        frame = pd.read_csv(
-            inter_path, sep="\t", usecols=columns, dtype={columns[0]: str, columns[1]: np.float64}
-        )
-    except ValueError as error:
-        raise UserError(f"{inter_path}: expected the columns {columns} ({error})") from None
-    if frame.empty:
-        raise UserError(f"{inter_path}: no row after the header; expected interactions")
-    missing = frame.index[frame.isna().any(axis=1)]
-    if len(missing):
-        raise UserError(f"{inter_path}: line {missing[0] + 2} lacks a user or a timestamp")
-    return pd.factorize(frame[columns[0]])[0], frame[columns[1]].to_numpy()
+    hasher = hashlib.sha256(inter_hash.encode())
+    hasher.update(np.ascontiguousarray(codes).data)
+    return hasher.hexdigest()

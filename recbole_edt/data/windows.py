@@ -49,9 +49,8 @@ class WindowLoader:
         self.batch_size = batch_size
         self.generator = torch.Generator().manual_seed(seed)
         users, items, is_target = dataset.training_sequences()
-        self.items = torch.from_numpy(items)
-        self.labels = torch.from_numpy(items * is_target)
-        self.users = torch.from_numpy(users)
+        self._items = items
+        self._is_target = None if is_target.all() else is_target
         first = np.flatnonzero(np.r_[True, users[1:] != users[:-1]])
         labels = np.diff(np.r_[first, len(users)]) - 1  # every item but a user's first
         pieces = -(-labels // max_length)
@@ -60,6 +59,7 @@ class WindowLoader:
         end = (first + labels)[owner] - piece * max_length  # index of the last label
         self.lengths = np.minimum(labels[owner] - piece * max_length, max_length)
         self.starts = end - self.lengths
+        self._users = users[self.starts]
 
     def __len__(self) -> int:
         return -(-len(self.starts) // self.batch_size)
@@ -74,11 +74,15 @@ class WindowLoader:
         steps = np.arange(lengths.max())
         inside = steps < lengths[:, None]
         index = np.where(inside, self.starts[windows][:, None] + steps, 0)
-        mask, at = torch.from_numpy(inside), torch.from_numpy(index)
+        labels_index = index + inside
+        labels = self._items[labels_index] * inside
+        if self._is_target is not None:
+            labels *= self._is_target[labels_index]
+        tensors = {
+            self.dataset.uid_field: self._users[windows],
+            ITEMS: self._items[index] * inside,
+            LABELS: labels,
+        }
         return Interaction(
-            {
-                self.dataset.uid_field: self.users[self.starts[windows]],
-                ITEMS: self.items[at] * mask,
-                LABELS: self.labels[at + mask.long()] * mask,
-            }
+            {field: torch.from_numpy(v.astype(np.int64)) for field, v in tensors.items()}
         )

@@ -95,6 +95,8 @@ def describe_protocol(targets: Targets) -> dict[str, Any]:
         "topk": config["topk"],
         **part.hashes(),
     }
+    if config["valid_users"] is not None:
+        protocol["valid_users"] = config["valid_users"]
     if sampled:
         protocol["sampled_hash"] = targets.sampled_candidates(sampled, scope)[1]
     return protocol

@@ -68,7 +68,8 @@ def _draw(
     """Draw uniformly without replacement among the items a user never had, by rejection."""
     rng = np.random.default_rng(seed)
     item_domain = part.item_domain.numpy()
-    all_users, all_items = (part.flat[f].numpy() for f in (part.uid_field, part.iid_field))
+    all_users = part.store.users.astype(np.int64)  # they are multiplied below
+    all_items = part.store.items
     users, domains = all_users[rows], item_domain[all_items[rows]]
     taken = np.unique(all_users * part.item_num + all_items)  # one number per (user, item)
     drawn = np.empty((len(rows), count), dtype=np.int64)

@@ -8,7 +8,9 @@ import torch
 from recbole_edt import distributed
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.indexing import ranges
+from recbole_edt.errors import UserError
 from recbole_edt.evaluation.sampled_candidates import load_or_draw
+from recbole_edt.files import digest
 
 
 class Targets:
@@ -20,6 +22,14 @@ class Targets:
         The validation or test part.
     name : str
         ``valid`` or ``test``.
+    users : int, optional
+        Keep the targets of this many users only, drawn by the split: the same for every model and
+        seed. All by default.
+
+    Raises
+    ------
+    UserError
+        When that leaves a domain without any of its targets.
 
     Attributes
     ----------
@@ -29,15 +39,35 @@ class Targets:
         User, item and domain of each target, int [n].
     """
 
-    def __init__(self, part: CrossDomainDataset, name: str):
+    def __init__(self, part: CrossDomainDataset, name: str, users: int | None = None):
         self.part, self.name = part, name
-        starts = part.user_starts[part.flat[part.uid_field][part.rows].numpy()]
+        starts = part.user_starts[part.store.users[part.rows]]
         order = np.argsort(part.rows - starts, kind="stable")
-        self.rows = part.rows[order]
+        self._all_rows = self.rows = part.rows[order]
+        if users is not None:
+            self.rows = self.rows[self._of_drawn_users(users)]
         self.users = part.flat[part.uid_field][self.rows].numpy()
         self.items = part.flat[part.iid_field][self.rows].numpy()
         self.domains = part.item_domain[self.items].numpy()
         self._draws: dict[tuple[int, str], tuple[np.ndarray, str]] = {}
+
+    def _of_drawn_users(self, count: int) -> np.ndarray:
+        """Mark the targets of some users drawn uniformly, bool [n]; the order of rows is kept."""
+        part = self.part
+        owners = part.flat[part.uid_field][self.rows].numpy()
+        users = np.unique(owners)
+        if count >= len(users):
+            return np.ones(len(owners), dtype=bool)
+        seed = digest({"split": part.split.hash, "part": self.name, "users": count})
+        rng = np.random.default_rng(int(seed[:16], 16))
+        kept = np.isin(owners, rng.choice(users, count, replace=False))
+        domains = part.item_domain[part.flat[part.iid_field][self.rows]].numpy()
+        for lost in sorted({*domains} - {*domains[kept]}):
+            raise UserError(
+                f"valid_users: the {count} users drawn have no target of domain "
+                f"{part.domains[lost]!r}; expected more users (there are {len(users)})"
+            )
+        return kept
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -91,7 +121,7 @@ class Targets:
         """
         rows = self.rows[at][:, None] - 1 - np.arange(count)
         known = rows >= self.part.user_starts[self.users[at]][:, None]
-        return self.part.flat[self.part.iid_field].numpy()[np.where(known, rows, 0)] * known
+        return self.part.flat[self.part.iid_field][np.where(known, rows, 0)].numpy() * known
 
     def sampled_candidates(self, count: int, scope: str) -> tuple[np.ndarray, str]:
         """Return a frozen draw of other items for each target, the same for every model.
@@ -113,7 +143,7 @@ class Targets:
             Item ids, int64 [n, count], in this object's order, and the hash of the draw.
         """
         if (count, scope) not in self._draws:
-            by_row = np.argsort(self.rows)
-            items, draw_hash = load_or_draw(self.part, self.name, self.rows[by_row], count, scope)
-            self._draws[count, scope] = items[np.argsort(by_row)], draw_hash
+            rows = np.sort(self._all_rows)  # the draw does not depend on which users are kept
+            items, draw_hash = load_or_draw(self.part, self.name, rows, count, scope)
+            self._draws[count, scope] = items[np.searchsorted(rows, self.rows)], draw_hash
         return self._draws[count, scope]

@@ -48,17 +48,21 @@ class ItemVectors(NamedTuple):
         [n, d].
     bias : torch.Tensor or None
         [n].
-    row : torch.Tensor
-        Row of each item id in `vectors`, int64 [n_items].
+    ids : torch.Tensor or None
+        The item id of each row, rising, int64 [n]; None: row i is item id i.
     """
 
     vectors: Tensor
     bias: Tensor | None
-    row: Tensor
+    ids: Tensor | None = None
+
+    def index_of(self, ids: Tensor) -> Tensor:
+        """Return the rows of item ids that are among `ids`, int64 of the same shape."""
+        return ids if self.ids is None else torch.searchsorted(self.ids, ids)
 
     def of(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return vectors [m, d] and biases [m] (or None) of item ids [m]."""
-        rows = self.row[ids]
+        rows = self.index_of(ids)
         return self.vectors[rows], None if self.bias is None else self.bias[rows]
 
 
@@ -126,14 +130,11 @@ class NextItemLoss(nn.Module):
         self, table: ItemTable, sets: Sequence[CandidateSet], inputs: Tensor | None = None
     ) -> ItemVectors:
         """Compute the vectors that labels, negatives and `inputs` (item ids) need, each once."""
-        every_row = torch.arange(len(self.get_buffer("item_domain")), device=sets[0].labels.device)
         if self.kind == "CE":
-            return ItemVectors(*table(None), every_row)
+            return ItemVectors(*table(None))
         some = [ids for one in sets for ids in (one.labels, one.negatives)]
         needed = torch.cat(some if inputs is None else [*some, inputs.flatten()]).unique()
-        row = torch.zeros_like(every_row)
-        row[needed] = torch.arange(len(needed), device=needed.device)
-        return ItemVectors(*table(needed), row)
+        return ItemVectors(*table(needed), needed)
 
     def forward(
         self, states: Sequence[Tensor], sets: Sequence[CandidateSet], items: ItemVectors

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recbole_edt.errors import UserError
 from recbole_edt.model.similarity import cosine_blocks
+from recbole_edt.model.sparse_rows import rows_of
 
 _PROJECTED_STD = 0.3  # per dimension, measured in the project's first study [ours]
 _ID_STD = 0.02
@@ -38,6 +39,8 @@ class ItemEncoder(nn.Module):
         ``popularity`` (trainable, starts at half the log of one plus the count) or ``none``.
     projected_std : float
         Root mean square per dimension of projected vectors at the start, of ``pca``.
+    sparse_gradients : bool
+        Whether the gradients of tables hold the rows of `ids` only, where `forward` is given some.
     trainable : bool
         Whether the item vectors are trained, from the LLM's on [figure]; then they are parameters
         and in the checkpoint.
@@ -63,9 +66,11 @@ class ItemEncoder(nn.Module):
         id_embedding: bool,
         bias: str,
         projected_std: float = _PROJECTED_STD,
+        sparse_gradients: bool = False,
         trainable: bool = False,
     ):
         super().__init__()
+        self.sparse_gradients = sparse_gradients
         self.projection: nn.Module | None = None
         self.vectors: nn.Parameter | None = None
         if vectors is None:
@@ -110,14 +115,27 @@ class ItemEncoder(nn.Module):
         parts = []
         if self.projection is not None:
             table = self.half_vectors if self.vectors is None else self.vectors
-            chosen = table if ids is None else table[ids]
+            chosen = table if ids is None else self._rows(table, ids)
             parts.append(self.projection(chosen.float() - self.mean))
         if self.ids is not None:
-            parts.append(self.ids.weight if ids is None else self.ids(ids))
+            if ids is None:
+                parts.append(self.ids.weight)
+            elif self.sparse_gradients:
+                parts.append(rows_of(self.ids.weight, ids, padding=0))
+            else:
+                parts.append(self.ids(ids))
         vectors = parts[0] if len(parts) == 1 else parts[0] + parts[1]
         if self.bias is None:
             return vectors, None
-        return vectors, self.bias if ids is None else self.bias[ids]
+        return vectors, self.bias if ids is None else self._rows(self.bias, ids)
+
+    def _rows(self, table: Tensor, ids: Tensor) -> Tensor:
+        return rows_of(table, ids) if self.sparse_gradients else table[ids]
+
+    def tables(self) -> list[nn.Parameter]:
+        """Return the parameters with one row per item: id vectors, biases, trained item vectors."""
+        names = "vectors", "ids.weight", "bias"
+        return [parameter for name, parameter in self.named_parameters() if name in names]
 
     def set_neighbours(self, unseen: Tensor, neighbours: Tensor) -> None:
         """Set the items without training interactions, and the trained items they are scored by.

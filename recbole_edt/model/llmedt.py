@@ -164,7 +164,7 @@ class LLMEDT(SharedModel):
         # Frozen items have one table for the whole phase.
         frozen = self.items.vectors is None
         items = self.table_of_all() if frozen else self.next_item.project(self.items, sets, inputs)
-        states = self.domain_states(items.vectors[items.row[inputs]], inputs)
+        states = self.domain_states(items.vectors[items.index_of(inputs)], inputs)
         loss = self.next_item([state[labelled] for state in states], sets, items)
         loss = loss / total(labelled.sum()).clamp(min=1)
         if self.profiles is None or not self._aligns(DOMAIN):

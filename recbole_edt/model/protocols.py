@@ -117,6 +117,14 @@ class SmoothsTargets(Protocol):
 
 
 @runtime_checkable
+class SparseGradients(Protocol):
+    """A model with tables of which a step changes only the rows that it reads."""
+
+    def sparse_parameters(self) -> Sequence[nn.Parameter]:
+        """Return the parameters whose gradients are sparse; none of the others' ever is."""
+
+
+@runtime_checkable
 class HasOwnLearningRates(Protocol):
     """A model some of whose parameters have a learning rate of their own."""
 
@@ -198,6 +206,11 @@ class Capabilities:
         own = {id(parameter) for parameter, _ in rates}
         groups: list[dict[str, Any]] = [{"params": [p for p in parameters if id(p) not in own]}]
         return groups + [{"params": [parameter], "lr": rate} for parameter, rate in rates]
+
+    def sparse_parameters(self) -> Sequence[nn.Parameter]:
+        """Return the parameters with sparse gradients; none by default."""
+        model = self._model
+        return model.sparse_parameters() if isinstance(model, SparseGradients) else ()
 
     def separate_parts(self, phase: str) -> Sequence[str] | None:
         """Return prefixes of parameters per domain that keep their own best epoch, or None."""

@@ -51,6 +51,7 @@ class SharedModel(CrossDomainModel):
             config["item_projection"],
             config["item_id_embedding"],
             config["item_bias"],
+            sparse_gradients=config["loss_type"] == "SS" and config["sparse_updates"],
             trainable=config["item_vectors"] == "trainable",
         )
         self._vectors_rate: float | None = config["item_vectors_learning_rate"]
@@ -62,6 +63,10 @@ class SharedModel(CrossDomainModel):
         self.backbone = Backbone(BackboneSettings.from_config(config))
         self.positions = nn.Parameter(torch.empty(self.max_length, width))
         nn.init.normal_(self.positions, std=config["initializer_range"])
+
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        """Return the tables of items if steps change single rows of them, otherwise nothing."""
+        return self.items.tables() if self.items.sparse_gradients else []
 
     def own_learning_rates(self) -> list[tuple[nn.Parameter, float]]:
         """Return the item vectors with their own learning rate, where they have one."""
@@ -80,7 +85,7 @@ class SharedModel(CrossDomainModel):
         labelled = labels > 0
         sets = self.next_item.candidate_sets(labels[labelled], self.loss_scope)
         items = self.next_item.project(self.items, sets, inputs)
-        states = self.shared_state(items.vectors[items.row[inputs]])
+        states = self.shared_state(items.vectors[items.index_of(inputs)])
         loss = self.next_item([states[labelled]], sets, items)
         return loss / total(labelled.sum()).clamp(min=1), states
 

@@ -79,7 +79,12 @@ class CsvFile:
         return [self.path]
 
     def load(
-        self, engine: Engine, table: str, columns: Sequence[str], time: str | None = None
+        self,
+        engine: Engine,
+        table: str,
+        columns: Sequence[str],
+        time: str | None = None,
+        number: str | None = None,
     ) -> None:
         """Read some columns as texts into a new table of the engine, in the order of the file.
 

@@ -10,13 +10,14 @@ from recbole_edt import fields
 from recbole_edt.errors import UserError
 from recbole_edt.prepare.csv_file import CsvFile
 from recbole_edt.prepare.engine import Engine
+from recbole_edt.prepare.inter_table import InterColumns, load_rows
 from recbole_edt.prepare.interactions import Interactions
 from recbole_edt.prepare.parquet_file import ParquetFile, is_parquet
 from recbole_edt.prepare.raw import RawData, clean_text
 from recbole_edt.prepare.reader import Flag, Reader
+from recbole_edt.prepare.times import TimeFormat
 
-_POSITION = "position"
-_LATEST = 1e11  # seconds: the year 5138
+_POSITION, _RATING = "position", "rating"
 _NAME, _FILE = {"metavar": "NAME"}, {"metavar": "FILE"}
 _FLAGS = (
     Flag("inter", None, "interactions, .csv or .csv.gz (required)", _FILE),
@@ -25,12 +26,23 @@ _FLAGS = (
     Flag("item_col", fields.ITEM, f"item column of both files (default: {fields.ITEM})", _NAME),
     Flag(
         "time_col", None,
-        f"column of the times in seconds (default: {fields.TIME}, else positions)", _NAME,
+        f"column of the times, in seconds or ISO dates (default: {fields.TIME}, else positions)",
+        _NAME,
+    ),
+    Flag(
+        "time_format", None,
+        "s, ms, us or ns, or a format such as %%d.%%m.%%Y (default: seconds or ISO dates)",
+        {"metavar": "FORMAT"},
     ),
     Flag(
         "position_col", None,
         f"order of a user's rows, instead of times (default: {_POSITION})", _NAME,
     ),
+    Flag(
+        "min_rating", None, "drop rows with a lower rating (default: keep all)",
+        {"type": float, "metavar": "R"},
+    ),
+    Flag("rating_col", None, f"column of --min_rating (default: {_RATING})", _NAME),
     Flag("domain_col", fields.DOMAIN, f"item's domain (default: {fields.DOMAIN})", _NAME),
     Flag("title_col", fields.TITLE, f"item's title (default: {fields.TITLE})", _NAME),
     Flag("item_fields", "", "further text columns to keep (default: none)", {"metavar": "A,B"}),
@@ -50,7 +62,7 @@ def read(options: argparse.Namespace) -> RawData:
     ------
     UserError
         For a missing file or column, an empty id, an item without a domain or in two, a time
-        that is not a number, and interactions with unknown items unless they are to go.
+        or rating that cannot be read, and interactions with unknown items unless they are to go.
     """
     for key in ("inter", "items"):
         if getattr(options, key) is None:
@@ -65,11 +77,27 @@ def read(options: argparse.Namespace) -> RawData:
     inter_file = _open(Path(options.inter), separator, options.engine)
     order_flag, order_col = _order_column(options, inter_file.columns)
     positions = order_flag == "position_col"
-    columns = [options.user_col, options.item_col, order_col]
-    inter_file.require(zip(("user_col", "item_col", order_flag), columns, strict=True))
-    inter, n_rows = _read_inter(inter_file, columns, positions, item_ids, options.engine)
+    times = TimeFormat(options.time_format, positions)
+    rating = _rating_column(options)
+    inter_file.require(
+        [("user_col", options.user_col), ("item_col", options.item_col), (order_flag, order_col)]
+        + ([("rating_col", rating)] if rating is not None else [])
+    )
+    columns = InterColumns(options.user_col, options.item_col, order_col, rating)
+    n_rows = load_rows(inter_file, columns, times, options.engine)
     notes = {"rows read": n_rows, "items read": len(items), **notes}
     notes["column that orders a user's rows"] = order_col
+    keep = "TRUE"
+    if rating is not None:
+        low = f"rating < {options.min_rating!r}::DOUBLE"
+        dropped = options.engine.row(f"SELECT count(*) FROM raw WHERE {low}")[0]
+        if dropped == n_rows:
+            raise UserError(
+                f"min_rating: no {rating} of {inter_file.path} reaches {options.min_rating:g}"
+            )
+        notes[f"rows dropped, {rating} below {options.min_rating:g}"] = int(dropped)
+        keep = f"NOT ({low})"
+    inter = Interactions.encode(options.engine, item_ids, keep)
     if options.unknown_items == "drop":
         notes["rows dropped, item not in the items file"] = inter.delete("item < 0")
     else:
@@ -83,6 +111,18 @@ def _open(path: Path, separator: str, engine: Engine) -> CsvFile | ParquetFile:
     return ParquetFile(path, engine) if is_parquet(path) else CsvFile(path, separator)
 
 
+def _rating_column(options: argparse.Namespace) -> str | None:
+    """Return the column of the ratings when there is a least one."""
+    if options.min_rating is None:
+        if options.rating_col is not None:
+            raise UserError("rating_col: is read for --min_rating=R, which is missing")
+        return None
+    if not np.isfinite(options.min_rating):
+        raise UserError(f"min_rating: found {options.min_rating}, expected a number")
+    column: str = options.rating_col or _RATING
+    return column
+
+
 def _order_column(options: argparse.Namespace, columns: list[str]) -> tuple[str, str]:
     """Return the flag and the name of the column that orders a user's rows."""
     if options.time_col is not None and options.position_col is not None:
@@ -92,40 +132,6 @@ def _order_column(options: argparse.Namespace, columns: list[str]) -> tuple[str,
     if options.time_col is None and fields.TIME not in columns and _POSITION in columns:
         return "position_col", _POSITION
     return "time_col", options.time_col or fields.TIME
-
-
-def _read_inter(
-    file: CsvFile | ParquetFile,
-    columns: list[str],
-    positions: bool,
-    item_ids: pd.Index,
-    engine: Engine,
-) -> tuple[Interactions, int]:
-    """Return the interactions and the number of rows; errors as in `read`."""
-    file.load(engine, "texts", columns, time=columns[2])
-    number = "CASE WHEN contains(c2, '_') THEN NULL ELSE try_cast(c2 AS DOUBLE) END"
-    engine.run(
-        f"CREATE OR REPLACE TABLE raw AS SELECT c0 AS user, c1 AS item, {number} AS time FROM texts"
-    )
-    late = "FALSE" if positions else f"abs(time) > {_LATEST!r}"
-    checks = (
-        ("user = ''", f"no '{columns[0]}'"),
-        ("item = ''", f"no '{columns[1]}'"),
-        ("time IS NULL OR NOT isfinite(time)", "expected a number, such as seconds"),
-        (late, "expected seconds since 1970, and this looks like milliseconds"),
-    )
-    counted = ", ".join(f"count(*) FILTER ({bad}), min(rowid) FILTER ({bad})" for bad, _ in checks)
-    n_rows, *found = engine.row(f"SELECT count(*), {counted} FROM raw")
-    if not n_rows:
-        raise UserError(f"{file.path}: holds no interactions, only a header")
-    for number_of, first, (bad, complaint) in zip(found[::2], found[1::2], checks, strict=True):
-        if number_of:
-            if "time" in bad:
-                text = engine.row(f"SELECT c2 FROM texts WHERE rowid = {first}")[0]
-                complaint = f"{columns[2]} is '{text}'; {complaint}"
-            file.refuse(first, f"{complaint} ({number_of} such rows so far)")
-    engine.run("DROP TABLE texts")
-    return Interactions.encode(engine, item_ids), n_rows
 
 
 def _refuse_unknown_items(

@@ -22,6 +22,8 @@ class FilterRules:
     min_user_inter, min_item_inter : int
         Least number of interactions of a user (over all domains) and of an item. 0 for items
         keeps those that nobody interacted with.
+    max_user_inter, max_item_inter : int or None
+        Most interactions of a user and of an item before any is dropped; None sets no limit.
     min_user_domains, min_domain_inter : int
         A user needs `min_domain_inter` interactions in each of `min_user_domains` domains.
     require_title : bool
@@ -36,16 +38,27 @@ class FilterRules:
     min_domain_inter: int = 1
     require_title: bool = False
     duplicates: str = "keep"
+    max_user_inter: int | None = None
+    max_item_inter: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse an upper limit below the lower one: nothing could be left."""
+        for kind in ("user", "item"):
+            least, most = getattr(self, f"min_{kind}_inter"), getattr(self, f"max_{kind}_inter")
+            if most is not None and most < least:
+                raise UserError(
+                    f"max_{kind}_inter: found {most}; expected at least min_{kind}_inter, {least}"
+                )
 
     def sentence(self) -> str:
         """Return the rules as a phrase for the report."""
-        user = f"users with {_least(self.min_user_inter)} over all domains"
+        user = f"users with {_range(self.min_user_inter, self.max_user_inter)} over all domains"
         if self.by_domain:
             user += (
                 f" and {_least(self.min_domain_inter)} in each of {self.min_user_domains} domains"
             )
         title = " and a title" if self.require_title else ""
-        return f"{user}; items with {_least(self.min_item_inter)}{title}"
+        return f"{user}; items with {_range(self.min_item_inter, self.max_item_inter)}{title}"
 
     @property
     def by_domain(self) -> bool:
@@ -66,11 +79,12 @@ class FilterStep:
 def apply_rules(
     data: RawData, rules: FilterRules
 ) -> tuple[RawData, list[FilterStep], dict[str, int | str]]:
-    """Apply `rules` until nothing changes any more.
+    """Apply the upper limits once, then the other rules until nothing changes any more.
 
-    The result is the largest set of users and items that satisfies all rules together, and
-    does not depend on the order in which they are applied. Titles are read after a first
-    k-core, so that a reader need not parse those of items that are dropped anyway.
+    Of what the upper limits leave, the result is the largest set of users and items that
+    satisfies all rules together, and does not depend on the order in which they are applied.
+    Titles are read after a first k-core, so that a reader need not parse those of items that are
+    dropped anyway.
 
     Returns
     -------
@@ -97,6 +111,7 @@ def apply_rules(
     notes["repeated (user, item) interactions"] = kept.mark_repeats(rules.duplicates == "last")
     if rules.duplicates != "keep":
         kept.drop_repeats(f"repeats of a (user, item) pair, {rules.duplicates} one kept")
+    kept.drop_above()
     kept.k_core()
     _check_left(data, kept, rules)
 
@@ -164,6 +179,24 @@ class _Filter:
         self._count(rule, items=int(dropped.sum()), interactions=rows)
         self.items &= ~dropped
 
+    def drop_above(self) -> None:
+        """Drop the users and items above the upper limits, all judged by the same counts.
+
+        Counts only fall later, so that this is done once, before the lower limits; RecBole's
+        ``user_inter_num_interval`` leaves the same rows.
+        """
+        rules = self._rules
+        above = np.zeros(len(self.items), dtype=bool)
+        if rules.max_item_inter is not None:
+            above = self.item_counts() > rules.max_item_inter
+        if rules.max_user_inter is not None:
+            self._drop_users(
+                f"SELECT user FROM inter GROUP BY user HAVING count(*) > {rules.max_user_inter}",
+                f"users with more than {_number(rules.max_user_inter)}",
+            )
+        if rules.max_item_inter is not None:
+            self.drop_items(above, f"items with more than {_number(rules.max_item_inter)}")
+
     def k_core(self) -> None:
         """Drop scarce items, then scarce users, until a round changes nothing."""
         rules = self._rules
@@ -223,6 +256,10 @@ def _check_left(data: RawData, kept: _Filter, rules: FilterRules) -> None:
         raise UserError(
             f"{left} left after filtering; expected two domains (kept: {rules.sentence()})"
         )
+
+
+def _range(least: int, most: int | None) -> str:
+    return _least(least) if most is None else f"{least} to {_number(most)}"
 
 
 def _least(number: int) -> str:

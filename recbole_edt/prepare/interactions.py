@@ -24,21 +24,26 @@ class Interactions:
         self.engine = engine
 
     @classmethod
-    def encode(cls, engine: Engine, item_ids: pd.Series | pd.Index) -> "Interactions":
+    def encode(
+        cls, engine: Engine, item_ids: pd.Series | pd.Index, keep: str = "TRUE"
+    ) -> "Interactions":
         """Turn table `raw` (`user`, `item`: text or whole numbers, `time`) into codes and drop it.
 
-        Rows keep their number. The code of an item that is not among `item_ids` is -1.
+        Rows keep their number. The code of an item that is not among `item_ids` is -1. Only rows
+        for which `keep`, a condition of SQL, holds are taken.
         """
         engine.load("catalogue", pd.DataFrame({"id": item_ids, "code": np.arange(len(item_ids))}))
         engine.run(
             "CREATE TABLE users AS SELECT key, key::VARCHAR AS id, "
             "(row_number() OVER (ORDER BY first) - 1)::INTEGER AS code "
-            "FROM (SELECT user AS key, min(rowid) AS first FROM raw GROUP BY user)"
+            "FROM (SELECT user AS key, min(rowid) AS first FROM raw "
+            f"WHERE {keep} GROUP BY user)"
         )
         engine.run(
             "CREATE TABLE inter AS SELECT raw.rowid AS row, users.code AS user, "
             "coalesce(catalogue.code, -1)::INTEGER AS item, time FROM raw "
-            "JOIN users ON raw.user = users.key LEFT JOIN catalogue ON raw.item = catalogue.id"
+            "JOIN users ON raw.user = users.key LEFT JOIN catalogue ON raw.item = catalogue.id "
+            f"WHERE {keep}"
         )
         engine.run("DROP TABLE raw")
         engine.run("DROP TABLE catalogue")

@@ -38,7 +38,7 @@ _GENRES = Flag(
 _FLAGS = (
     Flag("raw", None, "folder of a release, 100k to 32m (default: the wheel's 100K)",
          {"metavar": "DIR"}),
-    Flag("min_rating", None, "drop lower ratings, with --raw (default: keep all)",
+    Flag("min_rating", None, "drop lower ratings (default: keep all)",
          {"type": float, "metavar": "R"}),
     _GENRES,
 )  # fmt: skip
@@ -53,17 +53,21 @@ def read(options: argparse.Namespace) -> RawData:
         When recbole's files are missing, a rule cannot be read or names no known genre, or
         other rules are given under the name of the default dataset.
     """
-    if options.genres != DEFAULT_GENRES and options.dataset == DEFAULT_DATASET:
-        raise UserError(
-            f"genres: other rules than the default need their own --dataset=NAME; "
-            f"'{DEFAULT_DATASET}' is the name of the default"
-        )
+    for key, default in (("genres", DEFAULT_GENRES), ("min_rating", None)):
+        if getattr(options, key) != default and options.dataset == DEFAULT_DATASET:
+            raise UserError(
+                f"{key}: another value than the default needs a --dataset=NAME of its own; "
+                f"'{DEFAULT_DATASET}' is the name of the default"
+            )
     if options.raw is not None:
         return _read_folder(options)
-    if options.min_rating is not None:
-        raise UserError("min_rating: is for the folder of a release; --raw=DIR is missing")
     folder = _wheel_folder()
     inter = _read_atomic(folder / "ml-100k.inter")
+    notes: dict[str, int | str] = {"rows read": len(inter)}
+    if options.min_rating is not None:
+        low = inter["rating"].astype(float) < options.min_rating
+        notes[f"ratings below {options.min_rating:g} dropped"] = int(low.sum())
+        inter = inter[~low]
     items = _read_atomic(folder / "ml-100k.item")
     genres = items["class"].str.split()
     domains = domains_by_genre(genres, options.genres)
@@ -88,7 +92,7 @@ def read(options: argparse.Namespace) -> RawData:
         inter[fields.TIME].astype(np.float64).to_numpy(),
     )
     inputs = [folder / "ml-100k.inter", folder / "ml-100k.item"]
-    return RawData(frame, table, inputs, {"rows read": len(inter), "items read": len(items)})
+    return RawData(frame, table, inputs, notes | {"items read": len(items)})
 
 
 def _read_folder(options: argparse.Namespace) -> RawData:

@@ -71,8 +71,27 @@ class ParquetFile:
                     f"{', '.join(self.columns)}; --{flag}=NAME names another"
                 )
 
+    def refuse_time(self, column: str) -> None:
+        """Refuse a column whose type says already how its times are read.
+
+        Raises
+        ------
+        UserError
+            When the column holds dates or timestamps.
+        """
+        if self._types[column].startswith(_TIMES):
+            raise UserError(
+                f"time_format: column '{column}' of {self.path} is of type {self._types[column]}, "
+                "which needs none; expected texts or numbers"
+            )
+
     def load(
-        self, engine: Engine, table: str, columns: Sequence[str], time: str | None = None
+        self,
+        engine: Engine,
+        table: str,
+        columns: Sequence[str],
+        time: str | None = None,
+        number: str | None = None,
     ) -> None:
         """Read some columns as texts into a new table, called `c0`, `c1`, ...
 
@@ -85,8 +104,9 @@ class ParquetFile:
         columns : sequence of str
             What to read.
         time : str, optional
-            The column among them that holds numbers, dates or timestamps (read as seconds);
-            all others hold texts or whole numbers.
+            The column among them that holds numbers, dates or timestamps (read as seconds).
+        number : str, optional
+            The column among them that holds any numbers; all others hold texts or whole numbers.
 
         Raises
         ------
@@ -94,21 +114,22 @@ class ParquetFile:
             For a column of another type, nested ones included, and a damaged file.
         """
         picked = []
-        for number, column in enumerate(columns):
+        for index, column in enumerate(columns):
             kind, cell = self._types[column], name(column)
             base = kind.partition("(")[0].partition(" ")[0]
-            if kind.endswith("]") or base not in (
-                (*_NUMBERS, *_TIMES, "VARCHAR") if column == time else _IDS
-            ):
-                expected = "numbers, dates or timestamps" if column == time else (
-                    "texts or whole numbers"
-                )  # fmt: skip
+            allowed: tuple[str, ...] = _IDS
+            expected = "texts or whole numbers"
+            if column == time:
+                allowed, expected = (*_IDS, *_NUMBERS, *_TIMES), "numbers, dates or timestamps"
+            elif column == number:
+                allowed, expected = (*_IDS, *_NUMBERS), "numbers"
+            if kind.endswith("]") or base not in allowed:
                 raise UserError(
                     f"{self.path}: column '{column}' is of type {kind}; expected {expected}"
                 )
             if base.startswith(_TIMES):
                 cell = f"epoch({cell})"
-            picked.append(f"coalesce({cell}::VARCHAR, '') AS c{number}")
+            picked.append(f"coalesce({cell}::VARCHAR, '') AS c{index}")
         try:
             engine.run(
                 f"CREATE OR REPLACE TABLE {table} AS SELECT {', '.join(picked)} FROM {self._source}"

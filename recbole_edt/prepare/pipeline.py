@@ -31,6 +31,8 @@ DEFAULTS: Mapping[str, Any] = {
     "data_path": "dataset",
     "min_user_inter": 1,
     "min_item_inter": 1,
+    "max_user_inter": None,
+    "max_item_inter": None,
     "min_user_domains": 1,
     "min_domain_inter": 1,
     "require_title": False,

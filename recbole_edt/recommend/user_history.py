@@ -20,13 +20,13 @@ def history_lines(
 ) -> list[str]:
     """Return the user's `shown` latest interactions, the latest first."""
     rows = history_rows(dataset, user)[::-1]
-    times = dataset.flat[dataset.time_field].numpy()
+    times = dataset.flat[dataset.time_field]
     lines = ["", f"history, latest first ({len(rows):,} interactions)"]
     for row in rows[:shown]:
         number = int(dataset.flat[dataset.iid_field][row])
         item = labels.item_id(number)
         title = labels.title(item)
-        lines.append(f"  {date_of(times[row])}{item:>12}  {labels.domain(number)}  {title}")
+        lines.append(f"  {date_of(float(times[row]))}{item:>12}  {labels.domain(number)}  {title}")
     if len(rows) > shown:
         lines.append(f"  and {len(rows) - shown:,} earlier ones")
     return lines

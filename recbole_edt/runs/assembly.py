@@ -94,7 +94,7 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
             f"negative can be drawn for {config['model']}; leave such users out before "
             "'recbole-edt prepare', or choose a model without negatives"
         ) from error
-    return loader, Targets(parts[1], "valid"), Targets(parts[2], "test")
+    return loader, Targets(parts[1], "valid", config["valid_users"]), Targets(parts[2], "test")
 
 
 _REFUSALS = (

@@ -124,10 +124,12 @@ class Protocol(Part):
     split_hash: str
     items_hash: str | None = None  # older runs lack it
     sampled_hash: str | None = None  # of sampled candidates only
+    valid_users: int | None = None  # of a sample of the validation users only
 
-    OMITTED = frozenset(("items_hash", "sampled_hash"))
+    OMITTED = frozenset(("items_hash", "sampled_hash", "valid_users"))
     COMPARED: ClassVar[tuple[str, ...]] = (
         "split", "split_hash", "items_hash", "candidates", "sampled", "sampled_hash",
+        "valid_users",
     )  # fmt: skip
     """What runs of one table have in common, in the order in which it is compared."""
 
@@ -141,7 +143,8 @@ class Protocol(Part):
         """What each target is ranked among, in words."""
         scope = {"target_domain": "the target's domain", "all": "all domains"}[self.candidates]
         items = f"{self.sampled} sampled items" if self.sampled else "all items"
-        return f"{items} of {scope}"
+        chosen = f"; epochs chosen on {self.valid_users} users" if self.valid_users else ""
+        return f"{items} of {scope}{chosen}"
 
     def data_hashes(self) -> dict[str, str]:
         """Return the hashes of the rows and items that the run was trained on, if it has them."""

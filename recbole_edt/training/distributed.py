@@ -80,7 +80,9 @@ class PhaseInShares:
         way = self._way if count >= distributed.size() else _Way.WHOLE
         loss = self._part(way or _Way.WHOLE, batch, args, keys)
         if not loss.requires_grad:  # no label in this share
-            loss = loss + 0.0 * sum(p.sum() for p in self._parameters()[:1])
+            sparse = {id(p) for p in capabilities_of(self._model).sparse_parameters()}
+            dense = [p for p in self._parameters() if id(p) not in sparse]
+            loss = loss + 0.0 * sum(p.sum() for p in dense[:1])
         loss = loss + (self._whole_value(loss, batch) - loss.detach())
         if loss.requires_grad:
             loss.register_hook(self._add_up_after_backward)

@@ -15,6 +15,7 @@ from recbole_edt.training.best_epoch import BestEpoch
 from recbole_edt.training.callbacks import Callback
 from recbole_edt.training.distributed import in_shares
 from recbole_edt.training.history import History
+from recbole_edt.training.optimizers import phase_optimizer
 from recbole_edt.training.packing import unpack_rng, without_prefix
 from recbole_edt.training.phase_settings import PhaseSettings
 from recbole_edt.training.phase_state import PhaseState
@@ -104,10 +105,7 @@ class PhaseLoop:
         settings = PhaseSettings.from_config(name, self._config)
         if trainer.epochs != self._config["epochs"]:  # RecBole's models that only count have one
             settings = replace(settings, epochs=trainer.epochs)
-        trainer.clip_grad_norm = settings.clip_grad_norm
-        trainer.optimizer = trainer.build_optimizer(
-            self._capabilities.trained_parameters(), settings.learning_rate, settings.weight_decay
-        )
+        trainer.optimizer = phase_optimizer(trainer, self._capabilities, settings)
         steps = len(self._train_data)
         return PhaseState(settings, self._model, trainer.optimizer, steps, self._best_epochs(name))
 

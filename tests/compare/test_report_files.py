@@ -12,6 +12,8 @@ from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.results import load_results
 from recbole_edt.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 FILES = {"results.csv", "results.md", "results.tex", "tests.csv", "report.html"}
 
 

@@ -27,6 +27,8 @@ from recbole_edt.compare.report.summary import Score
 from recbole_edt.compare.report.texts import one_line, percent, score_text
 from recbole_edt.compare.results import load_results
 
+pytestmark = pytest.mark.slow  # matplotlib measures every label
+
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -46,6 +46,34 @@ def test_every_general_row_is_recboles(ml100k_small):
         assert_same(mine, expected)
 
 
+@pytest.mark.parametrize("model", ["SASRec", "BPR"])
+def test_further_columns_of_unsorted_files_are_recboles(tmp_path, model):
+    """Numbers of tokens follow the file's order, whatever the order of the rows in memory."""
+    rng = np.random.default_rng(5)
+    folder = tmp_path / "shop"
+    write_inter(folder / "shop.inter", [])
+    lines = ["user_id:token\titem_id:token\tdevice:token\ttags:token_seq\ttimestamp:float"]
+    for row in rng.permutation(12 * 8):
+        user, at = divmod(int(row), 8)
+        tags = " ".join(rng.choice(["new", "sale", "gift", "blue"], rng.integers(1, 4)))
+        lines.append(f"u{user}\ti{(3 * user + at) % 20}\tdevice{rng.integers(5)}\t{tags}\t{row}")
+    (folder / "shop.inter").write_text("\n".join(lines) + "\n")
+    items = [f"i{n}\t{'ab'[n % 2]}\ttag{n % 3}" for n in rng.permutation(23)]
+    (folder / "shop.item").write_text(
+        "\n".join(["item_id:token\tdomain:token\tkind:token", *items])
+    )
+    columns = ["user_id", "item_id", "device", "tags", "timestamp"]
+    keys = {"load_col": {"inter": columns, "item": ["item_id", "domain", "kind"]}}
+    if model == "SASRec":
+        keys["train_neg_sample_args"] = None
+    ours, theirs = our_parts(model, folder, **keys), stock_parts(model, folder, **keys)
+    for field in [*columns[:-1], "domain", "kind"]:
+        tokens = theirs[0].field2id_token[field]
+        assert ours[0].field2id_token[field].tolist() == tokens.tolist()
+    for mine, expected in zip(ours, theirs, strict=True):
+        assert_same(mine, expected)
+
+
 def test_any_order_of_rows_can_be_asked_for(ml100k_small):
     ours = our_parts("SASRec", ml100k_small)[0]
     theirs = stock_parts("SASRec", ml100k_small, train_neg_sample_args=None)[0]

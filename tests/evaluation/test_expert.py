@@ -133,7 +133,8 @@ def test_it_reads_neither_the_target_nor_what_follows(data, number):
     targets = targets_of_part(config, number)
     expert, at = ContentExpert(targets.part), np.arange(len(targets))
     before = expert.scores(targets, at)
-    items = targets.part.flat[targets.part.iid_field]
+    items = targets.part.flat[targets.part.iid_field].tensor()
+    targets.part.flat.fields[targets.part.iid_field] = items  # one that can be changed
     ends = targets.part.user_starts[targets.users + 1]
     for row, end in zip(targets.rows, ends, strict=True):
         items[row:end] = items[row] % (targets.part.item_num - 1) + 1

@@ -176,6 +176,7 @@ def corrupt(model, monkeypatch, batch):
 
 @pytest.mark.parametrize("n_domains", [2, 3])
 @pytest.mark.parametrize("slots", [None, 3])
+@pytest.mark.slow
 def test_loss_terms_are_those_of_the_equations(n_domains, slots, monkeypatch):
     model, batch = build("C2DSR", n_domains, loss_slots=slots), windows(rows=3)
     corrupted = corrupt(model, monkeypatch, batch)

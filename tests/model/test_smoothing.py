@@ -75,7 +75,7 @@ def test_the_loss_is_the_cross_entropy_with_the_dense_target(vectors, scope, has
     bias = torch.randn(len(DOMAIN), generator=generator, dtype=torch.float64) * has_bias
     leaves = [[part.clone().requires_grad_() for part in (states, items, bias)] for _ in range(2)]
     s, i, b = leaves[0]
-    table = ItemVectors(i, b if has_bias else None, torch.arange(len(DOMAIN)))
+    table = ItemVectors(i, b if has_bias else None)
     found = loss([s], loss.candidate_sets(labels, scope), table)
     s, i, b = leaves[1]
     expected = 0.0

@@ -153,6 +153,7 @@ def test_scores_are_those_of_the_equations(n_domains, tables):
 
 
 @pytest.mark.parametrize("n_domains", [2, 3])
+@pytest.mark.slow
 def test_loss_terms_are_those_of_the_equations(n_domains, monkeypatch):
     rates = [1000, 1, 1]
     model, batch = build("TriCDR", n_domains, contrastive_rates=rates), windows(rows=3, seed=5)

@@ -144,3 +144,53 @@ def test_result_is_the_largest_set_that_satisfies_all_rules(rows, user, item, do
     else:
         data, _, _ = apply_rules(raw(rows), rules)
         assert rows_of(data) == [(u, f"i{i}", f"{float(t)}") for u, i, t in expected]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=8, max_size=40),
+    st.integers(2, 8),
+    st.integers(4, 12),
+)
+def test_upper_limits_leave_what_recbole_leaves(pairs, max_user, max_item):
+    rows = [(user, item, time) for time, (user, item) in enumerate(pairs)]
+    left = pd.DataFrame(rows, columns=["user", "item", "time"])
+    while True:  # RecBole's loop: both intervals are judged by the same counts
+        users, items = left["user"].value_counts(), left["item"].value_counts()
+        kept = left[
+            left["user"].map(users).between(2, max_user)
+            & left["item"].map(items).between(2, max_item)
+        ]
+        if len(kept) == len(left):
+            break
+        left = kept
+    rules = FilterRules(
+        min_user_inter=2, min_item_inter=2, max_user_inter=max_user, max_item_inter=max_item
+    )
+    try:
+        data, _, _ = apply_rules(raw(rows), rules)
+    except UserError:
+        assert len({"ffkk"[item] for item in left["item"]}) < 2
+    else:
+        assert [int(row[2]) for row in sorted_by_time(data)] == list(left["time"])
+
+
+def sorted_by_time(data):
+    return sorted(frame_of(data).to_numpy().tolist(), key=lambda row: row[2])
+
+
+def test_what_upper_limits_drop_is_counted():
+    rows = [(0, item, item) for item in range(4)] + [(user, 0, user) for user in range(1, 5)]
+    rows += [(user, item, 9) for user in (1, 2) for item in (1, 2)]
+    rules = FilterRules(max_user_inter=3, max_item_inter=4)
+    data, steps, _ = apply_rules(raw(rows), rules)
+    by_rule = {step.rule: (step.users, step.items, step.interactions) for step in steps}
+    assert by_rule["users with more than 3 interactions"] == (1, 0, 4)
+    assert by_rule["items with more than 4 interactions"] == (0, 1, 4)
+    assert set(frame_of(data)[fields.USER]) == {"1", "2"}
+    assert "users with 1 to 3 interactions over all domains; items with 1 to 4" in rules.sentence()
+
+
+def test_an_upper_limit_below_the_lower_one():
+    with pytest.raises(UserError, match="max_item_inter: found 2; expected at least min_item_inte"):
+        FilterRules(min_item_inter=3, max_item_inter=2)

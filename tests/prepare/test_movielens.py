@@ -49,7 +49,7 @@ def test_other_rules_make_other_domains(prepare, tmp_path):
     [
         (["--genres=a:Comedi", "--dataset=x"], r"no film .* 'Comedi' \(did you mean 'Comedy'\?\)"),
         (["--genres=Comedy", "--dataset=x"], "genres: found 'Comedy'; expected 'name:Genre,Genre'"),
-        (["--genres=a:Comedy"], "need their own --dataset=NAME"),
+        (["--genres=a:Comedy"], "needs a --dataset=NAME of its own"),
         (["--genres=all:*", "--dataset=x"], "found one domain 'all'; expected at least two"),
         (["--dataset=../x"], "dataset: '../x' cannot be a file name"),
     ],

@@ -80,12 +80,14 @@ def test_it_goes_on_from_a_stored_state():
 
 
 @pytest.mark.parametrize("model", ["SASRec", "LLMEDT"])
+@pytest.mark.slow
 def test_a_mean_over_less_than_a_step_is_the_last_step(model, run):
     plain, averaged = run(model), run(model, average_epochs=1e-6)
     assert averaged["test"] == plain["test"]
     assert averaged["valid"] == plain["valid"]
 
 
+@pytest.mark.slow
 def test_a_mean_over_ages_stays_where_a_phase_began(run):
     def domain_scores(**keys) -> list[str]:
         result = run(domain_learning_rate=0.5, **keys)
@@ -96,6 +98,7 @@ def test_a_mean_over_ages_stays_where_a_phase_began(run):
     assert len(set(domain_scores())) > 1
 
 
+@pytest.mark.slow
 def test_the_mean_is_what_is_kept(run):
     plain, averaged = run("SASRec"), run("SASRec", average_epochs=2.0)
     assert averaged["valid"] != plain["valid"]

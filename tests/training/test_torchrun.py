@@ -29,7 +29,13 @@ SMALL = {"hidden_size": 8}
 NO_DROPOUT = {"hidden_dropout_prob": 0.0, "attn_dropout_prob": 0.0}
 BACKBONE = {**SMALL, **NO_DROPOUT, "inner_size": 8}
 MODELS = {
-    "SASRecLLM": {**BACKBONE, "loss_type": "SS", "num_negatives": 5, "train_batch_size": 43},
+    "SASRecLLM": {
+        **BACKBONE,
+        "loss_type": "SS",
+        "num_negatives": 5,
+        "sparse_updates": True,
+        "train_batch_size": 43,
+    },
     "LLMEDT": {**BACKBONE, "adapter_dropout": 0.0, "average_epochs": 1.5},
     "SASRecSingle": {**BACKBONE, "loss_type": "BCE"},
     "ABXI": {**SMALL, "dropout_prob": 0.0},

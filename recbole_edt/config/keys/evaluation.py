@@ -83,6 +83,9 @@ class EvaluationKeys(KeyGroup):
     """Cut-offs of the metrics."""
     valid_metric: ValidMetric
     """Chooses epochs, on validation."""
+    valid_users: Count | None
+    """Validate on this many users, the same ones for every model and seed; empty: on all. Test is
+    always on all."""
     eval_batch_size: Count
     """Histories scored at a time."""
     metric_decimal_place: CountFromZero

@@ -103,6 +103,10 @@ class LossKeys(KeyGroup):
     """Candidates and negatives of CE, SS and BCE: target_domain, or all items."""
     num_negatives: Count
     """Negatives that a batch shares (SS); of ABXI's published loss, of each domain."""
+    sparse_updates: bool
+    """Of SS: a step changes the id vectors and biases of the items that the batch holds and of no
+    other item, so that it costs about the same for any number of items (adam and adamw become
+    torch's `SparseAdam`; no weight decay). False: of all items, whose Adam moments decay."""
     unseen_negatives: bool
     """Items without any training interaction compete in CE, SS and BCE too (of C2DSR in every
     loss). They never are the answer, so that they would only learn to be ranked last."""

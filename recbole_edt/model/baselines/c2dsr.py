@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
@@ -75,7 +76,7 @@ class C2DSR(CrossDomainModel):
         for table in (self.mixed_items, self.own_items):
             nn.init.normal_(table.weight, std=std)
             nn.init.zeros_(table.weight[0].detach())
-        users, items, _ = dataset.training_sequences()
+        users, items = (a.astype(np.int64) for a in dataset.training_sequences()[:2])
         drop_last, drop = not config["graph_last_item"], config["hidden_dropout_prob"]
         mixed = successor_graph(users, items, self.n_items, None, drop_last)
         own = successor_graph(users, items, self.n_items, dataset.item_domain.numpy(), drop_last)

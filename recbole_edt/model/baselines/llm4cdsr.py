@@ -1,6 +1,7 @@
 """LLM4CDSR: item vectors of a language model in one mixed thread and one thread per domain."""
 
 import math
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -168,8 +169,8 @@ class LLM4CDSR(CrossDomainModel):
             wanted &= self.has_predecessor(items, labels)
         sets = self.next_item.candidate_sets(labels[wanted], self.loss_scope)
         table = self.next_item.project(self._vectors_of, sets, whole)
-        vectors, row = table.vectors, table.row
-        mixed, own = self.states(vectors[row[items]], items)
+        vectors, row = table.vectors, table.index_of
+        mixed, own = self.states(vectors[row(items)], items)
         here = mixed[wanted]
         states = [torch.cat([here, state[wanted]], dim=1) for state in own]
         if self.published:
@@ -192,14 +193,16 @@ class LLM4CDSR(CrossDomainModel):
             follows |= (of_label == k) & (last_seen(domains == k) >= 0)
         return follows
 
-    def _domain_alignment(self, items: Tensor, adapted: Tensor, row: Tensor) -> Tensor:
+    def _domain_alignment(
+        self, items: Tensor, adapted: Tensor, row: Callable[[Tensor], Tensor]
+    ) -> Tensor:
         """Return R, the mean over pairs of domains that some user has both of."""
         drawn = one_of_each(items, self.item_domain, self.num_domains)
         terms = []
         for a, b in combinations(drawn, 2):
             both = (a > 0) & (b > 0)
             if total(both.sum()):
-                x, y = adapted[row[a[both]]], adapted[row[b[both]]]
+                x, y = adapted[row(a[both])], adapted[row(b[both])]
                 terms.append(soft_alignment(x, y, self.temperature))
         return torch.stack(terms).mean() if terms else adapted.new_zeros(())
 

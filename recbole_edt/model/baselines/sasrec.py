@@ -67,8 +67,7 @@ class SASRecSingle(CrossDomainModel):
         inputs, labels = interaction[ITEMS], interaction[LABELS]
         labelled = labels > 0
         sets = self.next_item.candidate_sets(labels[labelled], "target_domain")
-        every_row = torch.arange(self.n_items, device=inputs.device)
-        items = ItemVectors(*self.score_table(), every_row)
+        items = ItemVectors(*self.score_table())
         loss = items.vectors.new_zeros(())
         for k, one in enumerate(sets):
             state = self.tower_states(k, inputs)[labelled]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
@@ -135,7 +136,7 @@ class TriCDR(CrossDomainModel):
         for module in self.modules():
             if isinstance(module, nn.Embedding) and module.padding_idx is not None:
                 nn.init.zeros_(module.weight[module.padding_idx].detach())
-        users, items, _ = dataset.training_sequences()
+        users, items = (a.astype(np.int64) for a in dataset.training_sequences()[:2])
         in_domain = self.loss_scope == "target_domain"
         everything = torch.arange(self.n_items) - 1
         self.unseen = UnseenItems(

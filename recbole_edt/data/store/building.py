@@ -1,0 +1,200 @@
+"""Building a store: DuckDB reads, numbers and sorts ``NAME.inter`` out of core."""
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recbole_edt import fields
+from recbole_edt.data.atomic_file import check_header, check_rows, columns_of, normal_line_ends
+from recbole_edt.data.store.columns import new_file, write_column, write_header
+from recbole_edt.data.store.interactions import MANIFEST, SCHEMA
+from recbole_edt.data.store.vocabulary import PADDING, write_vocabulary
+from recbole_edt.errors import UserError
+from recbole_edt.files import write_json
+
+if TYPE_CHECKING:
+    import duckdb
+
+COLUMNS = (fields.USER, fields.ITEM, fields.TIME)
+"""The columns of ``NAME.inter`` that every model reads."""
+
+_MEMORY = "2GB"  # beyond it DuckDB uses the disk
+_VECTORS = 128  # of 2,048 rows each: what is taken from DuckDB at a time
+
+
+def write_store(path: Path, sha256: str, folder: Path) -> None:
+    """Write the store of an interaction file to an empty folder.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        ``NAME.inter``.
+    sha256 : str
+        Its digest.
+    folder : pathlib.Path
+        Where to; holds a scratch folder while this runs.
+
+    Raises
+    ------
+    UserError
+        Naming the file and the line or column that is wrong.
+    OSError
+        When a file cannot be written.
+    """
+    import duckdb
+
+    check_header(path, COLUMNS)
+    lines = check_rows(path, COLUMNS.__contains__)
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    try:
+        with duckdb.connect(":memory:") as database:
+            for key, value in (("temp_directory", scratch), ("memory_limit", _MEMORY)):
+                database.execute(f"SET {key} = '{str(value).replace(chr(39), chr(39) * 2)}'")
+            database.execute("SET enable_progress_bar = false")
+            _read(database, path, scratch, lines)
+            _write(database, folder, sha256)
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):
+            raise OSError(f"{reason} ({scratch})") from None
+        raise UserError(f"{path}: cannot be read ({reason})") from None
+    for left in scratch.iterdir():
+        left.unlink()
+    scratch.rmdir()
+
+
+def _read(database: "duckdb.DuckDBPyConnection", path: Path, scratch: Path, lines: int) -> None:
+    """Read the three columns; refuse missing cells and times that are no numbers."""
+    names = [name for name, _ in columns_of(path)]
+    source = normal_line_ends(path, scratch)
+    columns = ", ".join(f"'c{number}': 'VARCHAR'" for number in range(len(names)))
+    user, item, time = (f"c{names.index(name)}" for name in COLUMNS)
+    # A bare TRY_CAST is moved into DuckDB's reader, where it fails on text. An underscore between
+    # digits is part of a number for DuckDB and Python, not for RecBole.
+    number = f"CASE WHEN NOT contains({time}, '_') THEN TRY_CAST({time} AS DOUBLE) END"
+    database.execute(
+        f"""
+        CREATE TABLE inter AS
+        SELECT {user} AS u, {item} AS i, {number} AS t
+        FROM read_csv(?, header = false, skip = 1, delim = '\t', quote = '', escape = '',
+                      comment = '', new_line = '\\n', auto_detect = false,
+                      columns = {{{columns}}})
+        """,
+        [glob.escape(str(source))],
+    )
+    count, first = _one(
+        database,
+        f"""
+        SELECT count(*), min(rowid) FILTER (
+            u IS NULL OR i IS NULL OR t IS NULL OR isnan(t) OR '{PADDING}' IN (u, i))
+        FROM inter
+        """,
+    )
+    if first is not None:
+        raise UserError(_why_refused(path, int(first) + 2))
+    if count != lines:
+        raise UserError(f"{path}: {count} rows read from {lines} lines; expected one per line")
+
+
+def _why_refused(path: Path, number: int) -> str:
+    """Return the message for a line with a missing or impossible cell."""
+    names = [name for name, _ in columns_of(path)]
+    with open(path, encoding="utf-8", newline="\n") as handle:
+        line = next(text for count, text in enumerate(handle, 1) if count == number)
+    cells = dict(zip(names, line.rstrip("\r\n").split("\t"), strict=True))
+    where = f"{path}: line {number}"
+    if not (cells[fields.USER] and cells[fields.TIME]):
+        return f"{where} lacks a user or a timestamp"
+    if not cells[fields.ITEM]:
+        return f"{where} lacks an item"
+    for name in (fields.USER, fields.ITEM):
+        if cells[name] == PADDING:
+            return f"{where}: {name} is {PADDING!r}, which RecBole uses for padding; rename it"
+    return f"{where}: {fields.TIME} is {cells[fields.TIME]!r}; expected a number"
+
+
+def _write(database: "duckdb.DuckDBPyConnection", folder: Path, sha256: str) -> None:
+    """Write all columns: users and items numbered by first appearance, rows sorted."""
+    counts: dict[str, Any] = {}
+    for table, column in (("users", "u"), ("items", "i")):
+        database.execute(
+            f"""
+            CREATE TABLE {table} AS
+            SELECT token, rows, row_number() OVER (ORDER BY first)::INTEGER AS number
+            FROM (SELECT {column} AS token, min(rowid) AS first, count(*) AS rows
+                  FROM inter GROUP BY {column})
+            """
+        )
+        (count,) = _one(database, f"SELECT count(*) FROM {table}")
+        ascending = _all(database, f"SELECT number - 1 AS x FROM {table} ORDER BY token", count)
+        pieces = _chunks(database, f"SELECT token FROM {table} ORDER BY number")
+        stem = folder / f"{table[:-1]}_tokens"
+        size = write_vocabulary(stem, count, (piece["token"] for piece in pieces), ascending)
+        counts[table] = {"count": count, "bytes": size}
+    per_user = _all(
+        database, "SELECT rows AS x FROM users ORDER BY number", counts["users"]["count"]
+    )
+    write_column(folder / "starts.npy", np.r_[0, 0, np.cumsum(per_user)].astype(np.int64))
+    rows = int(per_user.sum())
+    is_sorted = _write_rows(database, folder, rows)
+    manifest = {"schema": SCHEMA, "inter_sha256": sha256, "rows": rows, "is_sorted": is_sorted}
+    write_json(folder / MANIFEST, manifest | counts)
+
+
+def _write_rows(database: "duckdb.DuckDBPyConnection", folder: Path, rows: int) -> bool:
+    """Write users, items, times and file rows; return whether the file was in this order."""
+    dtypes = {"users": np.int32, "items": np.int32, "times": np.float64, "file_rows": np.int64}
+    done, is_sorted = 0, True
+    with (
+        new_file(folder / "users.npy") as users,
+        new_file(folder / "items.npy") as items,
+        new_file(folder / "times.npy") as times,
+        new_file(folder / "file_rows.npy") as file_rows,
+    ):
+        files = dict(zip(dtypes, (users, items, times, file_rows), strict=True))
+        for name, file in files.items():
+            write_header(file, np.dtype(dtypes[name]), rows)
+        for piece in _chunks(
+            database,
+            """
+            SELECT users.number AS users, items.number AS items, t AS times,
+                   inter.rowid AS file_rows
+            FROM inter JOIN users ON u = users.token JOIN items ON i = items.token
+            ORDER BY users.number, t, inter.rowid
+            """,
+        ):
+            for name, file in files.items():
+                file.write(np.ascontiguousarray(piece[name], dtype=dtypes[name]).data)
+            count = len(piece["users"])
+            is_sorted &= bool((piece["file_rows"] == np.arange(done, done + count)).all())
+            done += count
+    if done != rows:
+        raise RuntimeError(f"{done} rows came out of {rows}")
+    if is_sorted:
+        (folder / "file_rows.npy").unlink()
+    return is_sorted
+
+
+def _one(database: "duckdb.DuckDBPyConnection", query: str) -> tuple[Any, ...]:
+    row = database.execute(query).fetchone()
+    assert row is not None
+    return row
+
+
+def _all(database: "duckdb.DuckDBPyConnection", query: str, count: int) -> np.ndarray:
+    """Return the column ``x`` of a query, int64 [count]."""
+    pieces = [piece["x"] for piece in _chunks(database, query)]
+    result = np.concatenate(pieces or [np.empty(0)]).astype(np.int64)
+    assert len(result) == count
+    return result
+
+
+def _chunks(database: "duckdb.DuckDBPyConnection", query: str) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the columns of a query, a bounded number of rows at a time."""
+    result = database.execute(query)
+    while len(frame := result.fetch_df_chunk(_VECTORS)):
+        yield {name: frame[name].to_numpy() for name in frame}

@@ -1,0 +1,205 @@
+"""Tokens and their numbers, memory-mapped; no Python string exists before it is asked for."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recbole_edt.data.store.columns import map_bytes, map_column, new_file, write_column
+
+PADDING = "[PAD]"
+"""The token of number 0, as RecBole has it."""
+
+_BISECTED = 64  # tokens that are looked up one by one; more of them through one table
+
+
+class Vocabulary:
+    """The distinct tokens of a column; token n has the number n + 1, and 0 is `PADDING`.
+
+    Parameters
+    ----------
+    text : numpy.ndarray
+        UTF-8 bytes of all tokens one after the other, uint8.
+    ends : numpy.ndarray
+        Where each token ends in `text`, int64 [n].
+    ascending : numpy.ndarray
+        The tokens' indices in the order of their bytes, int32 [n].
+    """
+
+    def __init__(self, text: np.ndarray, ends: np.ndarray, ascending: np.ndarray):
+        self._text, self._ends, self._ascending = text, ends, ascending
+
+    @classmethod
+    def open(cls, stem: Path, count: int, size: int) -> "Vocabulary":
+        """Map the files that `write_vocabulary` wrote; `DamagedStoreError` for others."""
+        text = map_bytes(stem.with_suffix(".txt"), size)
+        ends = map_column(stem.with_suffix(".ends.npy"), np.int64, count)
+        return cls(text, ends, map_column(stem.with_suffix(".ascending.npy"), np.int32, count))
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def bytes_of(self, index: int) -> bytes:
+        """Return one token as UTF-8."""
+        start = self._ends[index - 1] if index else 0
+        return self._text[start : self._ends[index]].tobytes()
+
+    def tokens(self, indices: Iterable[int]) -> list[str]:
+        """Return the tokens with some indices (numbers less 1)."""
+        return [self.bytes_of(index).decode() for index in indices]
+
+    def number(self, token: str) -> int:
+        """Return the number of a token, 0 when there is no such token."""
+        wanted, low, high = token.encode(errors="surrogatepass"), 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            index = int(self._ascending[middle])
+            here = self.bytes_of(index)
+            if here == wanted:
+                return index + 1
+            low, high = (middle + 1, high) if here < wanted else (low, middle)
+        return 0
+
+    def numbers(self, tokens: Sequence[str] | np.ndarray) -> np.ndarray:
+        """Return the number of each token, int64, 0 for unknown ones."""
+        if len(tokens) <= _BISECTED:
+            return np.array([self.number(token) for token in tokens], dtype=np.int64)
+        return self._table.get_indexer(pd.Index(tokens, dtype=object)) + 1
+
+    @property
+    def _table(self) -> pd.Index:
+        # not kept: a hash table of millions of strings is gigabytes
+        return pd.Index(self.tokens(range(len(self))), dtype=object)
+
+
+def write_vocabulary(
+    stem: Path, count: int, pieces: Iterable[Iterable[str]], ascending: np.ndarray
+) -> int:
+    """Write the files of a vocabulary and return the bytes of its text.
+
+    Parameters
+    ----------
+    stem : pathlib.Path
+        Path of the files without their suffixes.
+    count : int
+        Number of tokens.
+    pieces : iterable of iterable of str
+        The tokens in the order of their numbers.
+    ascending : numpy.ndarray
+        Their indices in the order of their bytes.
+    """
+    ends, done, size = np.empty(count, np.int64), 0, 0
+    with new_file(stem.with_suffix(".txt")) as file:
+        for piece in pieces:
+            encoded = [token.encode() for token in piece]
+            lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+            ends[done : done + len(encoded)] = size + np.cumsum(lengths)
+            done, size = done + len(encoded), size + int(lengths.sum())
+            file.write(b"".join(encoded))
+    write_column(stem.with_suffix(".ends.npy"), ends)
+    write_column(stem.with_suffix(".ascending.npy"), ascending.astype(np.int32))
+    return size
+
+
+class Tokens(Sequence[Any]):
+    """RecBole's ``field2id_token`` of one field: tokens by their numbers, `PADDING` first.
+
+    Indexing with a number gives a str, with a slice, list or array a string array; nothing is
+    decoded before.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+        The tokens of the store.
+    more : sequence of str
+        Tokens that further files add, numbered after them.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, more: Sequence[str] = ()):
+        self.vocabulary, self.more = vocabulary, list(more)
+
+    def __len__(self) -> int:
+        return 1 + len(self.vocabulary) + len(self.more)
+
+    @property
+    def shape(self) -> tuple[int]:
+        """The shape that the whole would have as an array."""
+        return (len(self),)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, (int, np.integer)):
+            number = range(len(self))[index]  # IndexError beyond the end, as of an array
+            return np.str_(self._token(number))
+        numbers = np.arange(len(self))[index]
+        if numbers.ndim == 0:
+            return self[int(numbers)]
+        tokens = [self._token(number) for number in numbers.ravel().tolist()]
+        return np.array(tokens, dtype=str).reshape(numbers.shape)
+
+    def _token(self, number: int) -> str:
+        if number == 0:
+            return PADDING
+        if number <= len(self.vocabulary):
+            return self.vocabulary.bytes_of(number - 1).decode()
+        return self.more[number - 1 - len(self.vocabulary)]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._token(number) for number in range(len(self)))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.tolist(), dtype=dtype or str)
+
+    def tolist(self) -> list[str]:
+        """Return all tokens."""
+        return list(self)
+
+    def __contains__(self, token: object) -> bool:
+        return token in TokenIds(self)
+
+    def __eq__(self, other: object) -> Any:
+        """Compare token by token, as the array does that RecBole has here."""
+        return np.asarray(self) == other
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class TokenIds(Mapping[str, int]):
+    """RecBole's ``field2token_id`` of one field: numbers by tokens, found by bisection.
+
+    Parameters
+    ----------
+    tokens : Tokens
+        The same in the other direction.
+    """
+
+    def __init__(self, tokens: Tokens):
+        self._tokens = tokens
+
+    @cached_property
+    def _more(self) -> dict[str, int]:
+        first = 1 + len(self._tokens.vocabulary)
+        return {token: first + n for n, token in enumerate(self._tokens.more)} | {PADDING: 0}
+
+    def __getitem__(self, token: str) -> int:
+        if token in self._more:
+            return self._more[token]
+        number = self._tokens.vocabulary.number(token) if isinstance(token, str) else 0
+        if not number:
+            raise KeyError(token)
+        return number
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tokens)
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def numbers(self, tokens: Sequence[str] | np.ndarray) -> np.ndarray:
+        """Return the number of each of many tokens, int64 [n], -1 for unknown ones."""
+        numbers = self._tokens.vocabulary.numbers(tokens)
+        for index in np.flatnonzero(numbers == 0).tolist():
+            numbers[index] = self._more.get(tokens[index], -1)
+        return numbers

@@ -1,0 +1,104 @@
+"""A table of interactions, checked row by row, in the engine."""
+
+from dataclasses import dataclass
+
+from recbole_edt.errors import UserError
+from recbole_edt.prepare.csv_file import CsvFile
+from recbole_edt.prepare.engine import Engine
+from recbole_edt.prepare.parquet_file import ParquetFile
+from recbole_edt.prepare.times import TimeFormat
+
+
+@dataclass(frozen=True)
+class InterColumns:
+    """The columns that are read of a table of interactions.
+
+    Attributes
+    ----------
+    user, item : str
+        Of the ids.
+    order : str
+        Of the times or positions.
+    rating : str or None
+        Of the ratings, when they are read.
+    """
+
+    user: str
+    item: str
+    order: str
+    rating: str | None = None
+
+
+def load_rows(
+    file: CsvFile | ParquetFile, columns: InterColumns, times: TimeFormat, engine: Engine
+) -> int:
+    """Read a file into table `raw`: `user`, `item`, `time` and, when it is read, `rating`.
+
+    Returns
+    -------
+    int
+        The number of rows.
+
+    Raises
+    ------
+    UserError
+        For no rows, an empty id, and a time or rating that cannot be read.
+    """
+    names = [columns.user, columns.item, columns.order]
+    rated = columns.rating is not None
+    if columns.rating is not None:
+        names.append(columns.rating)
+    if times.given is not None and isinstance(file, ParquetFile):
+        file.refuse_time(columns.order)
+    file.load(engine, "texts", names, time=columns.order, number=columns.rating)
+    rating = ", try_cast(c3 AS DOUBLE) AS rating" if rated else ""
+    engine.run(
+        "CREATE OR REPLACE TABLE raw AS SELECT c0 AS user, c1 AS item, "
+        f"{times.expression(engine, 'texts', 'c2')} AS time{rating} FROM texts"
+    )
+    _check_rows(file, names, times, engine)
+    if complaint := times.refuse_days(engine, "texts", "raw", "c2"):
+        _refuse(file, engine, names, 2, 0, complaint)
+    engine.run("DROP TABLE texts")
+    return int(engine.row("SELECT count(*) FROM raw")[0])
+
+
+def _check_rows(
+    file: CsvFile | ParquetFile, names: list[str], times: TimeFormat, engine: Engine
+) -> None:
+    """Refuse the first row that breaks a rule; rows of `raw` and `texts` have the same numbers."""
+    checks = [
+        (0, "user = ''"),
+        (1, "item = ''"),
+        (2, "time IS NULL OR NOT isfinite(time)"),
+        (2, times.late("time")),
+    ]
+    if len(names) > 3:
+        checks.append((3, "rating IS NULL OR NOT isfinite(rating)"))
+    counted = ", ".join(f"count(*) FILTER ({bad}), min(rowid) FILTER ({bad})" for _, bad in checks)
+    n_rows, *counts = engine.row(f"SELECT count(*), {counted} FROM raw")
+    if not n_rows:
+        raise UserError(f"{file.path}: holds no interactions, only a header")
+    for number, (column, bad) in enumerate(checks):
+        rows, first = counts[2 * number : 2 * number + 2]
+        if rows and column < 2:
+            file.refuse(first, f"no '{names[column]}' ({rows} such rows so far)")
+        if rows:
+            complaint = "expected a number"
+            if column == 2:
+                text = engine.row(f"SELECT c2 FROM texts WHERE rowid = {first}")[0]
+                late = bad == times.late("time")
+                complaint = times.complaint_of_late(engine, text) if late else times.expected
+            _refuse(file, engine, names, column, first, f"{complaint} ({rows} such rows so far)")
+
+
+def _refuse(
+    file: CsvFile | ParquetFile,
+    engine: Engine,
+    names: list[str],
+    column: int,
+    row: int,
+    complaint: str,
+) -> None:
+    text = engine.row(f"SELECT c{column} FROM texts WHERE rowid = {row}")[0]
+    file.refuse(row, f"{names[column]} is '{text}'; {complaint}")
