@@ -24,7 +24,12 @@ _UNCHANGED: Mapping[str, Any] = {
     "profile_augmented": True,
     "profile_users": "all",
     "profile_most_shared": 3,
+    "target_smoothing": 0.0,
+    "target_smoothing_temperature": 0.05,
+    "target_smoothing_neighbours": 20,
 }
+# The same for a phase's own keys, such as ``shared_target_smoothing``: left out where not set.
+_UNSET = ("_target_smoothing", "_target_smoothing_temperature", "_target_smoothing_neighbours")
 
 
 def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,4 +53,5 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     {'epochs': 3, 'align_phase': 'shared'}
     """
     unchanged = {key for key, value in _UNCHANGED.items() if settings.get(key) == value}
+    unchanged |= {k for k, value in settings.items() if value is None and k.endswith(_UNSET)}
     return {k: v for k, v in settings.items() if k not in unchanged}

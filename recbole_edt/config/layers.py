@@ -168,6 +168,7 @@ def resolve(
     layers |= of_dataset
     values = {**layers, **keys}
     _check_values(values, defaults, spec, source)
+    _check_smoothing(values, spec)
     if "phases" in values:
         phases = check_phases(values["phases"], spec.phases, values.get("shared_run"))
         layers["phases"] = phases
@@ -208,6 +209,22 @@ def _check_values(
                 check_value(key, value, known, defaults, spec)
             except UserError as error:
                 raise UserError(f"{source.get(key, '')}{error}") from None
+
+
+def _check_smoothing(values: Mapping[str, Any], spec: ModelSpec) -> None:
+    """Refuse smoothed targets of a loss that has none: all but the full cross-entropy."""
+    for key in ("target_smoothing", *(f"{phase}_target_smoothing" for phase in spec.phases)):
+        found, loss = values.get(key), values.get("loss_type")
+        if found and not spec.smooths_targets:
+            raise UserError(
+                f"{key}: found {found}, expected 0: {spec.name} has no cross-entropy over items "
+                "whose targets can be smoothed"
+            )
+        if found and loss != "CE":
+            raise UserError(
+                f"{key}: found {found}, expected 0 with loss_type: {loss}; only CE, the "
+                "cross-entropy over all candidates, takes smoothed targets"
+            )
 
 
 def package_defaults(spec: ModelSpec, dataset: str) -> dict[str, Any]:

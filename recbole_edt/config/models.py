@@ -45,6 +45,8 @@ class ModelSpec:
         Whether it is a sequential recommender to RecBole (a general one otherwise).
     choices : mapping
         Narrower choices of some keys than the rule's.
+    smooths_targets : bool
+        Whether ``target_smoothing`` applies to its cross-entropy.
     module : str
         Module of the class, for a model of this package.
     model_class : type, optional
@@ -56,6 +58,7 @@ class ModelSpec:
     phases: tuple[str, ...] = ()
     sequential: bool = True
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    smooths_targets: bool = False
     module: str = ""
     model_class: type | None = None
 
@@ -129,7 +132,14 @@ def _own(
         choices["loss_type"] = losses
     module, _, name = path.rpartition(".")
     rules = {key: RULES[key] for key in keys}
-    return ModelSpec(name, rules, phases, choices=choices, module=f"recbole_edt.model.{module}")
+    return ModelSpec(
+        name,
+        rules,
+        phases,
+        choices=choices,
+        smooths_targets="CE" in losses,
+        module=f"recbole_edt.model.{module}",
+    )
 
 
 OWN = {
@@ -256,6 +266,7 @@ def declared_by(model_class: type) -> ModelSpec:
         keys,
         tuple(getattr(model_class, "phases", ())),
         sequential=getattr(kind, "name", "") == "SEQUENTIAL",
+        smooths_targets=bool(getattr(model_class, "smooths_targets", False)),
         model_class=model_class,
     )
 

@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -12,7 +12,7 @@ import yaml
 from recbole_edt.config.layers import REPLACED, WITHOUT_EFFECT, package_defaults, recipe_layer
 from recbole_edt.config.models import OWN, ModelSpec
 from recbole_edt.config.rules import KeyRule
-from recbole_edt.config.schema import GROUPS, PER_PHASE
+from recbole_edt.config.schema import GROUPS
 
 _INTRO = """# Configuration keys
 
@@ -40,7 +40,7 @@ def page() -> str:
         head = ("| key | value | default | why |", "|---|---|---|---|")
         parts.append("\n".join((f"## {heading}\n", *head, *rows)) + "\n")
         if group.per_phase:
-            parts.append(_of_phases(columns))
+            parts.append(_of_phases(columns, rules))
     parts.append(_refused())
     return "\n".join(parts)
 
@@ -102,14 +102,15 @@ def _shown(value: Any) -> str:
     return f"`{text.removesuffix('...' + chr(10)).strip()}`"
 
 
-def _of_phases(columns: Mapping[str, Mapping[str, Any]]) -> str:
+def _of_phases(columns: Mapping[str, Mapping[str, Any]], keys: Collection[str]) -> str:
+    first = "epochs" if "epochs" in keys else next(iter(keys))
     lines = [
         "Each phase of a model with several has these keys with its name in front, such as",
-        "`shared_epochs` and `domain_epochs` of LLMEDT; where one is not empty, it is used in",
+        f"`shared_{first}` and `domain_{first}` of LLMEDT; where one is not empty, it is used in",
         "place of the general key.\n",
     ]
     for name, spec in OWN.items():
-        for key in (f"{phase}_{key}" for phase in spec.phases for key in PER_PHASE):
+        for key in (f"{phase}_{key}" for phase in spec.phases for key in keys):
             set_by = {
                 column: defaults[key]
                 for column, defaults in columns.items()

@@ -26,6 +26,7 @@ GROUPS: tuple[type[KeyGroup], ...] = (
     models.ArtefactsKeys,
     models.ItemsKeys,
     models.LossKeys,
+    models.TargetSmoothingKeys,
     models.EncoderKeys,
     models.DomainPhaseKeys,
     models.UntrainedKeys,
@@ -51,6 +52,20 @@ def general_key(key: str, phases: Collection[str]) -> str:
         if general != key and general in PER_PHASE:
             return general
     return key
+
+
+def value_in_phase(config: Any, phase: str, key: str) -> Any:
+    """Return the phase's own value of a key where it is set, else the general one.
+
+    Parameters
+    ----------
+    config : EDTConfig
+        Keys that it lacks are None.
+    phase, key : str
+        Such as ``shared`` and ``epochs``.
+    """
+    specific = config[f"{phase}_{key}"]
+    return config[key] if specific is None else specific
 
 
 def checked_keys(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:

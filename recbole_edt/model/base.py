@@ -13,7 +13,8 @@ from recbole_edt.model.candidate_sets import (
     NextItemLoss,
     rows_in_domains,
 )
-from recbole_edt.model.protocols import KeyedConfig
+from recbole_edt.model.protocols import SINGLE_PHASE, KeyedConfig
+from recbole_edt.model.smoothing import SmoothingSettings, TargetSmoothing, nearest_items
 from recbole_edt.recbole_bridge import InputType, Interaction, SequentialRecommender
 
 PUBLISHED = "published"
@@ -29,8 +30,8 @@ class CrossDomainModel(SequentialRecommender):
     Parameters
     ----------
     config : EDTConfig
-        ``loss_type``, ``loss_scope``, ``num_negatives``, ``unseen_negatives`` and
-        ``MAX_ITEM_LIST_LENGTH``.
+        ``loss_type``, ``loss_scope``, ``num_negatives``, ``unseen_negatives``,
+        ``target_smoothing`` and what belongs to it, and ``MAX_ITEM_LIST_LENGTH``.
     dataset : CrossDomainDataset
         The training part.
 
@@ -48,6 +49,7 @@ class CrossDomainModel(SequentialRecommender):
     input_type = InputType.POINTWISE
     trains_on_windows = True
     shares_batches = True
+    smooths_targets = True
     item_domain: Tensor
     row_in_domain: Tensor
 
@@ -70,8 +72,27 @@ class CrossDomainModel(SequentialRecommender):
         self.next_item = NextItemLoss(
             self.loss_type, self.num_negatives, dataset.item_domain, competes
         )
+        phases = config["phases"] or getattr(self, "phases", None) or (SINGLE_PHASE,)
+        self._smoothing = {p: SmoothingSettings.from_config(config, p) for p in phases}
+        if any(settings.share for settings in self._smoothing.values()):
+            self.next_item.smoothing = self._target_smoothing(dataset)
+            self.smooth_targets(phases[0])
         self._table: tuple[Tensor, Tensor | None] | None = None
         self._domain_tables: dict[int, tuple[Tensor, Tensor | None]] = {}
+
+    def _target_smoothing(self, dataset: CrossDomainDataset) -> TargetSmoothing:
+        """Return the neighbours of all items that may be labels, as many as any phase asks for."""
+        vectors = torch.from_numpy(dataset.item_vectors())
+        groups = [self.members(k) for k in range(self.num_domains)]
+        labels = torch.from_numpy(dataset.seen_items())
+        known = torch.from_numpy(dataset.item_counts() > 0)
+        count = max(settings.neighbours for settings in self._smoothing.values())
+        return TargetSmoothing(*nearest_items(vectors, labels, known, groups, count))
+
+    def smooth_targets(self, phase: str) -> None:
+        """Smooth the targets of the shared cross-entropy as the keys of a phase have it."""
+        if self.next_item.smoothing is not None:
+            self.next_item.smoothing.use(self._smoothing[phase])
 
     def members(self, domain: int) -> Tensor:
         """Return the item ids of a domain, int64 [n_k]."""

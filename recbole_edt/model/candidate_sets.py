@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from recbole_edt.model import losses
 from recbole_edt.model.batch_share import generator
+from recbole_edt.model.smoothing import TargetSmoothing
 
 ItemTable = Callable[[Tensor | None], tuple[Tensor, Tensor | None]]
 """Vectors [n, d] and biases [n] (or None) of some item ids [n]; of all items when given None."""
@@ -82,11 +83,17 @@ class NextItemLoss(nn.Module):
         Domain of each item id, -1 for the padding item, int64 [n_items].
     competes : torch.Tensor
         Which items are candidates, bool [n_items].
+
+    Attributes
+    ----------
+    smoothing : TargetSmoothing or None
+        Smooths the targets of ``CE``.
     """
 
     def __init__(self, kind: str, num_negatives: int, item_domain: Tensor, competes: Tensor):
         super().__init__()
         self.kind, self.num_negatives = kind, num_negatives
+        self.smoothing: TargetSmoothing | None = None
         self.num_domains = int(item_domain.max()) + 1
         self.register_buffer("item_domain", item_domain, persistent=False)
         groups = {"all": item_domain >= 0}
@@ -155,7 +162,11 @@ class NextItemLoss(nn.Module):
         if not len(states):
             return states.sum()
         if self.kind == "CE":
-            return losses.cross_entropy(states, *items.of(one.candidates), one.rows)
+            loss = losses.cross_entropy(states, *items.of(one.candidates), one.rows)
+            if self.smoothing is None or not self.smoothing.share:
+                return loss
+            # under CE the vectors are those of all items, in the order of their ids
+            return loss + self.smoothing.correction(states, one.labels, items.vectors, items.bias)
         positive = _pair_scores(states, *items.of(one.labels))
         vectors, bias = items.of(one.negatives)
         if self.kind == "BCE":

@@ -8,11 +8,11 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 
 from recbole_edt.errors import UserError
+from recbole_edt.model.similarity import cosine_blocks
 from recbole_edt.model.sparse_rows import rows_of
 
 _PROJECTED_STD = 0.3  # per dimension, measured in the project's first study [ours]
 _ID_STD = 0.02
-_MOST_SIMILARITIES = 1 << 24  # 64 MiB in float32
 
 
 class ItemEncoder(nn.Module):
@@ -202,9 +202,7 @@ def nearest_seen(
         unknown = group[~seen[group] & has_vector[group]]
         if len(known) < count or not len(unknown):
             continue
-        unit = F.normalize(vectors[known].float(), dim=1).T
-        for some in unknown.split(max(_MOST_SIMILARITIES // len(known), 1)):
-            similar = F.normalize(vectors[some].float(), dim=1) @ unit
+        for some, similar in cosine_blocks(vectors, unknown, known):
             unseen.append(some)
             near.append(known[similar.topk(count, dim=1).indices])
     return torch.cat(unseen), torch.cat(near)

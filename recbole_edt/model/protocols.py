@@ -101,6 +101,22 @@ class ReusesPhase(Protocol):
 
 
 @runtime_checkable
+class SmoothsTargets(Protocol):
+    """A model whose cross-entropy over items can have smoothed targets.
+
+    Attributes
+    ----------
+    smooths_targets : bool
+        True; read from the class, before a model is made.
+    """
+
+    smooths_targets: bool
+
+    def smooth_targets(self, phase: str) -> None:
+        """Use the keys ``target_smoothing*`` of a phase from now on."""
+
+
+@runtime_checkable
 class SparseGradients(Protocol):
     """A model with tables of which a step changes only the rows that it reads."""
 
@@ -161,6 +177,8 @@ class Capabilities:
         """Start a phase; nothing to do for a model without phases."""
         if isinstance(self._model, TrainsInPhases):
             self._model.begin_phase(phase)
+            if isinstance(self._model, SmoothsTargets):
+                self._model.smooth_targets(phase)
 
     def set_phase(self, phase: str) -> None:
         """Score as in a phase; nothing to do for a model without phases."""

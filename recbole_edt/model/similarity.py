@@ -1,5 +1,6 @@
 """Similarity of all items to a user's last items, by their LLM vectors only: no training."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -7,11 +8,34 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor
 
 _MOST_SIMILARITIES = 1 << 25  # at a time: 128 MiB in float32
+_MOST_COSINES = 1 << 24  # at a time: 64 MiB in float32
 
 
 def unit_vectors(vectors: Any) -> Tensor:
     """Return float32 vectors [N, m] scaled to length one; rows of zeros stay zero."""
     return F.normalize(torch.as_tensor(vectors, dtype=torch.float32), dim=1)
+
+
+def cosine_blocks(
+    vectors: Tensor, queries: Tensor, others: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the cosines of some items with other items, block by block, in bounded memory.
+
+    Parameters
+    ----------
+    vectors : torch.Tensor
+        Vectors of all items, [N, m].
+    queries, others : torch.Tensor
+        Item ids, int64 [q] and [n], n above 0.
+
+    Yields
+    ------
+    tuple
+        Some of the queries, int64 [b], and their cosines, float32 [b, n].
+    """
+    unit = F.normalize(vectors[others].float(), dim=1).T
+    for some in queries.split(max(_MOST_COSINES // len(others), 1)):
+        yield some, F.normalize(vectors[some].float(), dim=1) @ unit
 
 
 def last_items(items: Tensor, lengths: Tensor, count: int) -> Tensor:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from recbole_edt.config.schema import value_in_phase
+
 _FIRST_RATE = 1e-5  # share of the learning rate that a warm-up starts with, as ABXI's does [code]
 # RecBole's own models have no such keys.
 _WITHOUT_KEY = {"lr_scheduler": "none", "lr_patience": 0, "lr_factor": 1.0, "warmup_epochs": 0}
@@ -27,14 +29,16 @@ class PhaseSettings:
     lr_factor: float
     warmup_epochs: int
     average_epochs: float
+    target_smoothing: float
+    target_smoothing_temperature: float
+    target_smoothing_neighbours: int
 
     @classmethod
     def from_config(cls, name: str, config: Any) -> "PhaseSettings":
         """Read the settings of the phase called `name`, whatever the name is."""
         values: dict[str, Any] = {}
         for field in fields(cls):
-            specific = config[f"{name}_{field.name}"]
-            value = config[field.name] if specific is None else specific
+            value = value_in_phase(config, name, field.name)
             values[field.name] = _WITHOUT_KEY.get(field.name) if value is None else value
         return cls(**{**values, "name": name})
 

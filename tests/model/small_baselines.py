@@ -34,6 +34,11 @@ class Catalogue:
     def seen_items(self):
         return np.ones(N_ITEMS, dtype=bool)
 
+    def item_vectors(self):
+        vectors = np.random.default_rng(5).normal(size=(N_ITEMS, 12)).astype(np.float32)
+        vectors[0] = 0
+        return vectors
+
     def training_sequences(self):
         return self.users, self.items, np.ones(len(self.users), dtype=bool)
 

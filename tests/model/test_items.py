@@ -87,7 +87,7 @@ def test_without_bias_or_ids_the_rest_is_lent(ids):
 
 
 def test_nearest_seen_stay_in_the_domain_and_need_vectors(monkeypatch):
-    monkeypatch.setattr("recbole_edt.model.items._MOST_SIMILARITIES", 4)  # several chunks
+    monkeypatch.setattr("recbole_edt.model.similarity._MOST_COSINES", 4)  # several chunks
     torch.manual_seed(1)
     vectors = torch.randn(30, 6)
     vectors[[0, 5, 20]] = 0

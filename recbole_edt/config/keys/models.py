@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Lt
 
 from recbole_edt.config.keys.base import (
     Count,
@@ -128,6 +128,21 @@ class LossKeys(KeyGroup):
     """Weight of the triplet loss."""
     triplet_margin: NotNegative
     """Margin of the triplet loss."""
+
+
+class TargetSmoothingKeys(KeyGroup):
+    """Smoothed targets, of each phase."""
+
+    per_phase = True
+
+    target_smoothing: Annotated[float, Ge(0), Lt(1)]
+    """With loss_type CE a label keeps 1 minus this weight; the items of its domain that are nearest
+    to it by LLM vectors, and have training interactions, share the rest. Models of this package
+    that are trained; 0: the label has all."""
+    target_smoothing_temperature: Positive
+    """Their shares are the softmax of cosines divided by this."""
+    target_smoothing_neighbours: Count
+    """How many nearest items share it."""
 
 
 class EncoderKeys(KeyGroup):
