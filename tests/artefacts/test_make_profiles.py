@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -169,6 +170,7 @@ def test_dry_run_writes_nothing_and_counts_the_calls(make, tmp_path):
     assert "without a profile: too_few_items 4" in report
     assert sorted(path.name for path in (tmp_path / "toy").iterdir()) == [
         "split",
+        "store",
         "toy.inter",
         "toy.item",
     ]
@@ -304,7 +306,7 @@ def test_full_disk_in_the_store_of_replies(make, monkeypatch):
         written.append(handle)
 
     with monkeypatch.context() as patch:
-        patch.setattr("recbole_edt.llm.store.os.fsync", full)
+        patch.setattr("recbole_edt.llm.store.os", SimpleNamespace(**{**vars(os), "fsync": full}))
         with pytest.raises(UserError, match=r"written \(No space left on device\)") as caught:
             make()
     assert "\n" not in str(caught.value)
