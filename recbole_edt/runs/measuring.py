@@ -11,6 +11,7 @@ from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import choose_weights, rank_targets
 from recbole_edt.evaluation.report import describe_protocol, report_metrics, write_ranks
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.precision import FLOAT32
 from recbole_edt.platforms import peak_rss_mb
 from recbole_edt.requirements import versions
 from recbole_edt.runs.commit import git_commit
@@ -103,6 +104,7 @@ def measure(
         versions=versions(),
         git=git_commit(),
         device=str(config["device"]),
+        precision=None if config["precision"] == FLOAT32 else config["precision"],
     )
 
 
