@@ -65,14 +65,20 @@ def make_artefacts(
     UserError
         Bad input, a model that cannot be used, a damaged set, or a disk that is full.
     """
+    parts = wanted_parts(only)
+    task = ArtefactTask.from_config(config, dataset_dir, name, split, shard)
+    with _disk_errors(task.folder):
+        return [_MAKERS[part](task, dry_run) for part in parts]
+
+
+def wanted_parts(only: Sequence[str]) -> list[str]:
+    """Return the parts to make in their order, all when `only` is empty; refuse unknown ones."""
     for part in only:
         if part not in PARTS:
             raise UserError(
                 f"only: {part!r} is unknown; expected {', '.join(PARTS)}{nearest(part, PARTS)}"
             )
-    task = ArtefactTask.from_config(config, dataset_dir, name, split, shard)
-    with _disk_errors(task.folder):
-        return [_MAKERS[part](task, dry_run) for part in PARTS if not only or part in only]
+    return [part for part in PARTS if not only or part in only]
 
 
 def probe_augmenter(

@@ -1,14 +1,22 @@
 """``recbole-edt artefacts``: item vectors, augmented interactions and profiles of a dataset."""
 
+import sys
 from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from recbole_edt.cli.arguments import positive
-from recbole_edt.cli.keys import CommandParser, configuration
+from recbole_edt.cli.keys import CommandParser, add_cluster_flags, configuration
 from recbole_edt.errors import UserError
+
+if TYPE_CHECKING:
+    from recbole_edt.data.split import Split
+    from recbole_edt.executors import ClusterSettings
 
 USAGE = """\
   artefacts --dataset=NAME [--only embeddings,augment,profiles] [--dry-run] [--shard=I/N]
-            [--key=value ...]                 item vectors, augmented interactions, profiles
+            [--jobs=N] [--cluster=ray[:HOST:PORT]] [--key=value ...]
+                                              item vectors, augmented interactions, profiles
   artefacts --dataset=NAME --probe [--probe-users=N] [--key=value ...]
                                               what the augmenter is worth, on hidden interactions
 """
@@ -20,18 +28,31 @@ def add_arguments(parser: CommandParser) -> None:
     add("--only", metavar="PARTS", help="of embeddings,augment,profiles (default: all)")
     add("--dry-run", action="store_true", help="print calls, tokens and time; write nothing")
     add("--shard", metavar="I/N", help="ask the I-th of N shares of the questions to the LLM")
+    add(
+        "--jobs", metavar="N", type=positive,
+        help="share the questions among N processes (on a cluster: all that it has room for)",
+    )  # fmt: skip
     add("--probe", action="store_true", help="measure the augmenter on hidden interactions")
     add("--probe-users", metavar="N", type=positive, help="users that a probe draws (default: 200)")
+    add_cluster_flags(parser)
     parser.accept_keys()
 
 
-def run(args: Namespace) -> None:
-    """Make, resume, estimate or probe artefacts, and print the report."""
+def run(args: Namespace) -> int:
+    """Make, resume, estimate or probe artefacts, print the report and return the exit status."""
     if args.probe_users is not None and not args.probe:
         raise UserError("--probe-users: of use with --probe only")
     for flag, value in (("only", args.only), ("dry-run", args.dry_run), ("shard", args.shard)):
         if args.probe and value:
             raise UserError(f"--probe: measures and makes nothing; found --{flag} beside it")
+    from recbole_edt.executors import ClusterSettings
+
+    cluster = ClusterSettings.from_flags(args.given)
+    if cluster is not None or args.jobs is not None:
+        sharing = "jobs" if cluster is None else "cluster"
+        for flag, value in (("probe", args.probe), ("dry-run", args.dry_run), ("shard", args.shard)):
+            if value:
+                raise UserError(f"--{sharing}: shares the work of making; found --{flag} beside it")
     from recbole_edt.artefacts.command import PROBED_USERS, parse_shard, run_artefacts
     from recbole_edt.data.split import load_or_make_split
     from recbole_edt.llm.sharding import shard_from_environment
@@ -43,5 +64,34 @@ def run(args: Namespace) -> None:
     name, folder = config["dataset"], config.dataset_dir
     split = load_or_make_split(folder, name, config["split"])
     only = [part for part in (args.only or "").split(",") if part]
+    if cluster is not None or args.jobs is not None:
+        return _make_in_tasks(config, folder, name, split, only, cluster, args.jobs)
     probed = (args.probe_users or PROBED_USERS) if args.probe else None
     print(run_artefacts(config, folder, name, split, only, args.dry_run, probed, shard))
+    return 0
+
+
+def _make_in_tasks(
+    config: Any,
+    folder: Path,
+    name: str,
+    split: "Split",
+    only: list[str],
+    cluster: "ClusterSettings | None",
+    jobs: int | None,
+) -> int:
+    from recbole_edt.artefacts.cluster import TaskFailedError, make_with_executor
+    from recbole_edt.executors import open_executor
+    from recbole_edt.runs import dataset_files
+
+    def message(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    with open_executor(cluster, jobs, dataset_files(config)) as executor:
+        try:
+            reports = make_with_executor(config, folder, name, split, executor, only, message)
+        except TaskFailedError as error:
+            message(f"recbole-edt: {error}")
+            return 1
+    print("\n".join(report.text for report in reports))
+    return 0

@@ -21,14 +21,17 @@ def test_scores_and_loss_are_near_those_of_float32(name):
     with torch.no_grad():
         one, two = (model.full_sort_predict(histories(ids))[:, 1:] for model in (single, mixed))
         assert two.dtype == torch.float32
-        assert 0 < (one - two).abs().max() < 0.02 * one.abs().max()
-        losses = []
-        for model in (single, mixed):
-            torch.manual_seed(1)
-            with autocast(model.precision, torch.device("cpu")):
-                losses.append(model.calculate_loss(windows()))
+    assert 0 < (one - two).abs().max() < 0.02 * one.abs().max()
+    losses = []
+    for model in (single, mixed):
+        torch.manual_seed(1)
+        with autocast(model.precision, torch.device("cpu")):
+            losses.append(model.calculate_loss(windows()))
+        losses[-1].backward()
     assert losses[1].dtype == torch.float32
     torch.testing.assert_close(losses[0], losses[1], rtol=0.02, atol=0)
+    for parameter in mixed.parameters():
+        assert parameter.grad is None or parameter.grad.dtype == torch.float32
 
 
 def test_item_vectors_that_score_are_not_rounded():

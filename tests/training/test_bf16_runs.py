@@ -10,7 +10,6 @@ from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.training.callbacks import Checkpoints
 from recbole_edt.training.checkpoint import load_state
 
-OWN = ["LLMEDT", "SASRecLLM", "SASRecSingle", "ABXI", "C2DSR", "LLM4CDSR", "TriCDR"]
 SMALL = {
     "SASRecLLM": {"inner_size": 8, "loss_type": "SS", "num_negatives": 5, "sparse_updates": True},
     "LLMEDT": {"inner_size": 8, "average_epochs": 1.5},
@@ -36,10 +35,10 @@ def losses_of(record):
     return [float(line.split(",")[column]) for line in lines[1:]]
 
 
-@pytest.mark.parametrize("model", [*OWN, "SASRec", "GRU4Rec", "BPR"])
+@pytest.mark.parametrize("model", ["LLMEDT", "SASRecLLM", "GRU4Rec"])
 def test_a_run_trains_near_one_in_float32(run, model):
     mixed, single = run(model), run(model, precision="float32")
-    assert losses_of(mixed) != losses_of(single) or model == "BPR"  # which has no matrix product
+    assert losses_of(mixed) != losses_of(single)
     assert losses_of(mixed) == pytest.approx(losses_of(single), rel=0.02, abs=1e-3)
     record = json.loads(Path(mixed["run_dir"], "metrics.json").read_text(encoding="utf-8"))
     assert record["precision"] == "bf16"
