@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,17 +43,15 @@ def run(args: Namespace) -> int:
     """Make, resume, estimate or probe artefacts, print the report and return the exit status."""
     if args.probe_users is not None and not args.probe:
         raise UserError("--probe-users: of use with --probe only")
-    for flag, value in (("only", args.only), ("dry-run", args.dry_run), ("shard", args.shard)):
-        if args.probe and value:
-            raise UserError(f"--probe: measures and makes nothing; found --{flag} beside it")
+    if args.probe:
+        _refuse_beside(args, "probe", "measures and makes nothing", ("only", "dry_run", "shard"))
     from recbole_edt.executors import ClusterSettings
 
     cluster = ClusterSettings.from_flags(args.given)
-    if cluster is not None or args.jobs is not None:
-        sharing = "jobs" if cluster is None else "cluster"
-        for flag, value in (("probe", args.probe), ("dry-run", args.dry_run), ("shard", args.shard)):
-            if value:
-                raise UserError(f"--{sharing}: shares the work of making; found --{flag} beside it")
+    in_tasks = cluster is not None or args.jobs is not None
+    if in_tasks:
+        flag = "jobs" if cluster is None else "cluster"
+        _refuse_beside(args, flag, "shares the work of making", ("probe", "dry_run", "shard"))
     from recbole_edt.artefacts.command import PROBED_USERS, parse_shard, run_artefacts
     from recbole_edt.data.split import load_or_make_split
     from recbole_edt.llm.sharding import shard_from_environment
@@ -64,11 +63,19 @@ def run(args: Namespace) -> int:
     name, folder = config["dataset"], config.dataset_dir
     split = load_or_make_split(folder, name, config["split"])
     only = [part for part in (args.only or "").split(",") if part]
-    if cluster is not None or args.jobs is not None:
+    if in_tasks:
+        if shard.count > 1:
+            raise UserError("RANK, WORLD_SIZE: name one shard; expected them unset with --cluster")
         return _make_in_tasks(config, folder, name, split, only, cluster, args.jobs)
     probed = (args.probe_users or PROBED_USERS) if args.probe else None
     print(run_artefacts(config, folder, name, split, only, args.dry_run, probed, shard))
     return 0
+
+
+def _refuse_beside(args: Namespace, flag: str, does: str, others: Sequence[str]) -> None:
+    for other in others:
+        if getattr(args, other):
+            raise UserError(f"--{flag}: {does}; found --{other.replace('_', '-')} beside it")
 
 
 def _make_in_tasks(

@@ -127,7 +127,7 @@ class PhaseInShares:
         for some in (_Way.WHOLE, way):
             batch_share.set_rng_states(before)
             torch.set_rng_state(of_torch)
-            with full_precision(model.device):  # rounding to bfloat16 is beyond the tolerance
+            with full_precision(self._model.device):  # rounding to bfloat16 is beyond the tolerance
                 loss = self._part(some, batch, args, keys)
             losses.append(float(distributed.add_up(loss.double())))
         batch_share.set_rng_states(before)

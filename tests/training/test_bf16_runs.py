@@ -69,5 +69,3 @@ def test_a_killed_run_is_resumed_with_the_same_numbers(run, model, monkeypatch):
     resumed = run(model, resume=True)
     assert resumed["run_dir"] != whole["run_dir"]
     assert (resumed["valid"], resumed["test"]) == (whole["valid"], whole["test"])
-
-

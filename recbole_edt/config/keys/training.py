@@ -86,8 +86,8 @@ class TrainingKeys(KeyGroup):
     shuffle: bool
     """Shuffle training rows before each epoch."""
     precision: Literal["float32", "bf16"]
-    """bf16: matrix products of training and of encoding histories in bfloat16 (torch's autocast), on
-    GPUs that have it and on CPUs. Weights, the optimizer's state, item vectors when ranking,
+    """bf16: matrix products of training and of encoding histories in bfloat16 (torch's autocast),
+    on GPUs that have it and on CPUs. Weights, the optimizer's state, item vectors when ranking,
     scores, log-sum-exp of losses and metrics are float32; stock models rank in float32."""
     enable_amp: bool
     """RecBole's mixed precision of stock models, in float16 on a GPU; `precision: bf16` needs no
