@@ -39,33 +39,35 @@ class CheckFailedError(Exception):
     """A check that did not give what it has to."""
 
 
-def scores(options: argparse.Namespace) -> str:
-    """Compare scores and ranks on both devices with the same weights."""
+@torch.no_grad()
+def _scores_and_ranks(loaded: object) -> tuple[torch.Tensor, object]:
     from recbole_edt.evaluation.ranking import rank_targets
     from recbole_edt.evaluation.scoring import score_blocks
+    from recbole_edt.evaluation.targets import Targets
+
+    targets = Targets(loaded.dataset, "test")
+    blocks = score_blocks(loaded.model, targets, by_domain=True)
+    found = torch.cat([block.scores.flatten().cpu() for block in blocks])
+    return found, rank_targets(loaded.model, targets, "target_domain")
+
+
+def scores(options: argparse.Namespace) -> str:
+    """Compare scores and ranks on both devices with the same weights."""
     from recbole_edt.runs import RunFolder, load_run
 
     keys = {**_run_keys(options), "epochs": 2, "eval_batch_size": 256}
     folder = RunFolder(Path(run_recbole_edt("LLMEDT", DATASET, overrides=keys)["run_dir"]))
     found, ranks = [], []
     for use_gpu in (not options.on_cpu, False):
-        loaded = load_run(folder, {"use_gpu": use_gpu})
-        targets = _test_targets(loaded)
-        blocks = score_blocks(loaded.model, targets, by_domain=True)
-        found.append(torch.cat([block.scores.flatten().cpu() for block in blocks]))
-        ranks.append(rank_targets(loaded.model, targets, "target_domain"))
+        some, its_ranks = _scores_and_ranks(load_run(folder, {"use_gpu": use_gpu}))
+        found.append(some)
+        ranks.append(its_ranks)
     difference = float((found[0] - found[1]).abs().max() / found[1].std())
     same = float((ranks[0] == ranks[1]).mean())
     result = f"{len(found[0]):,} scores differ by {difference:.1e} std at most, {same:.2%} of ranks"
     if difference > _CLOSE or same < _SAME_RANKS:
         raise CheckFailedError(f"{result} are equal; expected {_CLOSE} and {_SAME_RANKS:.0%}")
     return f"{result} are equal"
-
-
-def _test_targets(loaded: object) -> object:
-    from recbole_edt.evaluation.targets import Targets
-
-    return Targets(loaded.dataset, "test")
 
 
 def bf16(options: argparse.Namespace) -> str:
