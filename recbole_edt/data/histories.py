@@ -52,9 +52,8 @@ def with_histories(dataset: CrossDomainDataset, given: Histories) -> CrossDomain
     if given.times is not None:
         columns[dataset.time_field] = Column(given.times, torch.float32)
     view.flat, view.user_starts = FlatTable(columns), given.starts
-    vars(view).pop("_all_augmented", None)
     if dataset.config["augment"] and dataset.config["augment_inference"]:
-        vars(view)["_all_augmented"] = _augmented(dataset, given)
+        view.__dict__["_all_augmented"] = _augmented(dataset, given)  # a cached property
     return view
 
 

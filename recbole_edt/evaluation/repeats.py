@@ -1,9 +1,10 @@
-"""May an item be repeated? The one rule of ranking and of recommending, from the key ``repeatable``.
+"""May an item be repeated? One rule for ranking and recommending, from the key ``repeatable``.
 
-| | general model | sequential model |
-|---|---|---|
-| ``candidates: target_domain`` | neither ranked nor recommended | neither |
-| ``candidates: all`` | both with ``repeatable``, else neither | ranked, as RecBole does; not recommended |
+| candidates | model | history is ranked | history is recommended |
+|---|---|---|---|
+| target_domain | any | no | no |
+| all | general | with ``repeatable`` | with ``repeatable`` |
+| all | sequential | yes, as RecBole does | no |
 """
 
 from recbole_edt.data.dataset import CrossDomainDataset

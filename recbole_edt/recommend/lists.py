@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_edt.evaluation.repeats import recommends_history
 from recbole_edt.data.indexing import ranges
+from recbole_edt.evaluation.repeats import recommends_history
 from recbole_edt.recommend.scoring import NextTargets, TopItems, batch_size, best_items, score_next
 from recbole_edt.runs import LoadedRun
 
