@@ -44,10 +44,15 @@ def add_arguments(parser: CommandParser) -> None:
     add("--models", metavar="A,B", help="the newest run of each of these models, in place of --run")
     add("--user", metavar="ID", help="a page about this user")
     add("--all", action="store_true", help="all users, into a file")
-    add("--history", metavar="ITEMS", help="ids of items, oldest first, of somebody who need not "
-        "be known; with --user: how many of the latest interactions are shown (default: 20)")  # fmt: skip
-    add("--histories", metavar="FILE", help="CSV of user, item, time: new users, and what known "
-        "ones had since")  # fmt: skip
+    add(
+        "--history", metavar="ITEMS",
+        help="ids of items, oldest first, of somebody who need not be known; with --user: how "
+        "many of the latest interactions are shown (default: 20)",
+    )  # fmt: skip
+    add(
+        "--histories", metavar="FILE",
+        help="CSV of user, item, time: new users, and what known ones had since",
+    )  # fmt: skip
     add("--k", metavar="N", type=positive, default=10, help="items in a list (default: 10)")
     add("--item", metavar="ID", help="score and rank of this item as well")
     add("--domain", metavar="NAME", help="items of this domain only (default: all)")
