@@ -75,10 +75,10 @@ class EpochTrainer(Trainer):
         if self.config["precision"] != "bf16":
             yield
             return
-        kind, before = self.device.type, self.enable_amp
+        kind, before = self.device.type, bool(self.config["enable_amp"])
         default = torch.get_autocast_dtype(kind)
         torch.set_autocast_dtype(kind, torch.bfloat16)
-        self.enable_amp = True
+        self.enable_amp = True  # RecBole's copy of the key
         try:
             yield
         finally:
