@@ -6,22 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from recbole_edt.errors import UserError, one_line
-from recbole_edt.evaluation.report import metric_values
+from recbole_edt.errors import UserError
+from recbole_edt.evaluation.report import metric_values, read_ranks
 from recbole_edt.runs import RunFolder, RunRecord
-
-_RANK_COLUMNS = {
-    "user_id": str,
-    "item_id": str,
-    "domain": str,
-    "rank": np.int64,
-    "dominant_share": np.float64,
-    "history_length": np.float64,
-    "target_popularity": np.float64,
-}
 
 
 @dataclass(frozen=True)
@@ -67,17 +56,7 @@ class ComparedRun:
         path = self.folder.ranks_path
         if not path.is_file():
             return None
-        try:
-            frame = pd.read_csv(
-                path,
-                dtype=_RANK_COLUMNS,
-                usecols=list(_RANK_COLUMNS),
-                keep_default_na=False,
-                float_precision="round_trip",  # a share at the edge of a group stays there
-            )
-        except (ValueError, pd.errors.ParserError) as error:
-            reason = one_line(error)
-            raise UserError(f"{path}: not a table of ranks ({reason})") from None
+        frame = read_ranks(path)
         overall = self.record.test.overall
         if len(frame) != overall.users:
             raise UserError(

@@ -9,8 +9,19 @@ import numpy as np
 import pandas as pd
 
 from recbole_edt.config import RULES
+from recbole_edt.errors import UserError, one_line
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import replacing
+
+_RANK_COLUMNS = {
+    "user_id": str,
+    "item_id": str,
+    "domain": str,
+    "rank": np.int64,
+    "dominant_share": np.float64,
+    "history_length": np.float64,
+    "target_popularity": np.float64,
+}
 
 # One relevant item per target, so that each metric is a function of its rank alone.
 _METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
@@ -134,6 +145,29 @@ def write_ranks(path: Path, ranks: np.ndarray, targets: Targets) -> None:
     )
     with replacing(path) as temporary:
         frame.iloc[np.argsort(targets.rows)].to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_ranks(path: Path) -> pd.DataFrame:
+    """Return what `write_ranks` has written, ids and domains as text.
+
+    Raises
+    ------
+    UserError
+        When the file is missing or damaged.
+    """
+    try:
+        return pd.read_csv(
+            path,
+            dtype=_RANK_COLUMNS,
+            usecols=list(_RANK_COLUMNS),
+            keep_default_na=False,
+            float_precision="round_trip",  # a share at the edge of a group stays there
+        )
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (ValueError, pd.errors.ParserError) as error:
+        reason = one_line(error)
+        raise UserError(f"{path}: not a table of ranks ({reason})") from None
 
 
 def _label(low: float, high: float) -> str:

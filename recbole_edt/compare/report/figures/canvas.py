@@ -14,7 +14,7 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
-from recbole_edt.compare.report.palette import LIGHT, ROW_COLOURS
+from recbole_edt.pages.palette import LIGHT, ROW_COLOURS
 from recbole_edt.compare.report.texts import one_line
 
 INK, SOFT, RULE, PAGE = (LIGHT[name] for name in ("ink", "soft", "rule", "page"))

@@ -12,7 +12,7 @@ from recbole_edt.compare.report.figures.canvas import (
     points,
     round_ticks,
 )
-from recbole_edt.compare.report.palette import row_colour
+from recbole_edt.pages.palette import row_colour
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.summary import score, training
 from recbole_edt.compare.report.texts import metric_title
