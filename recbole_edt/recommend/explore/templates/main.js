@@ -35,7 +35,7 @@ function showUser(user) {
   const counts = domains.map(() => 0);
   for (let row = first; row < end; row++) counts[items.domain[users.items[row]]]++;
   const shares = domains.map((name, d) => `${name} ${number(counts[d])}`).filter((_, d) => counts[d]);
-  const dates = `${dateOf(users.times[first])} to ${dateOf(users.times[end - 1])}`;
+  const dates = [...new Set([dateOf(users.times[first]), dateOf(users.times[end - 1])])].join(" to ");
   show(byId("user-facts"), `${number(end - first)} interactions: ${shares.join(", ")}; ${dates}`);
   redrawTimeline();
   historyRows(user);

@@ -71,7 +71,7 @@ function drawTimeline(user, spacing) {
   picture.append(...axis(events, x, width, height));
   follow(picture, marks, events);
   show(holder, picture);
-  show(byId("timeline-info"), "");
+  show(byId("timeline-info"), "Point at a mark, or move with the arrow keys; a click or Enter opens the item.");
 }
 
 function axis(events, x, width, height) {
