@@ -81,27 +81,24 @@ function dateOf(time, withTime = false) {
 }
 
 // One tab stop for a group of buttons: up and down move inside it, left and right to the next group.
-function roving(group, selector = "button") {
-  const buttons = [...group.querySelectorAll(selector)];
-  buttons.forEach((button, index) => { button.tabIndex = index ? -1 : 0; });
-  group.addEventListener("keydown", (event) => {
-    const at = buttons.indexOf(document.activeElement);
-    if (at < 0) return;
+function roving(group) {
+  const buttonsIn = (element) => [...element.querySelectorAll("button")];
+  buttonsIn(group).forEach((button, index) => { button.tabIndex = index ? -1 : 0; });
+  group.onkeydown = (event) => {
+    const buttons = buttonsIn(group), at = buttons.indexOf(document.activeElement);
     const beside = { ArrowLeft: "previousElementSibling", ArrowRight: "nextElementSibling" }[event.key];
-    let next = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: buttons.length - 1 }[event.key];
-    if (beside) {
-      const column = group.closest(".column")?.[beside];
-      const others = column ? [...column.querySelectorAll(selector)] : [];
-      if (others.length) focusOnly(others, Math.min(at, others.length - 1));
-    } else if (next !== undefined) {
-      next = Math.max(0, Math.min(next, buttons.length - 1));
-      focusOnly(buttons, next);
-    } else return;
+    const next = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: buttons.length - 1 }[event.key];
+    if (at < 0 || (!beside && next === undefined)) return;
     event.preventDefault();
-  });
+    const column = beside && group.closest(".column")?.[beside];
+    if (column) focusOnly(buttonsIn(column), at);
+    else if (next !== undefined) focusOnly(buttons, next);
+  };
 }
 
+// Focuses the button of a group nearest to an index; Tab comes back to it.
 function focusOnly(buttons, index) {
-  buttons.forEach((button, i) => { button.tabIndex = i === index ? 0 : -1; });
-  buttons[index].focus();
+  const chosen = buttons[Math.max(0, Math.min(index, buttons.length - 1))];
+  for (const button of buttons) button.tabIndex = button === chosen ? 0 : -1;
+  chosen?.focus();
 }
