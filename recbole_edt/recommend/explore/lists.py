@@ -8,10 +8,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from recbole_edt.errors import UserError
+from recbole_edt.evaluation.repeats import ranks_history
 from recbole_edt.evaluation.report import read_ranks
-from recbole_edt.evaluation.scoring import score_targets
 from recbole_edt.evaluation.targets import Targets
-from recbole_edt.recommend.scoring import best_items, next_scores, user_batches
+from recbole_edt.progress import progress_of
+from recbole_edt.recommend.scoring import best_items, next_scores, score_next, user_batches
 from recbole_edt.runs import LoadedRun
 
 
@@ -65,8 +66,7 @@ def lists_of(run: LoadedRun, users: np.ndarray, k: int, show_progress: bool) -> 
         np.zeros((size, k), np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64),
         np.zeros((size, domains, k), np.int64), np.zeros((size, domains, k), np.float32),
     )  # fmt: skip
-    disable = None if show_progress else True  # None: shown on a terminal only
-    with tqdm(total=2 * size, desc=run.record.model, unit="list", disable=disable) as bar:
+    with progress_of(2 * size, run.record.model, "list", show_progress) as bar:
         _fill_held_out(run, users, k, lists, bar)
         _fill_following(run, users, k, lists, bar)
     return lists
@@ -77,12 +77,7 @@ def _fill_held_out(run: LoadedRun, users: np.ndarray, k: int, lists: RunLists, b
     ranks = _measured_ranks(run, targets)
     of_page = np.flatnonzero(np.isin(targets.users, users))
     for at in user_batches(run, of_page):
-        scores = score_targets(run.model, targets, at)
-        if run.expert is not None:
-            scores = scores + run.expert.weighted(run.expert.scores(targets, at))
-        scores = scores.float().cpu()
-        if torch.isnan(scores).any():
-            raise UserError(f"run: {run.folder.path}: scores are not numbers")
+        scores = score_next(run, targets, at).cpu()
         candidates = candidate_mask(run, targets, at)
         items = torch.from_numpy(targets.items[at])
         others = candidates.scatter(1, items[:, None], False)
@@ -138,7 +133,7 @@ def candidate_mask(run: LoadedRun, targets: Targets, at: np.ndarray) -> Tensor:
         mask.scatter_(1, torch.from_numpy(drawn), True)
     elif protocol.candidates == "all":
         mask[:, 1:] = True
-        if not (dataset.is_sequential or run.config["repeatable"]):
+        if not ranks_history(dataset, protocol.candidates):
             mask[targets.history(at)] = False
     else:
         mask = dataset.item_domain == torch.from_numpy(targets.domains[at])[:, None]
