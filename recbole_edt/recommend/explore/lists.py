@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.repeats import ranks_history
 from recbole_edt.evaluation.report import read_ranks
 from recbole_edt.evaluation.targets import Targets
-from recbole_edt.progress import progress_of
+from recbole_edt.progress import Progress, progress_of
 from recbole_edt.recommend.scoring import best_items, next_scores, score_next, user_batches
 from recbole_edt.runs import LoadedRun
 
@@ -72,7 +71,9 @@ def lists_of(run: LoadedRun, users: np.ndarray, k: int, show_progress: bool) -> 
     return lists
 
 
-def _fill_held_out(run: LoadedRun, users: np.ndarray, k: int, lists: RunLists, bar: tqdm) -> None:
+def _fill_held_out(
+    run: LoadedRun, users: np.ndarray, k: int, lists: RunLists, bar: Progress
+) -> None:
     targets = Targets(run.dataset, "test")
     ranks = _measured_ranks(run, targets)
     of_page = np.flatnonzero(np.isin(targets.users, users))
@@ -167,7 +168,9 @@ def insert_at_rank(others: np.ndarray, items: np.ndarray, ranks: np.ndarray) -> 
     return np.where(column == index, items[:, None], moved)
 
 
-def _fill_following(run: LoadedRun, users: np.ndarray, k: int, lists: RunLists, bar: tqdm) -> None:
+def _fill_following(
+    run: LoadedRun, users: np.ndarray, k: int, lists: RunLists, bar: Progress
+) -> None:
     item_domain, start = run.dataset.item_domain, 0
     for batch in user_batches(run, users):
         scores = next_scores(run, batch)
