@@ -234,7 +234,7 @@ def test_ranks_of_other_targets_are_refused(folder, run_cli):
     written = path.read_text(encoding="utf-8")
     try:
         for text, said in [
-            (re.sub(r"\nu\d+,", "\nu0,", written, count=1), "ranks of other targets"),
+            (re.sub(r"\n\w+,", "\nsomebody,", written, count=1), "ranks of other targets"),
             ("user_id\n", "not a table of ranks"),
         ]:
             path.write_text(text, encoding="utf-8")

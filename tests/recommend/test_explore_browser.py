@@ -45,7 +45,7 @@ def made_up():
         "domains": ["food", HOSTILE], "runs": runs,
         "users": {
             "ids": [f"user-{n}" for n in range(USERS)], "starts": np.arange(USERS + 1) * LENGTH,
-            "items": histories, "times": 1_500_000_000 + 86400 * np.arange(USERS * LENGTH),
+            "items": histories, "times": 1_500_000_000 + 3600 * np.arange(USERS * LENGTH),
             "dates": True, "parts": parts,
         },
         "items": {"ids": [f"i{n}" for n in range(ITEMS)], "titles": titles, "domain": domain,

@@ -146,7 +146,8 @@ def _proposals(
 
 def proposed_items(runs: Sequence[LoadedRun], users: Sequence[str]) -> list[str]:
     """Return the ids of the items, and their anchors, that were proposed for some users."""
-    wanted, found = {*users}, set()
+    wanted = {*users}
+    found: set[str] = set()
     for run in runs:
         if run.artefacts is not None and run.artefacts.has(AUGMENT):
             frame = run.artefacts.augmented()
