@@ -11,6 +11,7 @@ _UNCHANGED: Mapping[str, Any] = {
     "item_vectors_learning_rate": None,
     "llm_repetition_penalty": 1.1,
     "sparse_updates": False,
+    "tail_ratio": 0.1,
     "valid_users": None,
     "augment_pairs": "all",
     "augment_representatives": 8,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recbole_edt.config.keys.evaluation import LIST_METRICS, METRICS, is_among
 from recbole_edt.config.models import ModelSpec, model_spec
 from recbole_edt.config.rules import KeyRule, rule_of_default
 from recbole_edt.config.schema import RULES, general_key
@@ -169,6 +170,7 @@ def resolve(
     values = {**layers, **keys}
     _check_values(values, defaults, spec, source)
     _check_smoothing(values, spec)
+    _check_list_metrics(values)
     if "phases" in values:
         phases = check_phases(values["phases"], spec.phases, values.get("shared_run"))
         layers["phases"] = phases
@@ -225,6 +227,23 @@ def _check_smoothing(values: Mapping[str, Any], spec: ModelSpec) -> None:
                 f"{key}: found {found}, expected 0 with loss_type: {loss}; only CE, the "
                 "cross-entropy over all candidates, takes smoothed targets"
             )
+
+
+def _check_list_metrics(values: Mapping[str, Any]) -> None:
+    """Refuse metrics of lists that the rest of the protocol leaves without a meaning."""
+    metrics, valid_metric = values["metrics"], str(values["valid_metric"])
+    named = {str(m).lower() for m in (metrics if isinstance(metrics, list) else [metrics])}
+    scope = values["candidates"]
+    if scope != "all" and "calibration" in named:
+        raise UserError(
+            f"metrics: Calibration needs lists over all domains; expected candidates: all, found "
+            f"candidates: {scope}"
+        )
+    if values["content_expert"] and is_among(valid_metric, LIST_METRICS):
+        raise UserError(
+            f"valid_metric: found {valid_metric!r}, but content_expert chooses its weights by the "
+            f"targets' ranks; expected one of {list(METRICS)}"
+        )
 
 
 def package_defaults(spec: ModelSpec, dataset: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The held-out targets of one part of a split, with what is known about each."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -9,6 +10,7 @@ from recbole_edt import distributed
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.indexing import ranges
 from recbole_edt.errors import UserError
+from recbole_edt.evaluation.item_facts import ItemFacts
 from recbole_edt.evaluation.sampled_candidates import load_or_draw
 from recbole_edt.files import digest
 
@@ -50,6 +52,11 @@ class Targets:
         self.items = part.flat[part.iid_field][self.rows].numpy()
         self.domains = part.item_domain[self.items].numpy()
         self._draws: dict[tuple[int, str], tuple[np.ndarray, str]] = {}
+
+    @cached_property
+    def item_facts(self) -> ItemFacts:
+        """What metrics of lists know about the items."""
+        return ItemFacts(self.part)
 
     def _of_drawn_users(self, count: int) -> np.ndarray:
         """Mark the targets of some users drawn uniformly, bool [n]; the order of rows is kept."""
