@@ -241,9 +241,7 @@ class _Ranker:
         return torch.from_numpy(columns).to(block.scores.device)
 
 
-def _against_target(
-    scores: Tensor, target: Tensor, allowed: Tensor | None, seen: _Pairs
-) -> Tensor:
+def _against_target(scores: Tensor, target: Tensor, allowed: Tensor | None, seen: _Pairs) -> Tensor:
     """Rank by counting the allowed, unseen items that score at least as much as the target.
 
     Parameters

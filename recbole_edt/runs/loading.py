@@ -161,9 +161,7 @@ def _refuse_lost_state(folder: RunFolder, record: RunRecord, model: Any, valid: 
     names = [name for name in names if not is_list_metric(name)] or names
     depth = max(int(name.split("@")[1]) for name in names)
     try:
-        found = evaluate(
-            model, valid, names, protocol.candidates, protocol.sampled, depth=depth
-        )
+        found = evaluate(model, valid, names, protocol.candidates, protocol.sampled, depth=depth)
         now, then = flatten_metrics(found.report), before.flat()
         # never for what is not a number
         same = all(abs(value - then[name]) < _TOLERANCE for name, value in now.items())

@@ -28,9 +28,7 @@ class _Evaluator:
         self.latest: dict[str, Evaluation] = {}
 
     def __call__(self, targets: Targets, expert: ContentExpert | None = None) -> Report:
-        found = evaluate(
-            self.model, targets, self.metrics, self.candidates, self.sampled, expert
-        )
+        found = evaluate(self.model, targets, self.metrics, self.candidates, self.sampled, expert)
         self.latest[targets.name] = found
         return Report.model_validate(found.report)
 

@@ -54,8 +54,8 @@ def reevaluate(folder: RunFolder, keys: Settings) -> WrittenReevaluation:
     folder : RunFolder
         Of the finished run.
     keys : mapping
-        The protocol (``candidates``, ``sampled_candidates``, ``metrics``, ``topk``, ``tail_ratio``), and keys
-        that decide where and how to compute.
+        The protocol (``candidates``, ``sampled_candidates``, ``metrics``, ``topk``,
+        ``tail_ratio``), and keys that decide where and how to compute.
 
     Raises
     ------

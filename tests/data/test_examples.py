@@ -9,8 +9,12 @@ import pytest
 @pytest.mark.parametrize(
     "module",
     [
-        "data.batching", "data.indexing", "data.split", "evaluation.ranking",
-        "evaluation.top_lists", "evaluation.list_metrics",
+        "data.batching",
+        "data.indexing",
+        "data.split",
+        "evaluation.ranking",
+        "evaluation.top_lists",
+        "evaluation.list_metrics",
     ],
 )
 def test_docstring_examples(module):
