@@ -8,7 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from recbole_edt.config.keys.evaluation import LIST_METRICS, OF_ALL_LISTS, is_among
+from recbole_edt.config.keys.evaluation import (
+    LIST_METRICS,
+    OF_ALL_LISTS,
+    SMALLER_IS_BETTER,
+    is_among,
+)
 from recbole_edt.evaluation.targets import Targets
 
 _SMOOTHING = 0.01  # Steck's alpha: keeps the divergence finite
@@ -18,6 +23,11 @@ _NUMBERS = 1 << 24  # of vectors gathered at a time: 128 MiB in float64
 def is_list_metric(name: str) -> bool:
     """Return whether a metric such as ``novelty@10`` is one of the lists."""
     return is_among(name, LIST_METRICS)
+
+
+def is_smaller_better(name: str) -> bool:
+    """Return whether a smaller value of a metric such as ``giniindex@10`` is a better one."""
+    return is_among(name, SMALLER_IS_BETTER)
 
 
 def has_value_per_target(name: str) -> bool:

@@ -70,9 +70,9 @@ def report_metrics(
 
     def of(chosen: np.ndarray, domain: int | None = None) -> dict[str, float]:
         found = summarise(ranks[chosen], of_ranks)
-        for name in names if lists is not None else ():
-            if name not in found:
-                found[name] = lists.value(name, chosen, domain)
+        if lists is not None:
+            some = [name for name in names if is_list_metric(name)]
+            found |= {name: lists.value(name, chosen, domain) for name in some}
         return {"users": found["users"], **{name: found[name] for name in names}}
 
     result: dict[str, Any] = {"overall": of(np.ones(len(ranks), dtype=bool))}

@@ -61,8 +61,10 @@ def test_lists_over_all_items_are_those_that_recbole_collects(make_dataset, targ
     targets = targets_of(folder, model, candidates="all", eval_batch_size=7)
     table = random_table(targets.part)
     _, lists = rank_with_lists(table, targets, "all", length=LENGTH)
-    config = stock_config(model, folder, metrics=["ItemCoverage"], topk=[LENGTH], use_gpu=False,
-                          **({"train_neg_sample_args": None} if model == "SASRec" else {}))  # fmt: skip
+    keys = {"train_neg_sample_args": None} if model == "SASRec" else {}
+    config = stock_config(
+        model, folder, metrics=["ItemCoverage"], topk=[LENGTH], use_gpu=False, **keys
+    )
     collector = Collector(config)
     scores = table.scores[targets.users].clone()
     scores[:, 0] = -torch.inf
