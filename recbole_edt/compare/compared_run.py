@@ -58,8 +58,7 @@ class ComparedRun:
 
     @cached_property
     def ranks(self) -> pd.DataFrame | None:
-        """Rank and description of each test target, and its list's values of the metrics that
-        each list has; None when the run kept none.
+        """Rank, description and metrics of the list of each test target; None without a file.
 
         Raises
         ------
