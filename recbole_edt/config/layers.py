@@ -22,8 +22,8 @@ from recbole_edt.recbole_bridge.stock import KEYS_WITHOUT_DEFAULT, default_files
 REPLACED = {
     "eval_args": "split, candidates and sampled_candidates",
     "checkpoint_dir": "output_dir",
-    "benchmark_filename": "nothing: the split is made here (key split); "
-    "files that are split already cannot be read",
+    "benchmark_filename": "'recbole-edt prepare atomic' (NAME.train.inter, NAME.valid.inter, "
+    "NAME.test.inter) or 'recbole-edt prepare csv --train=FILE --valid=FILE --test=FILE'",
     "rm_dup_inter": "--duplicates=first|last of 'recbole-edt prepare'",
     "val_interval": "--min_rating of 'recbole-edt prepare' for ratings; rows are filtered by "
     "other columns before it",

@@ -18,7 +18,8 @@ from recbole_edt.files import read_json, replacing, write_json
 TRAIN, VALID, TEST, CONTEXT = 0, 1, 2, 3
 """Codes of a row. A context row is history for later targets, never a target itself."""
 
-KINDS = ("leave_one_out", "time")
+FILES = "files"
+KINDS = ("leave_one_out", "time", FILES)
 _SCHEMA = 1
 _TIME_RATIOS = (0.8, 0.1, 0.1)
 
@@ -107,6 +108,31 @@ def by_time(users: np.ndarray, times: np.ndarray) -> np.ndarray:
     return codes
 
 
+def rows_after_later_parts(users: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Mark rows that come after a row of a later part of the same user; context rows aside.
+
+    Parameters
+    ----------
+    users, codes : numpy.ndarray
+        User and code of each row, users one by one in rising order and in order of time, [rows].
+
+    Returns
+    -------
+    numpy.ndarray
+        bool [rows].
+
+    Examples
+    --------
+    >>> users, codes = np.array([0, 0, 0, 1, 1]), np.array([0, 2, 1, 0, 0])
+    >>> rows_after_later_parts(users, codes).tolist()
+    [False, False, True, False, False]
+    """
+    parts = np.where(codes == CONTEXT, TRAIN, codes).astype(np.int64)
+    keys = users.astype(np.int64) * CONTEXT + parts
+    late: np.ndarray = (keys < np.maximum.accumulate(keys)) & (codes != CONTEXT)
+    return late
+
+
 def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
     """Return the split of a dataset, making its files first when they are missing.
 
@@ -129,6 +155,11 @@ def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
     codes_path = dataset_dir / "split" / f"{kind}.npy"
     info_path = codes_path.with_suffix(".json")
     if not info_path.exists():
+        if kind == FILES:
+            raise UserError(
+                f"split: {info_path} does not exist; expected a dataset made from files that are "
+                "split already ('recbole-edt prepare csv --train=FILE --valid=FILE --test=FILE')"
+            )
         codes = (leave_one_out if kind == "leave_one_out" else by_time)(store.users, store.times)
         return _save(store.to_file_order(codes), store.sha256, codes_path, kind)
     info = read_json(info_path)
@@ -166,7 +197,7 @@ def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Sp
         As in `load_or_make_split`.
     codes : numpy.ndarray
         Code of each row of ``NAME.inter``, in its order: `TRAIN`, `VALID`, `TEST` or `CONTEXT`;
-        at most one `VALID` and one `TEST` row per user.
+        at most one `VALID` and one `TEST` row per user, but for the kind `FILES`.
 
     Raises
     ------
@@ -185,7 +216,7 @@ def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Sp
         raise UserError(f"split: found codes {np.unique(codes).tolist()}, expected 0 to 3")
     for code, what in ((VALID, "validation"), (TEST, "test")):
         targets = np.bincount(store.users[store.from_file_order(codes) == code], minlength=1)
-        if targets.max() > 1:
+        if targets.max() > 1 and kind != FILES:
             raise UserError(f"split: a user has {targets.max()} {what} rows, expected at most one")
     codes_path = dataset_dir / "split" / f"{kind}.npy"
     for draw in codes_path.parent.glob(f"{kind}.*.npy"):

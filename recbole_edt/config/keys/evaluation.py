@@ -89,9 +89,9 @@ Weights = Annotated[Any, checked_by(_weights), Label("a list of numbers >= 0")]
 class EvaluationKeys(KeyGroup):
     """How models are compared."""
 
-    split: Literal["leave_one_out", "time"]
+    split: Literal["leave_one_out", "time", "files"]
     """leave_one_out: the last two interactions of a user are held out; time: two cut-offs common to
-    all users."""
+    all users; files: the files that `prepare` was given as train, valid and test."""
     candidates: Literal["target_domain", "all"]
     """target_domain: rank within the domain of the target, history masked; all: as RecBole
     ranks."""
