@@ -6,20 +6,22 @@ made from, and its hash). Artefacts and every model read the same file.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from recbole_edt.data.ratio_split import RANDOM, RATIO, RatioSplit, ratio_split
+from recbole_edt.data.split_codes import CONTEXT, TEST, TRAIN, VALID
 from recbole_edt.data.store import open_interactions
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import read_json, replacing, write_json
 
-TRAIN, VALID, TEST, CONTEXT = 0, 1, 2, 3
-"""Codes of a row. A context row is history for later targets, never a target itself."""
-
 FILES = "files"
 KINDS = ("leave_one_out", "time", FILES)
+"""Kinds of split but for `RatioSplit`, which has a name of its own."""
 _SCHEMA = 1
 _TIME_RATIOS = (0.8, 0.1, 0.1)
 
@@ -31,7 +33,7 @@ class Split:
     Attributes
     ----------
     kind : str
-        One of `KINDS`.
+        One of `KINDS`; of ratios the whole of `RatioSplit.kind`.
     codes : numpy.ndarray
         uint8, shape [rows of ``NAME.inter``], in the file's order; read-only.
     hash : str
@@ -41,6 +43,11 @@ class Split:
     kind: str
     codes: np.ndarray
     hash: str
+
+    @property
+    def is_random(self) -> bool:
+        """Whether held-out rows may be earlier than training rows of the same user."""
+        return self.kind.startswith(RATIO) and RANDOM in self.kind
 
 
 def leave_one_out(users: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -133,7 +140,12 @@ def rows_after_later_parts(users: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return late
 
 
-def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
+def configured_split(keys: Mapping[str, Any]) -> str | RatioSplit:
+    """Return the split that a configuration asks for, as `load_or_make_split` takes it."""
+    return ratio_split(keys) if keys["split"] == RATIO else str(keys["split"])
+
+
+def load_or_make_split(dataset_dir: Path, name: str, wanted: str | RatioSplit) -> Split:
     """Return the split of a dataset, making its files first when they are missing.
 
     Parameters
@@ -142,25 +154,31 @@ def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
         The folder that holds ``NAME.inter``.
     name : str
         The dataset's name.
-    kind : str
-        One of `KINDS`.
+    wanted : str or RatioSplit
+        One of `KINDS`; see `configured_split`.
 
     Raises
     ------
     UserError
         Unknown kind, a missing or malformed file, or a split of another ``NAME.inter``.
     """
-    check_kind(kind)
+    kind = wanted.kind if isinstance(wanted, RatioSplit) else wanted
+    if not isinstance(wanted, RatioSplit):
+        check_kind(kind)
     store = open_interactions(dataset_dir, name)
     codes_path = dataset_dir / "split" / f"{kind}.npy"
-    info_path = codes_path.with_suffix(".json")
+    info_path = dataset_dir / "split" / f"{kind}.json"
     if not info_path.exists():
         if kind == FILES:
             raise UserError(
                 f"split: {info_path} does not exist; expected a dataset made from files that are "
                 "split already ('recbole-edt prepare csv --train=FILE --valid=FILE --test=FILE')"
             )
-        codes = (leave_one_out if kind == "leave_one_out" else by_time)(store.users, store.times)
+        if isinstance(wanted, RatioSplit):
+            codes = wanted.codes(store.users, store.times)
+        else:
+            make = leave_one_out if kind == "leave_one_out" else by_time
+            codes = make(store.users, store.times)
         return _save(store.to_file_order(codes), store.sha256, codes_path, kind)
     info = read_json(info_path)
     try:

@@ -72,6 +72,12 @@ def _group_edges(value: Any) -> None:
             refuse(f"{name}: found {edges!r}, expected a rising list above 0")
 
 
+def _ratios(value: Any) -> None:
+    good = isinstance(value, list) and len(value) == 3
+    if not good or not all(type(one) in (int, float) and one > 0 for one in value):
+        refuse(f"found {value!r}, expected three numbers > 0 such as [0.8, 0.1, 0.1]")
+
+
 def _weights(value: Any) -> None:
     good = isinstance(value, list) and value
     if not good or not all(type(one) in (int, float) and one >= 0 for one in value):
@@ -83,15 +89,26 @@ Metrics = Annotated[Any, checked_by(_metrics), Label(f"a list of {_ALL_METRICS}"
 CutOffs = Annotated[Any, checked_by(_cut_offs), Label("a list of whole numbers above 0")]
 ValidMetric = Annotated[Any, checked_by(_valid_metric), Label("a metric such as NDCG@10")]
 GroupEdges = Annotated[Any, checked_by(_group_edges), Label("a mapping of rising lists above 0")]
+Ratios = Annotated[Any, checked_by(_ratios), Label("a list of three numbers > 0")]
 Weights = Annotated[Any, checked_by(_weights), Label("a list of numbers >= 0")]
 
 
 class EvaluationKeys(KeyGroup):
     """How models are compared."""
 
-    split: Literal["leave_one_out", "time", "files"]
+    split: Literal["leave_one_out", "time", "ratio", "files"]
     """leave_one_out: the last two interactions of a user are held out; time: two cut-offs common to
-    all users; files: the files that `prepare` was given as train, valid and test."""
+    all users; ratio: shares of the rows; files: those that `prepare` was given as train, valid and
+    test."""
+    split_ratios: Ratios
+    """split: ratio: shares of training, validation and test; every held-out row is a target."""
+    split_order: Literal["time", "random"]
+    """split: ratio: later rows are held out (RecBole's TO), or drawn ones (RO), which only general
+    models can be trained on."""
+    split_group: Literal["user", "none"]
+    """split: ratio: shares of each user's rows, or of all rows together."""
+    split_seed: CountFromZero
+    """split: ratio: of the draw; the same for every model and seed."""
     candidates: Literal["target_domain", "all"]
     """target_domain: rank within the domain of the target, history masked; all: as RecBole
     ranks."""
