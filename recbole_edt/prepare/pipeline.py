@@ -90,6 +90,7 @@ def _prepare(
         raise UserError("split: 'time' needs times; the data have positions only")
     if raw.parts:
         _check_split_flags(options)
+        arguments["split"] = options.split
     _check_domains(raw)
     data, steps, notes = apply_rules(raw, rules)
     del raw
