@@ -1,4 +1,4 @@
-"""Metrics from ranks: overall, per domain and per group of users or targets."""
+"""Metrics of ranks and lists: overall, per domain and per group of users or targets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -9,19 +9,9 @@ import numpy as np
 import pandas as pd
 
 from recbole_edt.config import RULES
-from recbole_edt.errors import UserError, one_line
+from recbole_edt.evaluation.list_metrics import ListFigures, is_list_metric
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import replacing
-
-_RANK_COLUMNS = {
-    "user_id": str,
-    "item_id": str,
-    "domain": str,
-    "rank": np.int64,
-    "dominant_share": np.float64,
-    "history_length": np.float64,
-    "target_popularity": np.float64,
-}
 
 # One relevant item per target, so that each metric is a function of its rank alone.
 _METRICS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
@@ -40,7 +30,7 @@ def metric_names(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
     Raises
     ------
     UserError
-        For a metric that is not defined by the rank of one target.
+        For a metric that is neither one of ranks nor one of lists.
     """
     RULES["metrics"].check("metrics", list(metrics))
     return [f"{metric.lower()}@{k}" for metric in metrics for k in topk]
@@ -60,7 +50,9 @@ def metric_values(ranks: np.ndarray, name: str) -> np.ndarray:
     return _METRICS[metric](ranks, int(k))
 
 
-def report_metrics(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[str, Any]:
+def report_metrics(
+    ranks: np.ndarray, targets: Targets, names: Sequence[str], lists: ListFigures | None = None
+) -> dict[str, Any]:
     """Return the metrics ``overall``, by ``domains`` and by ``groups``, as `metrics.json` has them.
 
     Parameters
@@ -71,17 +63,30 @@ def report_metrics(ranks: np.ndarray, targets: Targets, names: Sequence[str]) ->
         The targets, in the same order.
     names : sequence of str
         Metrics such as ``ndcg@10``.
+    lists : ListFigures, optional
+        Metrics of the lists, where `names` has some.
     """
-    result: dict[str, Any] = {"overall": summarise(ranks, names), "domains": {}, "groups": {}}
-    for k, domain in enumerate(targets.part.domains):
-        result["domains"][domain] = summarise(ranks[targets.domains == k], names)
+    of_ranks = [name for name in names if not is_list_metric(name)]
+
+    def of(chosen: np.ndarray, domain: int | None = None) -> dict[str, float]:
+        found = summarise(ranks[chosen], of_ranks)
+        if lists is not None:
+            some = [name for name in names if is_list_metric(name)]
+            found |= {name: lists.value(name, chosen, domain) for name in some}
+        return {"users": found["users"], **{name: found[name] for name in names}}
+
+    result: dict[str, Any] = {"overall": of(np.ones(len(ranks), dtype=bool))}
+    result["domains"] = {
+        domain: of(targets.domains == k, k) for k, domain in enumerate(targets.part.domains)
+    }
+    result["groups"] = {}
     edges = targets.part.config["group_edges"] or {}
     for group, values in group_values(targets).items():
         if group not in edges:
             continue
         bounds = [0, *edges[group], np.inf]
         result["groups"][group] = {
-            _label(low, high): summarise(ranks[(values >= low) & (values < high)], names)
+            _label(low, high): of((values >= low) & (values < high))
             for low, high in pairwise(bounds)
         }
     return result
@@ -128,10 +133,16 @@ def group_values(targets: Targets) -> dict[str, np.ndarray]:
     }
 
 
-def write_ranks(path: Path, ranks: np.ndarray, targets: Targets) -> None:
+def write_ranks(
+    path: Path,
+    ranks: np.ndarray,
+    targets: Targets,
+    per_target: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """Write one line per target, in the order of the data, for tests of significance.
 
-    Columns: user_id, item_id, domain, rank (1 is best), and the values of `group_values`.
+    Columns: user_id, item_id, domain, rank (1 is best), the values of `group_values`, and
+    those of `per_target`.
     """
     part = targets.part
     frame = pd.DataFrame(
@@ -141,33 +152,11 @@ def write_ranks(path: Path, ranks: np.ndarray, targets: Targets) -> None:
             "domain": np.array(part.domains, dtype=object)[targets.domains],
             "rank": ranks,
             **group_values(targets),
+            **(per_target or {}),
         }
     )
     with replacing(path) as temporary:
         frame.iloc[np.argsort(targets.rows)].to_csv(temporary, index=False, lineterminator="\n")
-
-
-def read_ranks(path: Path) -> pd.DataFrame:
-    """Return what `write_ranks` has written, ids and domains as text.
-
-    Raises
-    ------
-    UserError
-        When the file is missing or damaged.
-    """
-    try:
-        return pd.read_csv(
-            path,
-            dtype=_RANK_COLUMNS,
-            usecols=list(_RANK_COLUMNS),
-            keep_default_na=False,
-            float_precision="round_trip",  # a share at the edge of a group stays there
-        )
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (ValueError, pd.errors.ParserError) as error:
-        reason = one_line(error)
-        raise UserError(f"{path}: not a table of ranks ({reason})") from None
 
 
 def _label(low: float, high: float) -> str:

@@ -73,7 +73,7 @@ class NextTargets(Targets):
 
 @torch.no_grad()
 def score_next(
-    run: LoadedRun, targets: Targets, at: np.ndarray, domain: int | None = None
+    run: LoadedRun, targets: NextTargets, at: np.ndarray, domain: int | None = None
 ) -> Tensor:
     """Score items after some histories, as evaluation does; what the run adds is added.
 
@@ -81,8 +81,8 @@ def score_next(
     ----------
     run : LoadedRun
         Model and content expert.
-    targets : Targets
-        The histories; `NextTargets`, or held-out targets.
+    targets : NextTargets
+        The histories.
     at : numpy.ndarray
         Which of them, int [B].
     domain : int, optional

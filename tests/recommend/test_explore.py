@@ -16,7 +16,7 @@ from recbole_edt.artefacts import store
 from recbole_edt.evaluation.scoring import score_targets
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.recommend.explore.items import items_of_page, map_of, nearest_on_page
-from recbole_edt.recommend.explore.lists import insert_at_rank, lists_of
+from recbole_edt.recommend.explore.lists import lists_of
 from recbole_edt.recommend.explore.packing import pack
 from recbole_edt.recommend.explore.page import content_of, html_of
 from recbole_edt.runs import RunFolder, load_run
@@ -112,6 +112,7 @@ def test_held_out_lists_give_the_metrics_of_the_run(content, runs, number):
     users, starts = content["users"], unpack(content["users"]["starts"])
     items, parts = unpack(users["items"]), unpack(users["parts"])
     hits, targets = 0, 0
+    written = pd.read_csv(run.folder.ranks_path, dtype=str).set_index("user_id")["rank"]
     for user in range(len(users["ids"])):
         own = items[starts[user] : starts[user + 1]]
         test = own[parts[starts[user] : starts[user + 1]] == 2]
@@ -120,6 +121,7 @@ def test_held_out_lists_give_the_metrics_of_the_run(content, runs, number):
             assert (rank, held_out[user].any()) == (0, False)
             continue
         targets += 1
+        assert str(rank) == written[users["ids"][user]]
         listed = (held_out[user][held_out[user] > 0] - 1).tolist()
         assert (test[0] in listed) == (rank <= 4)
         assert test[0] not in listed or listed.index(test[0]) == rank - 1
@@ -223,29 +225,18 @@ def test_a_large_catalogue_has_the_mentioned_items_only(monkeypatch):
     assert items_of_page(10, [np.array([[0, 7], [2, 7]]), np.array([3])]).tolist() == [2, 3, 7]
 
 
-def test_a_target_is_inserted_at_its_rank():
-    others = np.array([[5, 6, 7]] * 4)
-    found = insert_at_rank(others, np.array([9] * 4), np.array([1, 3, 4, 99]))
-    assert found.tolist() == [[9, 5, 6], [5, 6, 9], [5, 6, 7], [5, 6, 7]]
-
-
-def test_ranks_of_other_targets_are_refused(folder, run_cli):
-    path = folder("Pop") / "test_ranks.csv"
-    written = path.read_text(encoding="utf-8")
-    try:
-        for text, said in [
-            (re.sub(r"\n\w+,", "\nsomebody,", written, count=1), "ranks of other targets"),
-            ("user_id\n", "not a table of ranks"),
-        ]:
-            path.write_text(text, encoding="utf-8")
-            outcome = run_cli("explore", f"--runs={folder('Pop')}", f"--output={path}.html")
-            assert (outcome.status, outcome.err.count("\n")) == (2, 1)
-            assert said in outcome.err
-        path.unlink()
-        outcome = run_cli("explore", f"--runs={folder('Pop')}")
-        assert f"{path}: no such file" in outcome.err
-    finally:
-        path.write_text(written, encoding="utf-8")
+def test_several_test_items_of_a_user(root, run_cli, tmp_path):
+    argv = ("--model=Pop", "--dataset=toy", "--split=ratio", f"--data_path={root}/dataset")
+    outcome = run_cli("run", *argv, f"--output_dir={tmp_path}")
+    assert outcome.status == 0, outcome.err
+    (folder,) = (tmp_path / "toy" / "Pop").iterdir()
+    shown = content_of([load_run(RunFolder(folder), {})], most_users=1000, k=4, show_progress=False)
+    parts, starts = unpack(shown["users"]["parts"]), unpack(shown["users"]["starts"])
+    written = pd.read_csv(folder / "test_ranks.csv", dtype=str).groupby("user_id").last()
+    ids, ranks = shown["users"]["ids"], unpack(shown["runs"][0]["rank"])
+    tests = [(parts[a:b] == 2).sum() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    assert max(tests) > 1
+    assert {ids[u]: str(ranks[u]) for u in np.flatnonzero(ranks)} == written["rank"].to_dict()
 
 
 class _Scripts(HTMLParser):

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from recbole_edt.errors import UserError
+from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.evaluation.ranking import rank_with_lists
 from recbole_edt.evaluation.repeats import ranks_history
-from recbole_edt.evaluation.report import read_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.progress import Progress, progress_of
-from recbole_edt.recommend.scoring import best_items, next_scores, score_next, user_batches
+from recbole_edt.recommend.scoring import best_items, next_scores, user_batches
 from recbole_edt.runs import LoadedRun
 
 
@@ -22,9 +20,9 @@ class RunLists:
     Attributes
     ----------
     held_out : numpy.ndarray
-        int64 [U, k], the best candidates for each user's test target, in the protocol of the run.
+        int64 [U, k], the best candidates for each user's last test target, as the run ranks them.
     rank : numpy.ndarray
-        int64 [U], rank of the target as the run measured it, 0 for a user without a target.
+        int64 [U], rank of the target, 0 for a user without one.
     candidates : numpy.ndarray
         int64 [U], items among which it was ranked.
     following : numpy.ndarray
@@ -40,7 +38,6 @@ class RunLists:
     scores: np.ndarray
 
 
-@torch.no_grad()
 def lists_of(run: LoadedRun, users: np.ndarray, k: int, show_progress: bool) -> RunLists:
     """Return the lists of some users.
 
@@ -58,59 +55,44 @@ def lists_of(run: LoadedRun, users: np.ndarray, k: int, show_progress: bool) -> 
     Raises
     ------
     UserError
-        When a score is not a number, or the run's ranks are of other targets.
+        When a score is not a number.
     """
     domains, size = len(run.dataset.domains), len(users)
     lists = RunLists(
         np.zeros((size, k), np.int64), np.zeros(size, np.int64), np.zeros(size, np.int64),
         np.zeros((size, domains, k), np.int64), np.zeros((size, domains, k), np.float32),
     )  # fmt: skip
-    with progress_of(2 * size, run.record.model, "list", show_progress) as bar:
-        _fill_held_out(run, users, k, lists, bar)
+    with progress_of(size, run.record.model, "user", show_progress) as bar:
         _fill_following(run, users, k, lists, bar)
+    _fill_held_out(run, users, k, lists)
     return lists
 
 
-def _fill_held_out(
-    run: LoadedRun, users: np.ndarray, k: int, lists: RunLists, bar: Progress
-) -> None:
-    targets = Targets(run.dataset, "test")
-    ranks = _measured_ranks(run, targets)
-    of_page = np.flatnonzero(np.isin(targets.users, users))
-    for at in user_batches(run, of_page):
-        scores = score_next(run, targets, at).cpu()
-        candidates = candidate_mask(run, targets, at)
-        items = torch.from_numpy(targets.items[at])
-        others = candidates.scatter(1, items[:, None], False)
-        top = best_items(scores.masked_fill(~others, -torch.inf), k)
-        row = np.searchsorted(users, targets.users[at])
-        best = np.zeros((len(at), k), np.int64)
-        best[top.user_index, top.ranks - 1] = top.items
-        lists.held_out[row] = insert_at_rank(best, targets.items[at], ranks[at])
-        lists.rank[row], lists.candidates[row] = ranks[at], candidates.sum(1).numpy()
-        bar.update(len(at))
-    bar.update(len(users) - len(of_page))
+class _LastTargets(Targets):
+    """The last test target of each of some users; splits by ratio have several per user."""
+
+    def __init__(self, part: CrossDomainDataset, users: np.ndarray):
+        super().__init__(part, "test")
+        order = np.argsort(self.rows)  # users one by one
+        of_user = self.users[order]
+        is_last = np.append(of_user[1:] != of_user[:-1], True)
+        kept = np.sort(order[is_last & np.isin(of_user, users)])
+        self.rows, self.users = self.rows[kept], self.users[kept]
+        self.items, self.domains = self.items[kept], self.domains[kept]
 
 
-def _measured_ranks(run: LoadedRun, targets: Targets) -> np.ndarray:
-    """Return the rank of each target as the run wrote it, int64 [n]."""
-    path, dataset = run.folder.ranks_path, run.dataset
-    frame = read_ranks(path)
-    order = np.argsort(targets.rows)
-    written = frame["user_id"].to_numpy(), frame["item_id"].to_numpy()
-    now = (
-        dataset.field2id_token[dataset.uid_field][targets.users[order]],
-        dataset.field2id_token[dataset.iid_field][targets.items[order]],
+def _fill_held_out(run: LoadedRun, users: np.ndarray, k: int, lists: RunLists) -> None:
+    targets, protocol = _LastTargets(run.dataset, users), run.record.protocol
+    ranking = rank_with_lists(
+        run.model, targets, protocol.candidates, protocol.sampled, run.expert, length=k
     )
-    if not all(map(np.array_equal, written, now)):
-        raise UserError(f"{path}: ranks of other targets than those of the dataset's test part")
-    ranks = np.empty(len(targets), np.int64)
-    ranks[order] = frame["rank"]
-    return ranks
+    row = np.searchsorted(users, targets.users)
+    lists.held_out[row], lists.rank[row] = ranking.lists, ranking.ranks
+    lists.candidates[row] = candidate_counts(run, targets)
 
 
-def candidate_mask(run: LoadedRun, targets: Targets, at: np.ndarray) -> Tensor:
-    """Mark the items among which each target is ranked in the protocol of a run.
+def candidate_counts(run: LoadedRun, targets: Targets) -> np.ndarray:
+    """Return among how many items each target is ranked in the protocol of a run, int64 [n].
 
     Parameters
     ----------
@@ -118,54 +100,22 @@ def candidate_mask(run: LoadedRun, targets: Targets, at: np.ndarray) -> Tensor:
         Decides scope and sampling; see `recbole_edt.evaluation.ranking.rank_targets`.
     targets : Targets
         Of the test part.
-    at : numpy.ndarray
-        Which of them, int [b].
-
-    Returns
-    -------
-    torch.Tensor
-        bool [b, item_num], the target among them.
     """
     dataset, protocol = run.dataset, run.record.protocol
-    items = torch.from_numpy(targets.items[at])[:, None]
-    mask = torch.zeros(len(at), dataset.item_num, dtype=torch.bool)
+    every = np.arange(len(targets))
     if protocol.sampled is not None:
-        drawn = targets.sampled_candidates(protocol.sampled, protocol.candidates)[0][at]
-        mask.scatter_(1, torch.from_numpy(drawn), True)
-    elif protocol.candidates == "all":
-        mask[:, 1:] = True
-        if not ranks_history(dataset, protocol.candidates):
-            mask[targets.history(at)] = False
-    else:
-        mask = dataset.item_domain == torch.from_numpy(targets.domains[at])[:, None]
-        mask[tuple(map(torch.from_numpy, targets.seen_candidates(at)))] = False
-    return mask.scatter(1, items, True)
-
-
-def insert_at_rank(others: np.ndarray, items: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """Insert each row's target at its rank in the list of the best other items.
-
-    Parameters
-    ----------
-    others : numpy.ndarray
-        int64 [b, k], best first, without the targets.
-    items, ranks : numpy.ndarray
-        int64 [b], targets and their ranks, from 1; beyond k nothing is inserted.
-
-    Returns
-    -------
-    numpy.ndarray
-        int64 [b, k].
-
-    Examples
-    --------
-    >>> insert_at_rank(np.array([[5, 6, 7], [5, 6, 7]]), np.array([9, 9]), np.array([2, 4]))
-    array([[5, 9, 6],
-           [5, 6, 7]])
-    """
-    index, column = ranks[:, None] - 1, np.arange(others.shape[1])
-    moved = np.take_along_axis(others, np.where(column > index, column - 1, column), 1)
-    return np.where(column == index, items[:, None], moved)
+        return np.full(len(targets), protocol.sampled + 1)
+    if protocol.candidates != "all":
+        sizes = np.bincount(dataset.item_domain[1:].numpy())
+        seen = np.bincount(targets.seen_candidates(every)[0], minlength=len(targets))
+        counts: np.ndarray = sizes[targets.domains] - seen
+        return counts
+    if ranks_history(dataset, protocol.candidates):
+        return np.full(len(targets), dataset.item_num - 1)
+    index, items = (pairs.numpy() for pairs in targets.history(every))
+    others = items != targets.items[index]
+    pairs = np.unique(index[others] * dataset.item_num + items[others])
+    return dataset.item_num - 1 - np.bincount(pairs // dataset.item_num, minlength=len(targets))
 
 
 def _fill_following(

@@ -55,7 +55,7 @@ def write_page(
     Raises
     ------
     UserError
-        When scores are not numbers, ranks are of other targets, or the file cannot be written.
+        When scores are not numbers, or the file cannot be written.
     """
     content = content_of(runs, users, k, show_progress)
     try:

@@ -20,6 +20,12 @@ function targetRow(user) {
   return -1;
 }
 
+function lastOf(user) {
+  const parts = users.parts.subarray(users.starts[user], users.starts[user + 1]);
+  const count = parts.filter((part) => part === TEST).length;
+  return count > 1 ? `, the last of ${count} test items` : "";
+}
+
 function rankText(run, user) {
   const rank = run.rank[user], among = run.candidates[user];
   return rank > among ? `rank beyond the cut-offs of ${number(among)}` : `rank ${number(rank)} of ${number(among)} ${run.among}`;
@@ -34,7 +40,7 @@ function heldOutLists(user) {
     return;
   }
   show(byId("held-out-target"), "Target: ", itemButton(target), make("span", { class: "soft" },
-    ` ${domains[items.domain[target]]}, ${dateOf(users.times[row])}. Each model ranks it after what came before it.`));
+    ` ${domains[items.domain[target]]}, ${dateOf(users.times[row])}${lastOf(user)}. Each model ranks it after what came before it.`));
   show(holder, ...runs.map((run) => {
     const mixed = run.among.endsWith("all items");
     const lines = [...run.heldOut.subarray(user * k, (user + 1) * k)].filter(Boolean).map((one) => {
