@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -234,7 +235,7 @@ def test_several_test_items_of_a_user(root, run_cli, tmp_path):
     parts, starts = unpack(shown["users"]["parts"]), unpack(shown["users"]["starts"])
     written = pd.read_csv(folder / "test_ranks.csv", dtype=str).groupby("user_id").last()
     ids, ranks = shown["users"]["ids"], unpack(shown["runs"][0]["rank"])
-    tests = [(parts[a:b] == 2).sum() for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    tests = [(parts[a:b] == 2).sum() for a, b in pairwise(starts)]
     assert max(tests) > 1
     assert {ids[u]: str(ranks[u]) for u in np.flatnonzero(ranks)} == written["rank"].to_dict()
 
