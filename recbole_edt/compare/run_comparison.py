@@ -28,7 +28,7 @@ from recbole_edt.data.split import Split, load_or_make_split
 from recbole_edt.executors import ClusterSettings, Executor, open_executor
 from recbole_edt.runs import RunFolder, dataset_files, find_dataset, refuse_stale
 
-_EVALUATION_KEYS = ("split", "candidates", "sampled_candidates", "valid_users")
+_EVALUATION_KEYS = ("split", "candidates", "sampled_candidates", "valid_users", "final_fit")
 
 WriteLine = Callable[[str], None]
 

@@ -12,6 +12,7 @@ _UNCHANGED: Mapping[str, Any] = {
     "llm_repetition_penalty": 1.1,
     "sparse_updates": False,
     "valid_users": None,
+    "final_fit": False,
     "augment_pairs": "all",
     "augment_representatives": 8,
     "augment_items_per_representative": 3,

@@ -84,8 +84,18 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
     """Return the training loader of the model and the targets of validation and test."""
     attach_artefacts(dataset)
     parts = dataset.build()
+    loader = _loader(config, dataset, parts)
+    return loader, Targets(parts[1], "valid", config["valid_users"]), Targets(parts[2], "test")
+
+
+def prepare_final_data(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
+    """Return the loader of the final fit, on training and validation rows; after `prepare_data`."""
+    return _loader(config, *dataset.build_final())
+
+
+def _loader(config: EDTConfig, dataset: CrossDomainDataset, parts: list[CrossDomainDataset]) -> Any:
     try:
-        loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
+        return training_loader(dataset, parts, trains_on_windows(config.model_class))
     except ValueError as error:
         if "interacted with all items" not in str(error):  # RecBole's sampler
             raise
@@ -94,7 +104,6 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
             f"negative can be drawn for {config['model']}; leave such users out before "
             "'recbole-edt prepare', or choose a model without negatives"
         ) from error
-    return loader, Targets(parts[1], "valid", config["valid_users"]), Targets(parts[2], "test")
 
 
 _REFUSALS = (
