@@ -52,7 +52,7 @@ class FlatDataset(CheckedDataset):
         model, so that all models are measured on the same users.
         """
         self._open_flat()
-        has_history = self._rows_with_history()
+        has_history = self._has_history()
         for code in (VALID, TEST):
             lost = int(((self.codes == code) & ~has_history).sum())
             if lost:
@@ -75,13 +75,7 @@ class FlatDataset(CheckedDataset):
         """
         final = copy(self)
         final.codes = np.where(self.codes == VALID, np.uint8(TRAIN), self.codes)
-        return final, final._parts(self._rows_with_history())
-
-    def _rows_with_history(self) -> np.ndarray:
-        """Mark the flat rows that are not the first of their user, bool [R]."""
-        has_history = np.ones(len(self.codes), dtype=bool)
-        has_history[self.user_starts[:-1][np.diff(self.user_starts) > 0]] = False
-        return has_history
+        return final, final._parts(final._has_history())
 
     def _parts(self: _Part, has_history: np.ndarray) -> list[_Part]:
         """Return the part of each code of `_PARTS`, and set what samplers read of this object."""
@@ -101,6 +95,16 @@ class FlatDataset(CheckedDataset):
             rows = np.flatnonzero((self.codes != CONTEXT) & has_history).astype(in_order.dtype)
             self.inter_feat, self.rows = PartTable(self.flat, rows), rows
         return parts
+
+    def _has_history(self) -> np.ndarray:
+        """Mark the flat rows that something is known before, bool [R]."""
+        if self.split.is_random:  # known are the user's training rows, whenever they were
+            trained = np.zeros(self.user_num, dtype=bool)
+            trained[self.store.users[self.codes == TRAIN]] = True
+            return trained[self.store.users]
+        has_history = np.ones(len(self.codes), dtype=bool)
+        has_history[self.user_starts[:-1][np.diff(self.user_starts) > 0]] = False
+        return has_history
 
     def _open_flat(self) -> None:
         """Take the store's order by user and exact time (RecBole's times are float32)."""

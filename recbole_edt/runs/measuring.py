@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from recbole_edt import distributed
@@ -11,9 +10,10 @@ from recbole_edt.artefacts.inputs import ArtefactInputs
 from recbole_edt.artefacts.store import AUGMENT, PROFILES
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.evaluation.evaluate import Evaluation, evaluate
 from recbole_edt.evaluation.expert import ContentExpert
-from recbole_edt.evaluation.ranking import choose_weights, rank_targets
-from recbole_edt.evaluation.report import describe_protocol, report_metrics, write_ranks
+from recbole_edt.evaluation.ranking import choose_weights
+from recbole_edt.evaluation.report import describe_protocol, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.platforms import peak_rss_mb
 from recbole_edt.requirements import versions
@@ -71,8 +71,8 @@ class Measured(NamedTuple):
         By phase that can still be evaluated and by name of the targets, the model's scores then.
     plain, final : dict
         By name of the targets: the model's own scores, and those with the content expert.
-    ranks : dict
-        By name of the targets: the rank of each, which `final` is computed from.
+    evaluations : dict
+        By name of the targets: what `final` is computed from.
     weights : list of float, optional
         Weight of the content expert per domain; None without one.
     """
@@ -80,14 +80,15 @@ class Measured(NamedTuple):
     after: dict[str, dict[str, Report]]
     plain: dict[str, Report]
     final: dict[str, Report]
-    ranks: dict[str, np.ndarray]
+    evaluations: dict[str, Evaluation]
     weights: list[float] | None
 
     def and_test_of(self, other: "Measured") -> "Measured":
         """Return this with the figures that another model has on other targets."""
         after = {name: by | other.after[name] for name, by in self.after.items()}
         plain, final = self.plain | other.plain, self.final | other.final
-        return Measured(after, plain, final, self.ranks | other.ranks, self.weights)
+        evaluations = self.evaluations | other.evaluations
+        return Measured(after, plain, final, evaluations, self.weights)
 
 
 def measure(
@@ -113,31 +114,29 @@ def measure(
         Of the content expert per domain, as chosen earlier; by default chosen now.
     """
     model, candidates = trainer.model, config["candidates"]
-    ranks: dict[str, np.ndarray] = {}
+    latest: dict[str, Evaluation] = {}
 
-    def evaluate(expert: ContentExpert | None = None) -> dict[str, Report]:
-        reports = {}
+    def reports(expert: ContentExpert | None = None) -> dict[str, Report]:
+        sampled = config["sampled_candidates"]
         for some in targets:
-            of_some = rank_targets(model, some, candidates, config["sampled_candidates"], expert)
-            ranks[some.name] = of_some
-            reports[some.name] = report_metrics(of_some, some, trainer.metrics)
-        return {name: Report.model_validate(report) for name, report in reports.items()}
+            latest[some.name] = evaluate(model, some, trainer.metrics, candidates, sampled, expert)
+        return {name: Report.model_validate(found.report) for name, found in latest.items()}
 
     after = {}
     for name in trainer.capabilities.kept_phases():
         trainer.capabilities.set_phase(name)
-        after[name] = evaluate()
+        after[name] = reports()
     trainer.capabilities.set_phase(trainer.capabilities.phases[-1])
-    plain = evaluate()
+    plain = reports()
     if not config["content_expert"]:
-        return Measured(after, plain, plain, ranks, None)
+        return Measured(after, plain, plain, latest, None)
     expert = ContentExpert(dataset)
     if weights is None:
         metric, grid = trainer.valid_metric, config["expert_weights"]
         weights = choose_weights(model, targets[0], candidates, expert, grid, metric)
     else:
         expert.weights = torch.tensor(weights, device=config["device"])
-    return Measured(after, plain, evaluate(expert), ranks, [*weights])
+    return Measured(after, plain, reports(expert), latest, [*weights])
 
 
 def write_record(
@@ -205,7 +204,8 @@ def write_record(
         device=str(config["device"]),
     )
     if distributed.is_main():
-        write_ranks(folder.ranks_path, measured.ranks["test"], test)
+        last = measured.evaluations["test"]
+        write_ranks(folder.ranks_path, last.ranks, test, last.per_target)
         record.write(folder.metrics_path)
     return record
 
