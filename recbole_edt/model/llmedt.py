@@ -194,6 +194,23 @@ class LLMEDT(SharedModel):
         self.backbone.eval()
         return states
 
+    @torch.no_grad()
+    def domain_parts(self, interaction: Interaction, rows: Tensor, items: Tensor) -> Tensor | None:
+        """Return <h_T, e_i> and <h'^k_T, e_i> of some scores, [n, 2]; see `SplitsScores`.
+
+        None in the shared phase, whose scores have no second part.
+        """
+        if self.phase == SHARED:
+            return None
+        table = self.whole_table()[0]
+        ids, lengths = self.history(interaction)
+        (shared,) = self._last_of([self.shared_state(table[ids])], lengths)
+        states = torch.stack(self.last_states(interaction), 1)  # [B, K, d]
+        both = states[rows, self.item_domain[items]]
+        vectors, shared = table[items], shared[rows]
+        parts = (shared * vectors).sum(1), ((both - shared) * vectors).sum(1)
+        return torch.stack(parts, 1)
+
     def _last_of(self, states: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
         return [self.gather_indexes(state, lengths - 1) for state in states]
 

@@ -155,6 +155,45 @@ class ScoresDomains(Protocol):
         """
 
 
+@runtime_checkable
+class TakesNewItems(Protocol):
+    """A model that reads items by their LLM vectors, and so can score items newer than training."""
+
+    def add_items(self, vectors: Tensor, domains: Tensor, seen: Tensor) -> None:
+        """Append items to those that are scored; they take the numbers after the last one.
+
+        Parameters
+        ----------
+        vectors : torch.Tensor
+            LLM vectors, float32 [n, m].
+        domains : torch.Tensor
+            Domain of each, int64 [n].
+        seen : torch.Tensor
+            Which items so far have a training interaction, bool [n_items].
+
+        Raises
+        ------
+        UserError
+            When this model's settings leave the vectors unread.
+        """
+
+
+@runtime_checkable
+class SplitsScores(Protocol):
+    """A model whose scores are sums of a shared part and one of the item's domain."""
+
+    def domain_parts(self, interaction: Any, rows: Tensor, items: Tensor) -> Tensor | None:
+        """Return both parts of some scores, float32 [n, 2]; None where there is one only.
+
+        Parameters
+        ----------
+        interaction : Interaction
+            Histories of B users.
+        rows, items : torch.Tensor
+            Which history and which item each score is of, int64 [n].
+        """
+
+
 class Capabilities:
     """A model's optional capabilities, each with the default of a plain RecBole model.
 
@@ -231,6 +270,20 @@ class Capabilities:
     def scores_domains(self) -> bool:
         """Whether the model offers ``domain_scores``."""
         return isinstance(self._model, ScoresDomains)
+
+    @property
+    def takes_new_items(self) -> bool:
+        """Whether the model offers ``add_items``."""
+        return isinstance(self._model, TakesNewItems)
+
+    def domain_parts(self, interaction: Any, rows: Tensor, items: Tensor) -> Tensor | None:
+        """Return the shared part of scores and that of the domain [n, 2]; None by default."""
+        model = self._model
+        return (
+            model.domain_parts(interaction, rows, items)
+            if isinstance(model, SplitsScores)
+            else None
+        )
 
     @property
     def can_reuse_phase(self) -> bool:

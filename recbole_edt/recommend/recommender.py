@@ -1,6 +1,7 @@
 """A finished run as a recommender: items that come next after any histories."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from recbole_edt.data.histories import extended, with_histories
+from recbole_edt.data.histories import extended, with_histories, with_items
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recommend.given_histories import (
     GivenHistories,
     NamedHistories,
@@ -17,6 +19,7 @@ from recbole_edt.recommend.given_histories import (
 )
 from recbole_edt.recommend.item_index import ItemIndex
 from recbole_edt.recommend.lists import Candidates, Pairs, batches_by_length, top_items
+from recbole_edt.recommend.new_items import checked_vectors, read_new_items, vectors_of
 from recbole_edt.recommend.scoring import NextTargets, TopItems, score_next
 from recbole_edt.runs import LoadedRun, RunFolder, load_run
 
@@ -148,6 +151,52 @@ class Recommender:
             batch = score_next(self.run, targets, at)
             scores[at] = batch[:, columns.to(batch.device)].cpu().numpy()
         return pd.DataFrame(scores, index=pd.Index(named.names, name="user"), columns=items)
+
+    def add_items(
+        self, items: "pd.DataFrame | str | Path", vectors: np.ndarray | None = None
+    ) -> None:
+        """Let items newer than training be part of histories and lists, by their titles.
+
+        They are scored as items of training that nobody had: by their LLM vectors, with the bias
+        and id vector of their neighbours where the run has ``new_item_neighbours``.
+
+        Parameters
+        ----------
+        items : pandas.DataFrame, or path of a CSV file
+            ``item_id``, ``domain`` and ``title``, or what the run's ``text_template`` names.
+        vectors : numpy.ndarray, optional
+            Their LLM vectors [n, m]; made by the run's encoder from the titles by default.
+
+        Raises
+        ------
+        UserError
+            When the model does not read LLM vectors, the encoder is not to be had, or an item is
+            known already, listed twice, of an unknown domain or without a text.
+        """
+        run = self.run
+        if not capabilities_of(run.model).takes_new_items:
+            raise UserError(
+                f"run: {run.folder.path}: {run.record.model} knows items by number; items newer "
+                "than training need a model of LLM vectors, such as LLMEDT, SASRecLLM or Similarity"
+            )
+        template = run.config["text_template"]
+        new = read_new_items(items, self.items, template, needs_text=vectors is None)
+        if run.artefacts is None:
+            made = np.zeros((len(new.ids), 0), dtype=np.float32)  # the model will refuse
+        elif vectors is None:
+            made = vectors_of(run, new.texts)
+        else:
+            made = checked_vectors(run, vectors, len(new.ids))
+        table, domains = torch.from_numpy(made), torch.tensor(new.domains)
+        seen = np.zeros(len(self.items), dtype=bool)
+        known = run.dataset.seen_items()
+        seen[: len(known)] = known
+        run.model.add_items(table, domains, torch.from_numpy(seen))
+        if run.expert is not None:
+            run.expert.add_items(table, domains)
+        dataset = with_items(run.dataset, new.ids, new.domains)
+        self.run = replace(run, dataset=dataset)
+        self.items = self.items.extended(new.ids, new.titles, new.domains)
 
     def named(self, histories: GivenHistories, extend: bool) -> tuple[NamedHistories, int]:
         """Return histories as numbers, and how many of their rows the dataset has; see `extend`."""
