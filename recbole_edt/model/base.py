@@ -124,6 +124,10 @@ class CrossDomainModel(SequentialRecommender):
                 self._table = self.score_table()
         return self._table
 
+    def item_representations(self) -> Tensor:
+        """Return the vectors that items are scored by, [n_items, d]."""
+        return self.whole_table()[0]
+
     def _domain_table(self, domain: int) -> tuple[Tensor, Tensor | None]:
         """Return the rows of `whole_table` of one domain's items, side by side in memory."""
         if domain not in self._domain_tables:

@@ -194,14 +194,14 @@ class LLMEDT(SharedModel):
         self.backbone.eval()
         return states
 
-    @torch.no_grad()
-    def domain_parts(self, interaction: Interaction, rows: Tensor, items: Tensor) -> Tensor | None:
-        """Return <h_T, e_i> and <h'^k_T, e_i> of some scores, [n, 2]; see `SplitsScores`.
+    @property
+    def splits_scores(self) -> bool:
+        """Whether scores have a part of the domain's thread: in the domain phase."""
+        return self.phase == DOMAIN
 
-        None in the shared phase, whose scores have no second part.
-        """
-        if self.phase == SHARED:
-            return None
+    @torch.no_grad()
+    def domain_parts(self, interaction: Interaction, rows: Tensor, items: Tensor) -> Tensor:
+        """Return <h_T, e_i> and <h'^k_T, e_i> of some scores, [n, 2]; see `SplitsScores`."""
         table = self.whole_table()[0]
         ids, lengths = self.history(interaction)
         (shared,) = self._last_of([self.shared_state(table[ids])], lengths)

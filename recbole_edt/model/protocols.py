@@ -179,11 +179,29 @@ class TakesNewItems(Protocol):
 
 
 @runtime_checkable
-class SplitsScores(Protocol):
-    """A model whose scores are sums of a shared part and one of the item's domain."""
+class RepresentsItems(Protocol):
+    """A model that has a vector of each item."""
 
-    def domain_parts(self, interaction: Any, rows: Tensor, items: Tensor) -> Tensor | None:
-        """Return both parts of some scores, float32 [n, 2]; None where there is one only.
+    def item_representations(self) -> Tensor:
+        """Return the vector of each item, float [n_items, d]."""
+
+
+@runtime_checkable
+class SplitsScores(Protocol):
+    """A model whose scores are sums of a shared part and one of the item's domain.
+
+    Attributes
+    ----------
+    splits_scores : bool
+        Whether they are in the present phase.
+    """
+
+    @property
+    def splits_scores(self) -> bool:
+        """See the attribute."""
+
+    def domain_parts(self, interaction: Any, rows: Tensor, items: Tensor) -> Tensor:
+        """Return both parts of some scores, float32 [n, 2].
 
         Parameters
         ----------
@@ -276,14 +294,22 @@ class Capabilities:
         """Whether the model offers ``add_items``."""
         return isinstance(self._model, TakesNewItems)
 
-    def domain_parts(self, interaction: Any, rows: Tensor, items: Tensor) -> Tensor | None:
-        """Return the shared part of scores and that of the domain [n, 2]; None by default."""
-        model = self._model
-        return (
-            model.domain_parts(interaction, rows, items)
-            if isinstance(model, SplitsScores)
-            else None
-        )
+    def item_representations(self) -> Tensor | None:
+        """Return a vector per item [at least n_items, d]; RecBole's embedding, or None."""
+        if isinstance(self._model, RepresentsItems):
+            return self._model.item_representations()
+        embedding = getattr(self._model, "item_embedding", None)
+        return embedding.weight if isinstance(embedding, nn.Embedding) else None
+
+    @property
+    def splits_scores(self) -> bool:
+        """Whether the model offers ``domain_parts``, and its scores now have two parts."""
+        return isinstance(self._model, SplitsScores) and bool(self._model.splits_scores)
+
+    def domain_parts(self, interaction: Any, rows: Tensor, items: Tensor) -> Tensor:
+        """Return the shared part of scores and that of the domain, [n, 2]."""
+        parts: Tensor = self._model.domain_parts(interaction, rows, items)
+        return parts
 
     @property
     def can_reuse_phase(self) -> bool:

@@ -42,6 +42,10 @@ class Similarity(Untrained):
         self.popularity = torch.cat([self.popularity, self.popularity.new_zeros(len(vectors))])
         self.n_items = len(self.unit)
 
+    def item_representations(self) -> Tensor:
+        """Return the LLM vectors at length one, [n_items, m]."""
+        return self.unit
+
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Return the scores of all items after each history, [B, n_items]."""
         items, lengths = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]
