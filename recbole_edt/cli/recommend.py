@@ -20,7 +20,7 @@ USAGE = """\
   recommend --models=A,B --dataset=D --user=ID      the newest runs' lists side by side
   recommend --run=DIR --history=A,B,C [--domain=NAME]      after items that nobody had in training
   recommend --run=DIR --histories=FILE [--out=FILE]    the same for a CSV of user, item, time
-      [--reasons] [--new_items=FILE]                 with what is near; with items newer than training
+      [--reasons] [--new_items=FILE]          what is near each; items newer than training
   recommend --run=DIR --users=FILE [--out=FILE]      the same for some users of the data
   recommend --run=DIR --all --out=FILE [--per-domain]    all users, as CSV or Parquet
 """

@@ -10,6 +10,7 @@ from recbole_edt.recommend.user_file import read_user_file
 from recbole_edt.recommend.user_page import refuse_different_data, show_user
 
 __all__ = [
-    "Recommender", "TopItems", "best_items", "load", "next_scores", "read_history_file", "read_user_file",
-    "refuse_different_data", "shorten", "show_user", "write_all_users", "write_recommendations",
+    "Recommender", "TopItems", "best_items", "load", "next_scores", "read_history_file",
+    "read_user_file", "refuse_different_data", "shorten", "show_user", "write_all_users",
+    "write_recommendations",
 ]  # fmt: skip
