@@ -13,10 +13,11 @@ from recbole_edt.artefacts.embeddings.title_vectors import (
     TitleEncoder,
     title_encoder,
     unit_vectors,
+    vectors_of_new_items,
 )
 
 __all__ = [
     "EncodingPlan", "TextEncoder", "TitleEncoder", "encode_texts", "estimate_seconds",
     "find_encoder", "finished_batches", "make_embeddings", "plan_encoding", "title_encoder",
-    "unit_vectors",
+    "unit_vectors", "vectors_of_new_items",
 ]  # fmt: skip
