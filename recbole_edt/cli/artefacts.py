@@ -33,7 +33,7 @@ def add_arguments(parser: CommandParser) -> None:
     add(
         "--vectors",
         metavar="FILE[:COLUMN]",
-        help="store item vectors of a .npy, .safetensors, .parquet or atomic file; nothing is encoded",
+        help="store the item vectors of a .npy, .safetensors, .parquet or atomic file",
     )
     add("--vector_ids", metavar="FILE", help="item ids of the rows, one a line (default: FILE.txt)")
     add("--vectors_name", metavar="NAME", help="what they are called (default: the file's name)")

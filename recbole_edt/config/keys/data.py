@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any
 
+from recbole_edt import fields
 from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, Name
 from recbole_edt.config.rules import Label, Text, checked_by, refuse
 
@@ -12,6 +13,23 @@ def _gpu_ids(value: Any) -> None:
     if not good and value not in ("", None):
         refuse(f"found {value!r}, expected numbers such as 0 or 0,1; empty text for no GPU")
 
+
+def _only(expected: str, mend: str) -> Any:
+    """Return the type of a key of RecBole that has one value here, and what to do about others."""
+
+    def check(value: Any) -> None:
+        if value != expected:
+            refuse(f"found {value!r}, expected {expected!r}; {mend}")
+
+    return Annotated[Any, checked_by(check), Label("text")]
+
+
+_PREPARE = "'recbole-edt prepare atomic --sources=DIR/NAME --dataset=NEW' reads such files"
+_UserField = _only(fields.USER, _PREPARE)
+_ItemField = _only(fields.ITEM, _PREPARE)
+_TimeField = _only(fields.TIME, _PREPARE)
+_Separator = _only("\t", _PREPARE)
+_Encoding = _only("utf-8", "convert the files, for example with iconv")
 
 GpuIds = Annotated[Any, checked_by(_gpu_ids), Label("a number or text")]
 
@@ -44,15 +62,20 @@ class RunKeys(KeyGroup):
 class DataKeys(KeyGroup):
     """What is read."""
 
-    USER_ID_FIELD: Text
-    """Column of users."""
-    ITEM_ID_FIELD: Text
-    """Column of items."""
-    TIME_FIELD: Text
-    """Column of times."""
+    USER_ID_FIELD: _UserField
+    """Column of users. Files with other names are read by `prepare atomic`."""
+    ITEM_ID_FIELD: _ItemField
+    """Column of items, as above."""
+    TIME_FIELD: _TimeField
+    """Column of times, as above."""
+    field_separator: _Separator
+    """What separates columns: a tab. Files with another separator are read by `prepare atomic`."""
+    encoding: _Encoding
+    """Encoding of the files; a byte order mark at their start is passed over."""
     DOMAIN_FIELD: Name
     """Column of `NAME.item` with an item's domain."""
     load_col: dict | None
-    """Columns that are loaded, by file; titles stay outside RecBole."""
+    """Columns that are loaded, by file, beside those that every model reads (`user_id`, `item_id`,
+    `timestamp`; `item_id` and `DOMAIN_FIELD`); titles stay outside RecBole."""
     MAX_ITEM_LIST_LENGTH: Count
     """Longest history T that is read."""
