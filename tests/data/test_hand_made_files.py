@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+import synthetic
+
+from recbole_edt import cli
 
 HEADERS = {
     "inter": "user_id:token\titem_id:token\ttimestamp:float",
@@ -13,20 +16,24 @@ HEADERS = {
 OFTEN = "d0-0"  # the most popular item of its domain
 
 
-@pytest.fixture
-def evaluate(run_cli, tmp_path):
-    """Return a function that runs Pop on a dataset and returns its figures of test and valid."""
+def figures(folder: Path, out: Path, *keys: str) -> dict:
+    """Run Pop on a dataset and return its figures of test and validation."""
+    where = (f"--dataset={folder.name}", f"--data_path={folder.parent}", f"--output_dir={out}")
+    assert cli.dispatch(["run", "--model=Pop", *where, *keys]) == 0
+    (record,) = out.glob("*/*/*/metrics.json")
+    content = json.loads(record.read_text(encoding="utf-8"))
+    return {part: content[part] for part in ("test", "valid")}
 
-    def run(folder: Path, *keys: str) -> dict:
-        out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
-        where = (f"--dataset={folder.name}", f"--data_path={folder.parent}", f"--output_dir={out}")
-        outcome = run_cli("run", "--model=Pop", *where, *keys)
-        assert outcome.status == 0, outcome.err
-        (record,) = out.glob("*/*/*/metrics.json")
-        content = json.loads(record.read_text(encoding="utf-8"))
-        return {part: content[part] for part in ("test", "valid")}
 
-    return run
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory) -> Path:
+    """Return the dataset under its usual names; not to be written to."""
+    return synthetic.make_dataset(tmp_path_factory.mktemp("usual"))
+
+
+@pytest.fixture(scope="module")
+def expected(usual, tmp_path_factory) -> dict:
+    return figures(usual, tmp_path_factory.mktemp("out"))
 
 
 @pytest.fixture
@@ -53,14 +60,6 @@ def called(name: str):
     return lambda content: content.replace(f"{OFTEN}\t".encode(), f"{name}\t".encode())
 
 
-@pytest.fixture(scope="module")
-def usual(tmp_path_factory):
-    """Return the dataset under its usual names; not to be written to."""
-    import synthetic
-
-    return synthetic.make_dataset(tmp_path_factory.mktemp("usual"))
-
-
 @pytest.mark.parametrize(
     ("change", "keys"),
     [
@@ -80,10 +79,10 @@ def usual(tmp_path_factory):
     ],
     ids=["bom", "crlf", "NA", "null", "nan", "quotes", "inter", "all", "title", "domain"],
 )
-def test_the_same_values_as_of_the_usual_files(evaluate, usual, make_dataset, change, keys):
+def test_the_same_values_as_of_the_usual_files(expected, make_dataset, tmp_path, change, keys):
     folder = make_dataset()
     rewrite(folder, change)
-    assert evaluate(folder, *keys) == evaluate(usual)
+    assert figures(folder, tmp_path / "out", *keys) == expected
 
 
 def test_an_item_called_na_is_recommended_by_its_name(run_cli, make_dataset, tmp_path):
@@ -104,7 +103,7 @@ def test_an_item_called_na_is_recommended_by_its_name(run_cli, make_dataset, tmp
         ("ITEM_ID_FIELD=iid", "ITEM_ID_FIELD: found 'iid', expected 'item_id'; 'recbole-edt prep"),
         ("TIME_FIELD=time", "TIME_FIELD: found 'time', expected 'timestamp'; 'recbole-edt prep"),
         ("field_separator=,", r"field_separator: found ',', expected '\t'; 'recbole-edt prepare"),
-        ("encoding=latin-1", "encoding: found 'latin-1', expected 'utf-8'; convert the files"),
+        ("encoding=latin-1", "encoding: found 'latin-1', expected utf-8; convert the files"),
         (
             "load_col={inter: [user_id, ratng]}",
             "load_col: inter: {folder}/toy.inter has no column 'ratng'; found user_id, item_id, ti",
@@ -127,7 +126,7 @@ def test_a_column_that_every_model_reads_is_not_unloaded(refused, usual):
 
 def test_names_in_the_yaml_of_the_dataset(refused, make_dataset):
     folder = make_dataset()
-    (folder / "toy.yaml").write_text("USER_ID_FIELD: uid\nfield_separator: ','\n")
+    (folder / "toy.yaml").write_text("USER_ID_FIELD: uid\n")
     assert f"{folder}/toy.yaml: USER_ID_FIELD: found 'uid', expected 'user_id'" in refused(folder)
 
 
@@ -177,7 +176,7 @@ def test_files_that_are_refused(refused, make_dataset, change, message):
 
 
 def test_what_prepare_atomic_makes_of_them_has_the_same_values(
-    run_cli, evaluate, usual, make_dataset, tmp_path
+    run_cli, expected, make_dataset, tmp_path
 ):
     folder = make_dataset("raw")
     rewrite(
@@ -192,4 +191,4 @@ def test_what_prepare_atomic_makes_of_them_has_the_same_values(
     command = ("prepare", "atomic", f"--sources={folder}", "--dataset=toy", "--min_user_inter=1")
     outcome = run_cli(*command, "--min_item_inter=0", f"--data_path={tmp_path}/made")
     assert outcome.status == 0, outcome.err
-    assert evaluate(tmp_path / "made" / "toy") == evaluate(usual)
+    assert figures(tmp_path / "made" / "toy", tmp_path / "out") == expected

@@ -29,7 +29,14 @@ _UserField = _only(fields.USER, _PREPARE)
 _ItemField = _only(fields.ITEM, _PREPARE)
 _TimeField = _only(fields.TIME, _PREPARE)
 _Separator = _only("\t", _PREPARE)
-_Encoding = _only("utf-8", "convert the files, for example with iconv")
+
+
+def _utf8(value: Any) -> None:
+    if value is not None and str(value).lower() not in ("utf-8", "utf8", "utf-8-sig"):
+        refuse(f"found {value!r}, expected utf-8; convert the files, for example with iconv")
+
+
+_Encoding = Annotated[Any, checked_by(_utf8), Label("text")]
 
 GpuIds = Annotated[Any, checked_by(_gpu_ids), Label("a number or text")]
 
@@ -71,7 +78,7 @@ class DataKeys(KeyGroup):
     field_separator: _Separator
     """What separates columns: a tab. Files with another separator are read by `prepare atomic`."""
     encoding: _Encoding
-    """Encoding of the files; a byte order mark at their start is passed over."""
+    """Encoding of the files: UTF-8; a byte order mark at their start is passed over."""
     DOMAIN_FIELD: Name
     """Column of `NAME.item` with an item's domain."""
     load_col: dict | None
