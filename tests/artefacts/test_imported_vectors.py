@@ -222,7 +222,7 @@ def test_missing_and_unknown_ids_only_when_asked_for(store, find, tmp_path):
             r"line 2: the vector of 'i0' .*npy holds a number th",
         ),
         (IN_FILE * np.float32(2e4), IDS, r"line 1: the vector of 'i2' .* above 65,504"),
-        (IN_FILE * np.float32(1e-9), IDS, r"line 1: the vector of 'i2' .* float16 makes it zero"),
+        (IN_FILE * np.float32(1e-9), IDS, r"line 2: the vector of 'i0' .* float16 makes it zero"),
     ],
 )
 def test_what_is_refused(store, tmp_path, folder, vectors, ids, message):

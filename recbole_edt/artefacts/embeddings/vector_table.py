@@ -113,7 +113,7 @@ def _read_npy(path: Path, column: str | None) -> np.ndarray:
         raise UserError(f"{path}: {error.strerror or one_line(error)}") from None
     except Exception as error:  # a damaged header raises whatever its parsing stumbles over
         reason = one_line(error, 200)
-        if "pickle" in reason:  # NumPy's message advises to load it all the same
+        if "pickle" in reason or "objects" in reason:  # NumPy advises to load it all the same
             reason = "it holds Python objects, which are not loaded, or is no .npy file"
         raise UserError(
             f"{path}: not an array of numbers as numpy.save writes it ({reason})"
