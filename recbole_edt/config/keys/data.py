@@ -2,6 +2,8 @@
 
 from typing import Annotated, Any
 
+from pydantic import PlainValidator
+
 from recbole_edt import fields
 from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, Name
 from recbole_edt.config.rules import Label, Text, checked_by, refuse
@@ -14,21 +16,23 @@ def _gpu_ids(value: Any) -> None:
         refuse(f"found {value!r}, expected numbers such as 0 or 0,1; empty text for no GPU")
 
 
-def _only(expected: str, mend: str) -> Any:
-    """Return the type of a key of RecBole that has one value here, and what to do about others."""
+_PREPARE = "'recbole-edt prepare atomic --sources=DIR/NAME --dataset=NEW' reads such files"
+
+
+def _only(expected: str) -> PlainValidator:
+    """Return the check of a key of RecBole that has one value here."""
 
     def check(value: Any) -> None:
         if value != expected:
-            refuse(f"found {value!r}, expected {expected!r}; {mend}")
+            refuse(f"found {value!r}, expected {expected!r}; {_PREPARE}")
 
-    return Annotated[Any, checked_by(check), Label("text")]
+    return checked_by(check)
 
 
-_PREPARE = "'recbole-edt prepare atomic --sources=DIR/NAME --dataset=NEW' reads such files"
-_UserField = _only(fields.USER, _PREPARE)
-_ItemField = _only(fields.ITEM, _PREPARE)
-_TimeField = _only(fields.TIME, _PREPARE)
-_Separator = _only("\t", _PREPARE)
+_UserField = Annotated[Any, _only(fields.USER), Label("text")]
+_ItemField = Annotated[Any, _only(fields.ITEM), Label("text")]
+_TimeField = Annotated[Any, _only(fields.TIME), Label("text")]
+_Separator = Annotated[Any, _only("\t"), Label("text")]
 
 
 def _utf8(value: Any) -> None:
