@@ -409,3 +409,37 @@ def test_a_run_reads_them_where_items_have_no_title(run_cli, make_dataset, tmp_p
     assert record["artefacts"]["encoder"].startswith("vectors:own@")
     user = run_cli("recommend", f"--run={run}", "--user=u1", "--k=2")
     assert user.status == 0, user.err
+
+
+TINY = ["--epochs=1", "--hidden_size=8", "--inner_size=8", "--n_heads=1", "--n_layers=1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "keys"),
+    [
+        ("LLMEDT", TINY),
+        ("SASRecLLM", TINY),
+        ("ABXI", [*TINY[:2], "--n_heads=1", "--inner_size=8", "--item_projection=pca"]),
+        ("LLM4CDSR", [*TINY[:2]]),
+    ],
+)
+def test_the_same_vectors_train_the_same_model(
+    run_cli, make_dataset, give_vectors, tmp_path, model, keys
+):
+    folder = make_dataset()
+    made = give_vectors(folder)
+    path = made / "item_vectors.safetensors"
+    where = (f"--data_path={folder.parent}", "--dataset=toy")
+    flags = (f"--vectors={path}", f"--vector_ids={made}/items.txt", "--vectors_name=same")
+    stored = run_cli("artefacts", *where, *flags)
+    assert stored.status == 0, stored.err
+    encoder = re.search(r"encoder: (vectors:same@\w+)", stored.out)[1]
+    tests = []
+    for more in ([], [f"--encoder={encoder}"]):
+        out = tmp_path / f"out{len(more)}"
+        outcome = run_cli("run", f"--model={model}", *where, f"--output_dir={out}", *keys, *more)
+        assert outcome.status == 0, outcome.err
+        (record,) = out.glob("*/*/*/metrics.json")
+        tests.append(json.loads(record.read_text())["test"])
+    assert tests[0] == tests[1]
