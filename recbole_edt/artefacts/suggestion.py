@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-WHERE = ("data_path", "split", "DOMAIN_FIELD")
+SPLIT = ("split", "split_ratios", "split_order", "split_group", "split_seed")
+WHERE = ("data_path", *SPLIT, "DOMAIN_FIELD")
 """Keys that say which dataset and rows are meant."""
 
 
