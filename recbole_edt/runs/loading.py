@@ -99,7 +99,8 @@ def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
     seed_everything(config)
     dataset = open_dataset(config)
     refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)
-    catalogue = read_catalogue(config.dataset_dir, config["dataset"], config["text_template"])
+    template = store.ArtefactSettings.from_config(config).catalogue_template
+    catalogue = read_catalogue(config.dataset_dir, config["dataset"], template)
     artefacts = _artefacts_of(folder, record, config, dataset, catalogue)
     train_data, valid, test = prepare_data(config, dataset)
     weights, fitted = folder, (valid, record.model_valid)
