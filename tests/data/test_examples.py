@@ -7,7 +7,10 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["data.batching", "data.indexing", "data.split", "evaluation.ranking"]
+    "module", [
+        "data.batching", "data.indexing", "data.split", "evaluation.ranking", "export.numbering",
+        "export.sequences", "export.untrained",
+    ],  # fmt: skip
 )
 def test_docstring_examples(module):
     result = doctest.testmod(import_module(f"recbole_edt.{module}"))
