@@ -119,11 +119,11 @@ def _differing(
     if len(wrong):
         row, rank = wrong[0]
         dataset = run.dataset
-        user = dataset.field2id_token[dataset.uid_field][users[row]]
-        item = dataset.field2id_token[dataset.iid_field][items[row, rank]]
+        user = str(dataset.field2id_token[dataset.uid_field][users[row]])
+        item = str(dataset.field2id_token[dataset.iid_field][items[row, rank]])
         raise UserError(
-            f"export: {run.folder.path}: the exported list of user {user!r} has {item!r} with score "
-            f"{scores[row, rank]:.6g} at rank {rank + 1}, expected {expected[row, rank]:.6g} as "
-            "'recommend' has it; nothing was written"
+            f"export: {run.folder.path}: the exported list of user {user!r} has {item!r} at rank "
+            f"{rank + 1} with score {scores[row, rank]:.6g}, expected score "
+            f"{expected[row, rank]:.6g} as 'recommend' has it; nothing was written"
         )
     return float(difference.max(initial=0.0))

@@ -43,13 +43,13 @@ class Numbering:
 
     @classmethod
     def of(cls, item_domain: Tensor, domain: int | None) -> "Numbering":
-        """Number the items of some domains, int64 [N], -1 for the padding item."""
+        """Return the numbering of items of some domains, int64 [N], -1 for the padding item."""
         items = item_domain.argsort(stable=True)
         return cls(items, item_domain[items], domain)
 
     @classmethod
     def of_dataset(cls, dataset: CrossDomainDataset, domain: int | None) -> "Numbering":
-        """Number the items of a dataset."""
+        """Return the numbering of a dataset's items."""
         return cls.of(dataset.item_domain, domain)
 
     @cached_property

@@ -116,9 +116,7 @@ class OnnxLists:
         runtime = import_module("onnxruntime")
         options = runtime.SessionOptions()
         options.log_severity_level = 3  # errors
-        self._session = runtime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
-        )
+        self._session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.takes_domain = len(self._session.get_inputs()) == 2
 
     def __call__(self, history: np.ndarray, domain: int | None) -> tuple[np.ndarray, np.ndarray]:

@@ -7,10 +7,16 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", [
-        "data.batching", "data.indexing", "data.split", "evaluation.ranking", "export.numbering",
-        "export.sequences", "export.untrained",
-    ],  # fmt: skip
+    "module",
+    [
+        "data.batching",
+        "data.indexing",
+        "data.split",
+        "evaluation.ranking",
+        "export.numbering",
+        "export.sequences",
+        "export.untrained",
+    ],
 )
 def test_docstring_examples(module):
     result = doctest.testmod(import_module(f"recbole_edt.{module}"))
