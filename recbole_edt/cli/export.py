@@ -8,7 +8,7 @@ from recbole_edt.cli.keys import CommandParser
 from recbole_edt.errors import UserError, nearest
 
 USAGE = """\
-  export --run=DIR [--output=FOLDER] [--k=10] [--domain=NAME]
+  export --run=DIR [--output=FOLDER] [--k=10] [--domain=NAME] [--repeats]
                                               the run as an ONNX file, for servers
 """
 _KEYS = ("data_path",)
@@ -21,6 +21,7 @@ def add_arguments(parser: CommandParser) -> None:
     add("--output", metavar="FOLDER", help="the folder to make (default: DIR/export)")
     add("--k", metavar="N", type=positive, default=10, help="items in a list (default: 10)")
     add("--domain", metavar="NAME", help="items of this domain only (default: an input)")
+    add("--repeats", action="store_true", help="items of the history may be recommended")
     parser.accept_keys(f"Key of the configuration that may be given as --key=value: {_KEYS[0]}.")
 
 
@@ -28,7 +29,7 @@ def run(args: Namespace) -> None:
     """Load the run on the CPU, export it, and print where it is."""
     for key in args.keys:
         if key not in _KEYS:
-            hint = nearest(key, ("run", "output", "k", "domain", *_KEYS))
+            hint = nearest(key, ("run", "output", "k", "domain", "repeats", *_KEYS))
             raise UserError(f"--{key}: not of use here; a run has its own settings{hint}")
     if args.run is None:
         raise UserError("export: expected --run=DIR")
@@ -41,4 +42,4 @@ def run(args: Namespace) -> None:
     folder.require_finished()
     refuse_existing(output)
     loaded = load_run(folder, {**args.keys, "use_gpu": False})
-    print(export_run(loaded, output, args.k, args.domain))
+    print(export_run(loaded, output, args.k, args.domain, args.repeats))

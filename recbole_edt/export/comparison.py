@@ -34,7 +34,9 @@ class Comparison(NamedTuple):
     largest_difference: float
 
 
-def compare_lists(run: LoadedRun, lists: OnnxLists, numbering: Numbering, k: int) -> Comparison:
+def compare_lists(
+    run: LoadedRun, lists: OnnxLists, numbering: Numbering, k: int, repeats: bool = False
+) -> Comparison:
     """Compare lists on histories of the dataset, the shortest and the longest among them.
 
     Items whose scores differ by less than the tolerance may change places.
@@ -49,6 +51,8 @@ def compare_lists(run: LoadedRun, lists: OnnxLists, numbering: Numbering, k: int
         Its item numbers.
     k : int
         Items in a list.
+    repeats : bool
+        Whether items of the history may be recommended.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def compare_lists(run: LoadedRun, lists: OnnxLists, numbering: Numbering, k: int
     domains = [None, *numbering.slices] if numbering.domain is None else [numbering.domain]
     largest, count, users = 0.0, 0, _users(run)
     for some in _batches(users):
-        history, scores = _histories(run, numbering, some), next_scores(run, some)
+        history, scores = _histories(run, numbering, some), next_scores(run, some, repeats)
         for domain in domains:
             allowed = None if domain is None else run.dataset.item_domain == domain
             top = best_items(scores, k, allowed)

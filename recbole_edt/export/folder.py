@@ -38,7 +38,9 @@ _MODEL, _ITEMS = "model.onnx", "items.csv"
 _EXAMPLE_ITEMS = 3
 
 
-def export_run(run: LoadedRun, output: Path, k: int, domain: str | None) -> str:
+def export_run(
+    run: LoadedRun, output: Path, k: int = 10, domain: str | None = None, repeats: bool = False
+) -> str:
     """Export a finished run for onnxruntime and return a line that reports it.
 
     Parameters
@@ -51,6 +53,8 @@ def export_run(run: LoadedRun, output: Path, k: int, domain: str | None) -> str:
         Items in a list.
     domain : str, optional
         Recommend items of this domain only; without it the domain is an input of the graph.
+    repeats : bool
+        Whether items of the history may be recommended.
 
     Raises
     ------
@@ -62,11 +66,11 @@ def export_run(run: LoadedRun, output: Path, k: int, domain: str | None) -> str:
     refuse_existing(output)
     number = _domain_number(run, domain)
     refuse_others(run)
-    module = next_items(run, number, k)
+    module = next_items(run, number, k, repeats)
     with _making(output) as folder:
         _write_graph(run, module, folder / _MODEL)
         numbering = Numbering.of_dataset(run.dataset, number)
-        compared = compare_lists(run, OnnxLists(folder / _MODEL), numbering, module.k)
+        compared = compare_lists(run, OnnxLists(folder / _MODEL), numbering, module.k, repeats)
         _write_items(run, numbering, folder / _ITEMS)
         write_json(folder / "config.json", _description(run, module, domain, compared, folder))
         write_text(folder / "README.md", _readme(run, module, domain, compared, numbering, folder))
@@ -117,8 +121,8 @@ def _write_graph(run: LoadedRun, module: NextItems, path: Path) -> None:
     except Exception as error:
         if not isinstance(module.scorer, HistoryScorer):
             raise
-        cause = error.__cause__ or error
-        raise cannot_export(run, f"{type(cause).__name__}: {cause}") from error
+        kind = type(error.__cause__ or error).__name__
+        raise cannot_export(run, f"torch makes no graph of it ({kind})") from error
 
 
 def _write_items(run: LoadedRun, numbering: Numbering, path: Path) -> None:
@@ -158,7 +162,7 @@ def _description(
             ITEMS: {"type": "int64", "shape": ["batch", module.k], "none_left": 0},
             SCORES: {"type": "float32", "shape": ["batch", module.k], "none_left": "-inf"},
         },
-        "history_is_excluded": True,
+        "repeats": module.repeats,
         "expert_weights": record.expert_weights,
         "compared": {**compared._asdict(), "tolerance": TOLERANCE},
         "data": record.protocol.data_hashes(),
@@ -194,6 +198,7 @@ def _readme(
         + ".",
         "external": ", and `model.onnx.data`" if (folder / f"{_MODEL}.data").is_file() else "",
         "max_length": module.max_length,
+        "history_use": "may recommend them again" if module.repeats else "recommends none of it",
         "k": module.k,
         "domain_input": "| `domain` (input) | int64 [batch] | number of the domain to recommend "
         f"from: {listed}; -1: any |\n"

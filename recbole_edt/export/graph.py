@@ -8,7 +8,7 @@ from recbole_edt.errors import UserError, one_line
 from recbole_edt.export.baselines import ABXIScorer, C2DSRScorer, LLM4CDSRScorer
 from recbole_edt.export.dual_phase import SharedScorer, ThreadScorer, TowersScorer
 from recbole_edt.export.numbering import Numbering
-from recbole_edt.export.scorers import HistoryScorer, Scorer
+from recbole_edt.export.scorers import HistoryScorer, MaskTokenScorer, Scorer
 from recbole_edt.export.sequences import latest
 from recbole_edt.export.tricdr import TriCDRScorer
 from recbole_edt.export.untrained import ExpertScorer, PopularityScorer, SimilarityScorer
@@ -28,6 +28,7 @@ _SCORERS: dict[str, type[Scorer]] = {
     "TriCDR": TriCDRScorer,
     "Popularity": PopularityScorer,
     "Similarity": SimilarityScorer,
+    "BERT4Rec": MaskTokenScorer,
 }
 EXPORTABLE = (
     f"{', '.join(_SCORERS)}, or a sequential model of RecBole's that reads the history of items "
@@ -37,7 +38,7 @@ EXPORTABLE = (
 
 
 class NextItems(nn.Module):
-    """The best items after some histories, which are excluded, as ``recommend`` lists them.
+    """The best items after some histories, as ``recommend`` lists them.
 
     Parameters
     ----------
@@ -48,9 +49,11 @@ class NextItems(nn.Module):
     numbering : Numbering
         Item numbers and candidates.
     max_length : int
-        Items of a history that the model reads; all are excluded.
+        Items of a history that the model reads.
     k : int
         Items in a list.
+    repeats : bool
+        Whether items of the history may be recommended; otherwise all are excluded.
     """
 
     candidate_domain: Tensor
@@ -62,8 +65,10 @@ class NextItems(nn.Module):
         numbering: Numbering,
         max_length: int,
         k: int,
+        repeats: bool,
     ):
         super().__init__()
+        self.repeats = repeats
         self.scorer, self.expert = scorer, expert
         self.max_length, self.candidates = max_length, numbering.candidates
         of_candidates = numbering.domains[numbering.candidates]
@@ -97,16 +102,18 @@ class NextItems(nn.Module):
             allowed = (wanted < 0) | (self.candidate_domain == wanted)
             scores = scores.masked_fill(~allowed, -torch.inf)
         # Column 0 takes what is no candidate: padding, and items of other domains.
+        scores = torch.nn.functional.pad(scores, (1, 0), value=-torch.inf)
         first, end = self.candidates.start, self.candidates.stop
-        is_candidate = (history >= first) & (history < end)
-        column = torch.where(is_candidate, history - first + 1, 0)
-        seen = torch.nn.functional.pad(scores, (1, 0), value=-torch.inf)
-        top = seen.scatter(1, column, -torch.inf).topk(self.k, dim=1)
+        if not self.repeats:
+            is_candidate = (history >= first) & (history < end)
+            column = torch.where(is_candidate, history - first + 1, 0)
+            scores = scores.scatter(1, column, -torch.inf)
+        top = scores.topk(self.k, dim=1)
         number = torch.where(top.values > -torch.inf, top.indices + first - 1, 0)
         return number, top.values
 
 
-def next_items(run: LoadedRun, domain: int | None, k: int) -> NextItems:
+def next_items(run: LoadedRun, domain: int | None, k: int, repeats: bool = False) -> NextItems:
     """Return the module of a run, in evaluation mode.
 
     Parameters
@@ -117,6 +124,8 @@ def next_items(run: LoadedRun, domain: int | None, k: int) -> NextItems:
         The only domain to recommend from, by number; None: all.
     k : int
         Items in a list.
+    repeats : bool
+        Whether items of the history may be recommended.
 
     Raises
     ------
@@ -127,7 +136,8 @@ def next_items(run: LoadedRun, domain: int | None, k: int) -> NextItems:
     with torch.no_grad():
         scorer = _scorer(run, numbering)
         expert = None if run.expert is None else ExpertScorer(run.expert, numbering)
-        module = NextItems(scorer, expert, numbering, run.config["MAX_ITEM_LIST_LENGTH"], k).eval()
+        length = run.config["MAX_ITEM_LIST_LENGTH"]
+        module = NextItems(scorer, expert, numbering, length, k, repeats).eval()
         try:
             module(torch.tensor([[1, 2], [1, 0]]), None)
         except UserError as error:

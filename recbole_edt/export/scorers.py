@@ -1,6 +1,7 @@
 """Scores of the candidates after some histories, as modules that can become a graph."""
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -116,3 +117,15 @@ class HistoryScorer(Scorer):
         batch = _Fields({model.ITEM_SEQ: self.ids[items], model.ITEM_SEQ_LEN: lengths.clamp(min=1)})
         scores = model.full_sort_predict(batch).view(items.shape[0], -1)
         return scores.index_select(1, self.ids[self.numbering.candidates])
+
+
+class MaskTokenScorer(HistoryScorer):
+    """RecBole's ``BERT4Rec``, which puts its mask token behind each history in a Python loop."""
+
+    def __init__(self, model: Any, numbering: Numbering):
+        super().__init__(copy(model), numbering)  # shares the weights; the run's model stays
+        self.model.reconstruct_test_data = self._masked
+
+    def _masked(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        extended = torch.nn.functional.pad(ids, (0, 1))
+        return extended.scatter(1, lengths.unsqueeze(1), self.model.mask_token)[:, 1:]

@@ -37,6 +37,7 @@ MODELS = {
     "Similarity": SHORT[1:],
     "Popularity": SHORT[1:],
     "SASRec": SHORT,
+    "BERT4Rec": SHORT,
     "GRU4Rec": (*SHORT, "--content_expert=True"),
     "FPMC": SHORT,
     "BPR": SHORT[:1],
@@ -135,6 +136,16 @@ def test_the_module_gives_the_lists_of_recommend(runs, model, domain):
     assert compared.users == 43
     assert compared.lists == 44 * (4 if domain is None else 1)  # a batch of one user at first
     assert compared.largest_difference < 2e-5
+
+
+def test_repeats_are_recommended_where_they_may_be(runs):
+    run, numbering = runs("SASRec"), Numbering.of_dataset(runs("SASRec").dataset, None)
+    module = next_items(run, None, 42, repeats=True)
+    assert compare_lists(run, Eager(module), numbering, 42, repeats=True).lists == 176
+    best, _ = Eager(module)(np.array([[1, 2, 3]]), None)
+    assert sorted(best[0].tolist()) == list(range(1, 43))
+    with pytest.raises(UserError, match="expected score"):
+        compare_lists(run, Eager(module), numbering, 42)
 
 
 @pytest.mark.parametrize("model", ["LLMEDT", "ABXI"])
