@@ -6,6 +6,7 @@ from pathlib import Path
 from recbole_edt.cli.arguments import positive
 from recbole_edt.cli.keys import CommandParser
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.requirements import check_export
 
 USAGE = """\
   export --run=DIR [--output=FOLDER] [--k=10] [--domain=NAME] [--repeats]
@@ -33,12 +34,12 @@ def run(args: Namespace) -> None:
             raise UserError(f"--{key}: not of use here; a run has its own settings{hint}")
     if args.run is None:
         raise UserError("export: expected --run=DIR")
-    from recbole_edt.export import check_packages, export_run, refuse_existing
+    check_export()
+    from recbole_edt.export import export_run, refuse_existing
     from recbole_edt.runs import RunFolder, load_run
 
     folder = RunFolder(Path(args.run))
     output = Path(args.output) if args.output is not None else folder.export_dir
-    check_packages()
     folder.require_finished()
     refuse_existing(output)
     loaded = load_run(folder, {**args.keys, "use_gpu": False})

@@ -20,15 +20,13 @@ from recbole_edt.export.onnx_file import (
     DOMAIN,
     HISTORY,
     ITEMS,
-    PACKAGES,
     SCORES,
     OnnxLists,
-    check_packages,
     write_onnx,
 )
 from recbole_edt.export.scorers import HistoryScorer
 from recbole_edt.files import sha256_of, to_disk, write_json, write_text
-from recbole_edt.requirements import version, versions
+from recbole_edt.requirements import EXPORT, check_export, version, versions
 from recbole_edt.runs import LoadedRun
 
 FORMAT = 1
@@ -62,7 +60,7 @@ def export_run(
         When packages are missing, the folder exists or cannot be made, the domain is unknown, the
         model cannot be exported, or the file gives other lists than ``recommend``.
     """
-    check_packages()
+    check_export()
     refuse_existing(output)
     number = _domain_number(run, domain)
     refuse_others(run)
@@ -167,7 +165,7 @@ def _description(
         "compared": {**compared._asdict(), "tolerance": TOLERANCE},
         "data": record.protocol.data_hashes(),
         "artefacts": record.artefacts.hash if record.artefacts else None,
-        "versions": {**versions(), **{name: version(name) for name in PACKAGES}},
+        "versions": {**versions(), **{name: version(name) for name in EXPORT}},
         "versions_of_training": record.versions,
         "sha256": {path.name: sha256_of(path) for path in sorted(folder.iterdir())},
     }
@@ -189,6 +187,7 @@ def _readme(
         "model": record.model,
         "dataset": record.dataset,
         "run": run.folder.path,
+        "flag": " --repeats" if module.repeats else "",
         "users": compared.users,
         "difference": f"{compared.largest_difference:.1g}",
         "expert": "The run has no content expert."
@@ -204,7 +203,7 @@ def _readme(
         f"from: {listed}; -1: any |\n"
         if domain is None
         else "",
-        "scope": "" if domain is None else f"Only items of `{domain}` are recommended.",
+        "scope": "" if domain is None else f" Only items of `{domain}` are recommended.",
         "example_python": ", ".join(map(repr, map(str, ids))),
         "example_json": ", ".join(json.dumps(str(item), ensure_ascii=False) for item in ids),
         "example_domain": domain or dataset.domains[0],

@@ -5,36 +5,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from recbole_edt.errors import UserError
 from recbole_edt.export.graph import NextItems
 
-PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 HISTORY, DOMAIN, ITEMS, SCORES = "history", "domain", "items", "scores"
 _MOST_BYTES = 1 << 30  # of weights inside the file, which protobuf limits to 2 GiB
 _EXAMPLE = ((2, 3), (0, 1))  # any sizes above one: both are symbols in the graph
-
-
-def check_packages() -> None:
-    """Refuse an environment without what exporting needs.
-
-    Raises
-    ------
-    UserError
-        Names the packages, and the command that installs them.
-    """
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        raise UserError(
-            f"export: {' and '.join(missing)} not installed; pip install 'recbole-edt[export]', or "
-            'in a checkout pip install -c constraints.txt ".[export]"'
-        )
 
 
 def write_onnx(module: NextItems, path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from synthetic import finish_runs
 
+from recbole_edt import requirements
 from recbole_edt.errors import UserError
 from recbole_edt.export import export_run, onnx_file
 from recbole_edt.export.comparison import compare_lists
@@ -288,6 +289,16 @@ def test_one_domain_and_the_same_bytes(export):
     assert sha256_of(output / "model.onnx") == sha256_of(again / "model.onnx")
 
 
+def test_large_weights_are_beside_the_file(export, monkeypatch):
+    monkeypatch.setattr(onnx_file, "_MOST_BYTES", 0)
+    output, outcome = export("Popularity", "--k=3")
+    assert outcome.status == 0, outcome.err
+    assert (output / "model.onnx.data").stat().st_size >= 4 * 43
+    assert "model.onnx.data" in json.loads((output / "config.json").read_text())["sha256"]
+    assert "`model.onnx.data`" in (output / "README.md").read_text(encoding="utf-8")
+    assert OnnxLists(output / "model.onnx")(np.array([[1]]), 0)[0].shape == (1, 3)
+
+
 def test_other_lists_are_refused(export, monkeypatch):
     asked = OnnxLists.__call__
 
@@ -329,10 +340,10 @@ def test_what_is_missing_or_in_the_way(export, run_cli, tmp_path, monkeypatch):
     assert "out exists; expected a new folder" in export("SASRec")[1].err
     assert "export: expected --run=DIR" in run_cli("export").err
     assert "is no folder of a run" in run_cli("export", f"--run={tmp_path}").err
-    monkeypatch.setattr(onnx_file, "PACKAGES", ("onnx", "no_such_onnx"))
+    monkeypatch.setattr(requirements, "EXPORT", ("onnx", "no_such_onnx"))
     outcome = export("SASRec")[1]
     assert outcome.status == 2
-    assert "no_such_onnx not installed; pip install 'recbole-edt[export]'" in outcome.err
+    assert "no_such_onnx is not installed; pip install 'recbole-edt[export]'" in outcome.err
 
 
 def test_augmented_histories_are_refused(runs, monkeypatch):
