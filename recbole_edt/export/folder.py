@@ -72,7 +72,7 @@ def export_run(
         _write_items(run, numbering, folder / _ITEMS)
         write_json(folder / "config.json", _description(run, module, domain, compared, folder))
         write_text(folder / "README.md", _readme(run, module, domain, compared, numbering, folder))
-        shutil.copyfile(str(_template("server.py")), folder / "server.py")
+        write_text(folder / "server.py", _template("server.py"))
     return (
         f"{compared.lists:,} lists of {compared.users} users are those of recommend (largest "
         f"difference of a score {compared.largest_difference:.1g})\nwritten to {output}"
@@ -209,9 +209,10 @@ def _readme(
         "example_domain": domain or dataset.domains[0],
         "domain_example": '\n    "domain": np.array([-1], np.int64),' if domain is None else "",
     }
-    text = Template(_template("README.md").read_text(encoding="utf-8"))
-    return text.substitute({name: str(value) for name, value in values.items()})
+    return Template(_template("README.md")).substitute(
+        {name: str(value) for name, value in values.items()}
+    )
 
 
-def _template(name: str) -> Any:
-    return files("recbole_edt.export") / "templates" / name
+def _template(name: str) -> str:
+    return (files("recbole_edt.export") / "templates" / name).read_text(encoding="utf-8")

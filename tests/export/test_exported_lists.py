@@ -353,3 +353,10 @@ def test_augmented_histories_are_refused(runs, monkeypatch):
     monkeypatch.setitem(run.config.final_config_dict, "augment_inference", True)
     with pytest.raises(UserError, match="augment_inference adds a user's augmented interactions"):
         refuse_others(run)
+
+
+def test_a_model_of_another_package_is_refused(runs):
+    run = runs("LLMEDT")
+    run.model.__class__ = type("LLMEDT", (type(run.model),), {})
+    with pytest.raises(UserError, match="LLMEDT cannot be exported: a model of another package"):
+        refuse_others(run)
