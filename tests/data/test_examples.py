@@ -16,6 +16,8 @@ import pytest
         "export.numbering",
         "export.sequences",
         "export.untrained",
+        "evaluation.top_lists",
+        "evaluation.list_metrics",
     ],
 )
 def test_docstring_examples(module):
