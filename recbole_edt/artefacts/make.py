@@ -69,20 +69,26 @@ def make_artefacts(
     UserError
         Bad input, a model that cannot be used, a damaged set, or a disk that is full.
     """
-    for part in only:
-        if part not in PARTS:
-            raise UserError(
-                f"only: {part!r} is unknown; expected {', '.join(PARTS)}{nearest(part, PARTS)}"
-            )
+    parts = wanted_parts(only)
     if vectors is not None:
         if shard is not None and shard.count > 1:
             raise UserError("shard: vectors of a file are stored by one process")
         with _disk_errors(dataset_dir):
             return [import_vectors(config, dataset_dir, name, split, vectors, dry_run)]
     task = ArtefactTask.from_config(config, dataset_dir, name, split, shard)
-    refuse_to_encode(task.settings, only or PARTS)
+    refuse_to_encode(task.settings, parts)
     with _disk_errors(task.folder):
-        return [_MAKERS[part](task, dry_run) for part in PARTS if not only or part in only]
+        return [_MAKERS[part](task, dry_run) for part in parts]
+
+
+def wanted_parts(only: Sequence[str]) -> list[str]:
+    """Return the parts to make in their order, all when `only` is empty; refuse unknown ones."""
+    for part in only:
+        if part not in PARTS:
+            raise UserError(
+                f"only: {part!r} is unknown; expected {', '.join(PARTS)}{nearest(part, PARTS)}"
+            )
+    return [part for part in PARTS if not only or part in only]
 
 
 def probe_augmenter(

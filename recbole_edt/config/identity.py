@@ -16,6 +16,7 @@ _UNCHANGED: Mapping[str, Any] = {
     "split_ratios": [0.8, 0.1, 0.1],
     "split_seed": 2026,
     "tail_ratio": 0.1,
+    "precision": "float32",
     "valid_users": None,
     "final_fit": False,
     "augment_pairs": "all",

@@ -193,6 +193,11 @@ def resolve(
             f"repeatable: found True, expected False with candidates: {values['candidates']}, "
             "which never ranks items of the history; candidates: all does"
         )
+    if values["precision"] != "float32" and values.get("enable_amp"):
+        raise UserError(
+            f"enable_amp: found True, expected False with precision: {values['precision']}, which "
+            "is mixed precision too"
+        )
     if (
         spec.sequential
         and values.get("loss_type") == "CE"

@@ -221,7 +221,5 @@ class CheckedDataset(DatasetBase):
 
 def items_hash(ids: Iterable[str], domains: Iterable[str]) -> str:
     """Return a hash of which items there are and of which domain each is, in whatever order."""
-    hasher = hashlib.sha256()
-    for item, domain in sorted(zip(ids, domains, strict=True)):
-        hasher.update(f"{item}\t{domain}\n".encode())
-    return hasher.hexdigest()
+    lines = [f"{item}\t{domain}\n" for item, domain in sorted(zip(ids, domains, strict=True))]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -183,6 +183,9 @@ class DatasetBase(SequentialDataset):
     def _filter_inter_by_user_or_item(self) -> None:
         """Drop nothing: `check_tables` refuses interactions with unlisted users or items."""
 
+    def _filter_by_inter_num(self) -> None:
+        """Drop nothing: the keys are refused, and RecBole would count all rows in Python."""
+
     def _remap(self, remap_list: list[tuple[Any, str, Any]]) -> None:
         if not remap_list or self._remap_numbered(remap_list):
             return

@@ -12,10 +12,12 @@ from recbole_edt.artefacts.store import ArtefactSettings, identity_now, refuse_o
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.split import Split
+from recbole_edt.model.precision import FLOAT32
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.runs.assembly import (
     agree_on_settings,
     build_model,
+    check_hardware,
     open_dataset,
     prepare_data,
     prepare_final_data,
@@ -77,6 +79,7 @@ def execute(
     is_main = distributed.is_main()
     settings = config.to_dict()
     agree_on_settings(settings)
+    check_hardware(config)
     if lock_path(settings).exists() and is_main:
         with exclusive_run(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it
@@ -107,7 +110,8 @@ def execute(
                 if is_earlier:
                     _log.info("nothing to resume yet: starting from the beginning")
                 reuse_first_phase(trainer, shared_from, valid)
-            _log.info(f"device: {config['device']}")
+            precision = "" if config["precision"] == FLOAT32 else f", {config['precision']}"
+            _log.info(f"device: {config['device']}{precision}")
             trainer.fit(train_data, valid, show_progress=_shows_progress(config))
             fits = [Fit.of(trainer, build_seconds)]
             if config["final_fit"]:

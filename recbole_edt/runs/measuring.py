@@ -15,6 +15,7 @@ from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.ranking import choose_weights
 from recbole_edt.evaluation.report import describe_protocol, write_ranks
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.precision import FLOAT32
 from recbole_edt.platforms import peak_rss_mb
 from recbole_edt.requirements import versions
 from recbole_edt.runs.commit import git_commit
@@ -202,6 +203,7 @@ def write_record(
         versions=versions(),
         git=git_commit(),
         device=str(config["device"]),
+        precision=None if config["precision"] == FLOAT32 else config["precision"],
     )
     if distributed.is_main():
         last = measured.evaluations["test"]

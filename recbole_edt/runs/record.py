@@ -72,6 +72,8 @@ class RunRecord(Part):
         Commit of the checkout, None outside one.
     device : str, optional
         What the run used, such as ``cpu`` or ``cuda``; None in records of earlier versions.
+    precision : str, optional
+        Value of that key, None for float32.
     """
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
@@ -90,8 +92,9 @@ class RunRecord(Part):
     versions: dict[str, str]
     git: str | None
     device: str | None = None
+    precision: str | None = None
 
-    OMITTED = frozenset(("expert_weights", "without_expert", "final_fit", "device"))
+    OMITTED = frozenset(("expert_weights", "without_expert", "final_fit", "device", "precision"))
 
     @classmethod
     def read(cls, path: Path) -> "RunRecord":

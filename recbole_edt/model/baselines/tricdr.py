@@ -301,7 +301,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     torch.Tensor
         Mean over all 2B vectors; of a share of a batch its part of the mean over all.
     """
-    first, second = gather_rows(first, second)
+    first, second = gather_rows(first.float(), second.float())
     both = F.normalize(torch.cat([first, second]), dim=1)
     itself = torch.eye(len(both), dtype=torch.bool, device=both.device)
     similarity = (both @ both.T / temperature).masked_fill(itself, -torch.inf)
