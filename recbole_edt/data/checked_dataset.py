@@ -18,10 +18,12 @@ from recbole_edt.data.atomic_file import (
     read_columns,
     why_unreadable,
 )
+from recbole_edt.data.column_keys import check_column_keys
 from recbole_edt.data.split import Split, load_or_make_split
 from recbole_edt.data.store import Interactions, TokenIds, Tokens, open_interactions
 from recbole_edt.errors import UserError
 from recbole_edt.recbole_bridge import DatasetBase
+from recbole_edt.recbole_bridge.failures import raised_in_recbole, reason_of, shown_keys
 
 if TYPE_CHECKING:
     from recbole_edt.config import EDTConfig
@@ -50,9 +52,16 @@ class CheckedDataset(DatasetBase):
     def __init__(self, config: "EDTConfig"):
         try:
             super().__init__(config)
-        except (ValueError, KeyError) as error:
+        except UserError:
+            raise
+        except Exception as error:
+            if not raised_in_recbole(error):
+                raise
             path = config.dataset_dir / config["dataset"]
-            raise UserError(f"{path}.inter or .item cannot be read ({error})") from None
+            changed = shown_keys(config.changed)
+            raise UserError(
+                f"{path}.inter or .item cannot be read ({reason_of(error)}){changed}"
+            ) from error
         self.domains, self.item_domain = self._number_domains()
         names = np.array(self.domains, dtype=object)[self.item_domain[1:].numpy()]
         self.items_hash = items_hash(self.item_tokens, names)
@@ -154,6 +163,7 @@ class CheckedDataset(DatasetBase):
             unread = [column for column in columns if table is None or column not in table]
             if unread:
                 raise UserError(f"load_col: {suffix}: lacks {unread[0]!r}")
+        check_column_keys(self.config, {k: kind.value for k, kind in self.field2type.items()})
         items = self.item_feat
         without = items[items[self.config["DOMAIN_FIELD"]].isna()]
         if len(without):

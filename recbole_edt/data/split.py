@@ -13,7 +13,7 @@ import numpy as np
 
 from recbole_edt.data.store import open_interactions
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.files import read_json, replacing, write_json
+from recbole_edt.files import load_array, read_json, replacing, write_json
 
 TRAIN, VALID, TEST, CONTEXT = 0, 1, 2, 3
 """Codes of a row. A context row is history for later targets, never a target itself."""
@@ -133,9 +133,12 @@ def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
         return _save(store.to_file_order(codes), store.sha256, codes_path, kind)
     info = read_json(info_path)
     try:
-        codes = np.asarray(np.load(codes_path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{codes_path}: not a readable array ({error})") from None
+        codes = np.asarray(load_array(codes_path, mapped=True))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{codes_path}: not a readable array ({error}); "
+            f"delete {codes_path.parent} to split again"
+        ) from None
     if info.get("inter_sha256") != store.sha256:
         raise UserError(
             f"{info_path}: was made from another {name}.inter; "

@@ -11,6 +11,7 @@ from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge import Interaction
+from recbole_edt.recbole_bridge.failures import named_failures
 
 _MOST_SCORES = 1 << 27  # 512 MiB in float32
 
@@ -90,10 +91,11 @@ def score_targets(model: Any, targets: Targets, at: np.ndarray) -> Tensor:
         Which of them, int [B].
     """
     batch = histories_of(targets, at)
-    try:
-        scores = model.full_sort_predict(batch)
-    except NotImplementedError:
-        scores = _score_by_pairs(model, targets, batch)
+    with named_failures("ranked", targets.part.config):
+        try:
+            scores = model.full_sort_predict(batch)
+        except NotImplementedError:
+            scores = _score_by_pairs(model, targets, batch)
     return scores.view(len(at), targets.part.item_num)
 
 

@@ -12,6 +12,8 @@ from recbole_edt.errors import UserError
 from recbole_edt.evaluation.sampled_candidates import load_or_draw
 from recbole_edt.files import digest
 
+_TARGETS_COUNTED = 1 << 14  # targets whose histories are looked at together: a bound on memory
+
 
 class Targets:
     """Targets of validation or test, ordered by history length so that batches pad little.
@@ -113,6 +115,18 @@ class Targets:
         masked = same_domain & (items != self.items[at][index])
         pairs = np.unique(index[masked] * self.part.item_num + items[masked])
         return pairs // self.part.item_num, pairs % self.part.item_num
+
+    def count_repeated(self) -> int:
+        """Return how many targets are items of their own history.
+
+        They are ranked, and yet never recommended where items of the history are not.
+        """
+        count = 0
+        for start in range(0, len(self), _TARGETS_COUNTED):
+            at = np.arange(start, min(start + _TARGETS_COUNTED, len(self)))
+            index, items = (pairs.numpy() for pairs in self.history(at))
+            count += len(np.unique(index[items == self.items[at][index]]))
+        return count
 
     def last_items(self, at: np.ndarray, count: int) -> np.ndarray:
         """Return the last items before some targets, latest first, int64 [len(at), count].

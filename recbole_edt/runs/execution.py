@@ -79,6 +79,7 @@ def execute(
     if lock_path(settings).exists() and is_main:
         with exclusive_run(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it
+    trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     seed_everything(config)
     dataset = open_dataset(config)
     folder, is_earlier, is_finished = _choose(settings, resume)
@@ -93,7 +94,6 @@ def execute(
     begun = time.perf_counter()
     model = build_model(config, train_data.dataset)
     build_seconds = time.perf_counter() - begun
-    trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     # from here on the run's folder is written to
     with exclusive_run(settings, wait) if is_main else nullcontext():
         folder, is_earlier, is_finished = _choose(settings, resume)
