@@ -35,5 +35,7 @@ def run(args: Namespace) -> None:
             print(f"test after the {phase.name} phase")
             print(metric_table(phase.test, names), end="\n\n")
     print(headline(record.model, record.dataset, record.protocol))
-    print(metric_table(record.test, names) + repeats_line(record.protocol, record.test.overall.users))
+    print(
+        metric_table(record.test, names) + repeats_line(record.protocol, record.test.overall.users)
+    )
     print(f"\nwritten to {folder.path}")

@@ -92,8 +92,7 @@ class EDTConfig(ConfigBase):
         return {
             key: value
             for key, value in sorted(self._values.items())
-            if key not in _NAMES_AND_PLACES
-            and value != self._defaults_of_run.get(key, _NO_DEFAULT)
+            if key not in _NAMES_AND_PLACES and value != self._defaults_of_run.get(key, _NO_DEFAULT)
         }
 
     @property

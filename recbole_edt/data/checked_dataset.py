@@ -204,6 +204,7 @@ class CheckedDataset(DatasetBase):
         ids, tokens = (self.item_feat[f].to_numpy(np.int64) for f in (self.iid_field, field))
         item_domain[torch.from_numpy(ids)] = of_token[torch.from_numpy(tokens)]
         item_domain[0] = -1
+        self._refuse_aliases(item_domain)
         sizes = np.bincount(item_domain[1:].numpy(), minlength=len(domains))
         if sizes.min() < 2:  # its only item would always be ranked first
             raise UserError(
@@ -211,6 +212,16 @@ class CheckedDataset(DatasetBase):
                 "expected at least two"
             )
         return domains, item_domain
+
+    def _refuse_aliases(self, item_domain: torch.Tensor) -> None:
+        """Refuse what columns of ``alias_of_item_id`` hold beside items."""
+        unknown = np.flatnonzero(item_domain[1:].numpy() < 0)
+        if len(unknown):
+            token = str(self.item_tokens[unknown[0]])
+            raise UserError(
+                f"alias_of_item_id: {self.config['alias_of_item_id']} hold {token!r}, expected "
+                f"items of {self.dataset_name}.item only"
+            )
 
 
 def items_hash(ids: Iterable[str], domains: Iterable[str]) -> str:

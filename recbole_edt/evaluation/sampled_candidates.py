@@ -60,7 +60,7 @@ def load_or_draw(
                 f"{path}: {items.dtype} {list(items.shape)}, expected int64 {[len(rows), count]}; "
                 "delete it to draw again"
             )
-        if items.size and not (0 < items.min() and items.max() < part.item_num):
+        if items.size and not (items.min() > 0 and items.max() < part.item_num):
             raise UserError(
                 f"{path}: items {items.min()} to {items.max()}, expected 1 to "
                 f"{part.item_num - 1}; delete it to draw again"

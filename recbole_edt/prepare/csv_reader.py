@@ -97,7 +97,9 @@ def read(options: argparse.Namespace) -> RawData:
     sources = []
     for domain, path in inter.items():
         item_path = items.get(domain)
-        item_file = None if item_path is None else _open(item_path, separator, quoted, options.engine)
+        item_file = (
+            None if item_path is None else _open(item_path, separator, quoted, options.engine)
+        )
         inter_file = _open(path, separator, quoted, options.engine)
         columns, positions = inter_columns(options, inter_file)
         sources.append(Source(domain, inter_file, item_file, columns, item_columns, positions))

@@ -36,8 +36,6 @@ def check_settings(config: Any, dataset: Any) -> None:
     _refuse_pickles(config)
     if config["selected_features"] is not None:
         _check_features(config, dataset)
-    if config["reranker_CAN_NUM"] is not None:
-        _check_reranked(config["reranker_CAN_NUM"], dataset.item_num)
     if config["model"] == "LDiffRec" and (config["n_cate"] or 0) > 1:
         _check_item_vectors(Path(dataset.dataset_path) / "item_emb.npy", dataset.item_num - 1)
 
@@ -84,8 +82,8 @@ def _check_features(config: Any, dataset: Any) -> None:
         is_number = kind in (FeatureType.FLOAT, FeatureType.FLOAT_SEQ)
         if is_number and field not in config["numerical_features"]:
             raise UserError(
-                f"selected_features: column {field!r} of {name}.item is of type {kind.value}, which "
-                f"{config['model']} reads with numerical_features: [{field}] only"
+                f"selected_features: column {field!r} of {name}.item is of type {kind.value}; "
+                f"expected it in numerical_features too, or {config['model']} leaves it out"
             )
 
 
@@ -105,21 +103,6 @@ def _why_missing(field: Any, loaded: list[str], config: Any, dataset: Any) -> st
 
 def _item_file(config: Any, dataset: Any) -> Path:
     return Path(dataset.dataset_path) / f"{config['dataset']}.item"
-
-
-def _check_reranked(found: Any, item_num: int) -> None:
-    """Refuse more candidates of a reranker than there are items."""
-    try:
-        numbers = [int(part) for part in str(found).split(",")]
-    except ValueError:
-        raise UserError(
-            f"reranker_CAN_NUM: found {found!r}, expected whole numbers such as 100 or 500,100"
-        ) from None
-    if not 0 < max(numbers) <= item_num:
-        raise UserError(
-            f"reranker_CAN_NUM: found {found!r}, expected at most {item_num}, the number of items "
-            "and the padding item"
-        )
 
 
 def _check_item_vectors(path: Path, items: int) -> None:

@@ -105,7 +105,7 @@ def _why_no_negatives(config: EDTConfig, dataset: CrossDomainDataset) -> str:
     having_all = dataset.user_tokens[np.flatnonzero(counts[1:] == items)]
     others = f" and {len(having_all) - 1} more" if len(having_all) > 1 else ""
     return (
-        f"dataset: {config['dataset']}: user {having_all[0]!r}{others} has interacted with all "
+        f"dataset: {config['dataset']}: user {str(having_all[0])!r}{others} has interacted with all "
         f"{items} items, so that no negative can be drawn for {config['model']}; expected a model "
         f"that draws none, or data made with --max_user_inter={items - 1} of 'recbole-edt prepare'"
     )

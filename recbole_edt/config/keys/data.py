@@ -72,7 +72,8 @@ class ColumnKeys(KeyGroup):
     normalize_all: bool | None
     """Scale all of them."""
     discretization: dict | None
-    """Columns of numerical_features that are cut into buckets, such as `{price: {method: ED, bucket: 10}}`."""
+    """Columns of numerical_features that are cut into buckets, such as
+    `{price: {method: ED, bucket: 10}}`."""
     alias_of_user_id: list | None
     """Columns that hold users."""
     alias_of_item_id: list | None
