@@ -104,9 +104,10 @@ def _why_no_negatives(config: EDTConfig, dataset: CrossDomainDataset) -> str:
     counts = np.bincount(pairs // dataset.item_num, minlength=dataset.user_num)
     having_all = dataset.user_tokens[np.flatnonzero(counts[1:] == items)]
     others = f" and {len(having_all) - 1} more" if len(having_all) > 1 else ""
+    who = f"user {str(having_all[0])!r}{others}"
     return (
-        f"dataset: {config['dataset']}: user {str(having_all[0])!r}{others} has interacted with all "
-        f"{items} items, so that no negative can be drawn for {config['model']}; expected a model "
+        f"dataset: {config['dataset']}: {who} has interacted with all {items} items, so that no "
+        f"negative can be drawn for {config['model']}; expected a model "
         f"that draws none, or data made with --max_user_inter={items - 1} of 'recbole-edt prepare'"
     )
 
