@@ -7,6 +7,7 @@ nothing. This is the only module that calls ``torch.distributed``.
 import json
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _Value = TypeVar("_Value")
 _TIMEOUT = timedelta(minutes=30)  # of a collective whose other processes live and do not come
 _POLL = timedelta(seconds=1)
+_UNTIL_RANK_0_HAS_SPOKEN = 20.0  # seconds
 _BUCKET = 1 << 24  # numbers reduced at a time: 64 MiB in float32
 _NONE, _DENSE, _SPARSE = range(3)
 
@@ -124,9 +126,15 @@ def _end(*_: Any) -> None:
 
 
 def reports_error() -> bool:
-    """Return whether this process is to print why it ends: only the first one that asks is."""
+    """Return whether this process is to print why it ends: only the first one that asks is.
+
+    Before the processes have met it is rank 0, which torchrun would end as soon as another one has
+    ended. So the others wait for that; one that torchrun lets live has an error of its own.
+    """
     if _group.store is None:
-        return launched_size() == 1 or os.environ["RANK"] == "0"
+        if launched_size() > 1 and os.environ["RANK"] != "0":
+            time.sleep(_UNTIL_RANK_0_HAS_SPOKEN)
+        return True
     try:
         return bool(_group.store.add("errors", 1) == 1)
     except RuntimeError:  # the store has ended too

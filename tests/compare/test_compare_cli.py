@@ -24,7 +24,7 @@ from recbole_edt.files import read_json, write_json
 from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import run_recbole_edt
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_pdf")]
 
 SMALL = {"hidden_size": 8, "inner_size": 8, "epochs": 1}
 

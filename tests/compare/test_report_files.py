@@ -12,7 +12,7 @@ from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.results import load_results
 from recbole_edt.errors import UserError
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_pdf")]
 
 FILES = {"results.csv", "results.md", "results.tex", "tests.csv", "report.html"}
 

@@ -27,7 +27,10 @@ from recbole_edt.compare.report.summary import Score
 from recbole_edt.compare.report.texts import one_line, percent, score_text
 from recbole_edt.compare.results import load_results
 
-pytestmark = pytest.mark.slow  # matplotlib measures every label
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("quick_pdf"),
+]  # matplotlib measures every label
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 CHROMIUM = next(

@@ -15,7 +15,7 @@ from recbole_edt.files import read_json, write_json
 from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import run_recbole_edt
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_pdf")]
 
 SPACE = "learning_rate choice [0.1, 0.01]\nn_heads choice [2, 3]\n"  # 3 heads do not divide 8
 SMALL = ("--epochs=2", "--inner_size=8", "--hidden_size=8")
