@@ -1,25 +1,40 @@
-"""``recbole-edt recommend``: one user on a page, or all users in a file."""
+"""``recbole-edt recommend``: a page about one user, or lists for users and histories."""
 
+import argparse
+import csv
 from argparse import Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recbole_edt.cli.arguments import positive
 from recbole_edt.cli.keys import CommandParser
 from recbole_edt.errors import UserError, nearest
 
 if TYPE_CHECKING:
+    from recbole_edt.recommend import Recommender
     from recbole_edt.runs import RunFolder
 
 USAGE = """\
   recommend --run=DIR --user=ID [--k=10] [--history=20] [--item=ID]
                                               what comes next for a user, beside the history
   recommend --models=A,B --dataset=D --user=ID      the newest runs' lists side by side
+  recommend --run=DIR --history=A,B,C [--domain=NAME]      after items that nobody had in training
+  recommend --run=DIR --histories=FILE [--out=FILE]    the same for a CSV of user, item, time
   recommend --run=DIR --all --out=FILE [--per-domain]    all users, as CSV or Parquet
 """
 _NEWEST = ("dataset", "output_dir")
 _KEYS = ("data_path", "eval_batch_size", "show_progress", "use_gpu", "gpu_id")
 """Keys that may differ from the run's: they change where files are and how fast, not what."""
+
+_WHOM = {
+    "user": "--user=ID", "all": "--all --out=FILE", "history": "--history=ITEMS",
+    "histories": "--histories=FILE",
+}  # fmt: skip
+_LISTS = ("history", "histories")
+_ONLY_WITH = {
+    "item": ("user",), "per-domain": ("all",), "out": ("all", "histories"), "domain": _LISTS,
+    "exclude": _LISTS, "repeats": _LISTS, "time_format": ("histories",),
+}  # fmt: skip
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -28,11 +43,24 @@ def add_arguments(parser: CommandParser) -> None:
     add("--run", metavar="DIR,DIR", help="folders of finished runs, one or several side by side")
     add("--models", metavar="A,B", help="the newest run of each of these models, in place of --run")
     add("--user", metavar="ID", help="a page about this user")
-    add("--k", metavar="N", type=positive, default=10, help="items in a list (default: 10)")
-    add("--history", metavar="N", type=positive, help="latest interactions shown (default: 20)")
-    add("--item", metavar="ID", help="score and rank of this item as well")
     add("--all", action="store_true", help="all users, into a file")
-    add("--out", metavar="FILE", help="the file: .parquet, or any other name for CSV")
+    add(
+        "--history", metavar="ITEMS",
+        help="ids of items, oldest first, of somebody who need not be known; with --user: how "
+        "many of the latest interactions are shown (default: 20)",
+    )  # fmt: skip
+    add(
+        "--histories", metavar="FILE",
+        help="CSV of user, item, time: new users, and what known ones had since",
+    )  # fmt: skip
+    add("--k", metavar="N", type=positive, default=10, help="items in a list (default: 10)")
+    add("--item", metavar="ID", help="score and rank of this item as well")
+    add("--domain", metavar="NAME", help="items of this domain only (default: all)")
+    add("--exclude", metavar="ITEMS", help="ids of items that are not recommended")
+    add("--repeats", action="store_true", help="items of the history may be recommended")
+    add("--time_format", metavar="FORMAT", help="of --histories, as in 'prepare csv'")
+    add("--out", metavar="FILE", help="the file: .parquet, or any other name for CSV (default of "
+        "--histories: CSV on the standard output)")  # fmt: skip
     add("--per-domain", action="store_true", help="with --all: N items of each domain")
     keys = ", ".join((*_KEYS, *_NEWEST))
     parser.accept_keys(
@@ -42,44 +70,131 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    """Load the runs, print a user's page or write the file of all users."""
-    _check(args)
-    from recbole_edt.recommend import refuse_different_data, show_user, write_all_users
+    """Load the runs, print a user's page or a list, or write a file."""
+    whom = _check(args)
+    shown = _shown(args) if whom == "user" else 0
+    from recbole_edt.recommend import (
+        Recommender,
+        refuse_different_data,
+        show_user,
+        write_all_users,
+    )
     from recbole_edt.runs import load_run
 
     overrides = {key: value for key, value in args.keys.items() if key in _KEYS}
     runs = [load_run(folder, overrides) for folder in _folders(args)]
     refuse_different_data(runs)
-    if args.all:
+    if whom == "user":
+        print(show_user(runs, args.user, args.k, shown, args.item))
+    elif whom == "all":
         show_progress = bool(runs[0].config["show_progress"])
         print(write_all_users(runs[0], Path(args.out), args.k, args.per_domain, show_progress))
+    elif whom == "history":
+        print(_after_history(Recommender(runs[0]), args))
     else:
-        print(show_user(runs, args.user, args.k, args.history or 20, args.item))
+        _after_histories(Recommender(runs[0]), args)
 
 
-def _check(args: Namespace) -> None:
-    """Refuse flags that do not go together."""
+def _options(args: Namespace) -> dict[str, Any]:
+    """Return what `Recommender.recommend` is given beside the histories."""
+    return {
+        "k": args.k,
+        "domain": args.domain,
+        "exclude": _ids("exclude", args.exclude) if args.exclude is not None else (),
+        "repeats": args.repeats or None,
+    }
+
+
+def _after_history(recommender: "Recommender", args: Namespace) -> str:
+    """Return the list after one history as a table of text."""
+    from tabulate import tabulate
+
+    from recbole_edt.recommend import shorten
+
+    items = _ids("history", args.history)
+    frame = recommender.recommend([items], **_options(args)).drop(columns="user")
+    frame["title"] = [shorten(title, 60) for title in frame["title"]]
+    rows = [[f"{cell:.4f}" if name == "score" else cell for name, cell in row.items()]
+            for row in frame.to_dict("records")]  # fmt: skip
+    record = recommender.run.record
+    where = f"in {args.domain}" if args.domain else "all domains together"
+    head = f"{record.model} on {record.dataset}: next after {len(items)} items, {where}"
+    align = ["right" if name in ("rank", "score") else "left" for name in frame]
+    table = tabulate(rows, list(frame), "plain", disable_numparse=True, colalign=align)
+    return f"{head}\n\n{table}" if rows else f"{head}\n\n  nothing left"
+
+
+def _after_histories(recommender: "Recommender", args: Namespace) -> None:
+    """Write the lists after the histories of a file."""
+    from recbole_edt.recommend import read_history_file, write_recommendations
+
+    recommender.refuse_without_histories()
+    path, dataset = Path(args.histories), recommender.run.dataset
+    given = read_history_file(path, recommender.items, dataset, args.time_format)
+    named, repeated = recommender.named(given, extend=True)
+    out = None if args.out is None else Path(args.out)
+    rows = write_recommendations(recommender, named, out, **_options(args))
+    if out is None:
+        return
+    known = int((named.histories.users > 0).sum())
+    print(
+        f"{rows:,} recommendations for {len(named.names):,} users ({known:,} of them known, "
+        f"{len(named.names) - known:,} new) written to {out}"
+    )
+    if repeated:
+        print(f"{repeated:,} rows of {path} are in {dataset.dataset_name}.inter already")
+
+
+def _ids(flag: str, text: str) -> list[str]:
+    """Return the ids of a comma-separated list; one with a comma is in quotation marks."""
+    ids = [one.strip() for one in next(csv.reader([text], skipinitialspace=True), [])]
+    if not ids or "" in ids:
+        raise UserError(f"--{flag}: found {text!r}, expected ids of items separated by commas")
+    return ids
+
+
+def _shown(args: Namespace) -> int:
+    try:
+        return 20 if args.history is None else positive(args.history)
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"--history: {error} beside --user") from None
+
+
+def _check(args: Namespace) -> str:
+    """Refuse flags that do not go together; return for whom items are recommended."""
     allowed = _KEYS + (_NEWEST if args.models is not None else ())
     for key in args.keys:
         if key not in allowed:
-            flags = ("run", "models", "user", "k", "history", "item", "out", "all", "per-domain")
+            flags = ("run", "models", "k", *_WHOM, *_ONLY_WITH)
             hint = nearest(key, (*flags, *allowed))
             raise UserError(f"--{key}: not of use here; a run has its own settings{hint}")
     if (args.run is None) == (args.models is None):
         raise UserError("recommend: expected either --run=DIR or --models=A,B with --dataset=NAME")
     if args.models is not None and args.keys.get("dataset") is None:
         raise UserError("--models: expected --dataset=NAME beside it")
-    if args.all == (args.user is not None):
-        raise UserError("recommend: expected either --user=ID or --all --out=FILE")
-    if args.all != (args.out is not None):
-        raise UserError("--all and --out=FILE belong together")
-    if args.per_domain and not args.all:
-        raise UserError("--per-domain: of use with --all only; a user's page has all lists")
-    for flag in ("item", "history"):
-        if args.all and flag in args.given:
-            raise UserError(f"--{flag}: of use with --user only")
-    if args.all and len(_names(args)) > 1:
-        raise UserError(f"--all: expected one run, found {len(_names(args))}")
+    given = {*args.given} | {
+        flag for flag in ("all", "per-domain", "repeats") if _is_set(args, flag)
+    }
+    asked = [whom for whom in _WHOM if whom in given]
+    if asked == ["user", "history"]:
+        asked = ["user"]
+    if len(asked) != 1:
+        found = " and ".join(f"--{whom}" for whom in asked) or "none"
+        raise UserError(f"recommend: expected one of {', '.join(_WHOM.values())}; found {found}")
+    (whom,) = asked
+    for flag, whoms in _ONLY_WITH.items():
+        if flag in given and whom not in whoms:
+            beside = " or ".join(f"--{one}" for one in whoms)
+            raise UserError(f"--{flag}: of use with {beside} only, found --{whom}")
+    if whom == "all" and args.out is None:
+        raise UserError("--all: expected --out=FILE beside it")
+    if whom != "user" and len(_names(args)) > 1:
+        raise UserError(f"--{whom}: expected one run, found {len(_names(args))}")
+    return whom
+
+
+def _is_set(args: Namespace, flag: str) -> bool:
+    return bool(getattr(args, flag.replace("-", "_")))
 
 
 def _names(args: Namespace) -> list[str]:

@@ -107,6 +107,24 @@ def first_of_each(values: np.ndarray) -> np.ndarray:
     return first
 
 
+def occurrences(values: np.ndarray) -> np.ndarray:
+    """Count how often each value has come before, int64 of the same shape [n].
+
+    Examples
+    --------
+    >>> occurrences(np.array([7, 5, 7, 7])).tolist()
+    [0, 0, 1, 2]
+    """
+    order = np.argsort(values, kind="stable")
+    ordered = values[order]
+    index = np.arange(len(values))
+    begins = np.ones(len(values), dtype=bool)
+    begins[1:] = ordered[1:] != ordered[:-1]
+    counts = np.empty(len(values), dtype=np.int64)
+    counts[order] = index - np.maximum.accumulate(np.where(begins, index, 0))
+    return counts
+
+
 def ranges(starts: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return all numbers of several ranges, and to which range each belongs.
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recbole_edt.evaluation.expert import ContentExpert
+from recbole_edt.evaluation.repeats import ranks_history
 from recbole_edt.evaluation.report import metric_values
 from recbole_edt.evaluation.scoring import ScoreBlock, score_blocks
 from recbole_edt.evaluation.targets import Targets
@@ -139,7 +140,7 @@ class _Ranker:
         if self.scope == "all":
             rows, items = targets.history(at)
             seen = rows.to(scores.device), items.to(scores.device)
-            keeps_history = targets.part.is_sequential or bool(targets.part.config["repeatable"])
+            keeps_history = ranks_history(targets.part, self.scope)
             return _as_recbole(scores, target, seen, keeps_history, self.depth)
         row, item = targets.seen_candidates(at)
         seen = torch.from_numpy(row).to(scores.device), self._columns(item, block)

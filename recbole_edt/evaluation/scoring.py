@@ -99,10 +99,35 @@ def score_targets(model: Any, targets: Targets, at: np.ndarray) -> Tensor:
     return scores.view(len(at), targets.part.item_num)
 
 
+def score_domain(model: Any, targets: Targets, at: np.ndarray, domain: int) -> Tensor:
+    """Score the items of one domain, in rising order of their ids, for some targets.
+
+    Parameters
+    ----------
+    model, targets, at
+        As for `score_targets`.
+    domain : int
+        Whose items.
+
+    Returns
+    -------
+    torch.Tensor
+        Float32 [len(at), n].
+    """
+    part, device = targets.part, targets.part.config["device"]
+    if not capabilities_of(model).scores_domains:
+        members = (part.item_domain == domain).nonzero().flatten()
+        return score_targets(model, targets, at)[:, members.to(device)]
+    everyone, nobody = torch.arange(len(at), device=device), torch.arange(0, device=device)
+    rows = [everyone if k == domain else nobody for k in range(len(part.domains))]
+    scores: Tensor = list(model.domain_scores(histories_of(targets, at), rows))[domain]
+    return scores
+
+
 def histories_of(targets: Targets, at: np.ndarray) -> Interaction:
     """Return what a model reads to score some targets, on its device."""
-    part = targets.part
-    batch = Interaction({part.uid_field: torch.from_numpy(targets.users[at])})
+    part, numbers = targets.part, targets.user_numbers(at)
+    batch = Interaction({} if numbers is None else {part.uid_field: torch.from_numpy(numbers)})
     if part.is_sequential:
         batch.update(part.scored_histories(targets.users[at], targets.rows[at]))
     return part.join(batch).to(part.config["device"])

@@ -96,6 +96,10 @@ class Targets:
         """
         return distributed.add_up(torch.from_numpy(results)).numpy()
 
+    def user_numbers(self, at: np.ndarray) -> np.ndarray | None:
+        """Return the users of some targets as the model numbers them; None where it cannot."""
+        return self.users[at]
+
     def history(self, at: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the items before some targets, as pairs (index into `at`, item id), int64 [m]."""
         starts = self.part.user_starts[self.users[at]]

@@ -223,10 +223,11 @@ class CsvFile:
     def _record(self, row: int) -> tuple[int, list[str]]:
         """Return the line on which a data row, counted from 0, starts, and its cells."""
         with open_source(self.path) as stream:
-            records, before = self._records(stream), 0
-            for number, cells in enumerate(filter(None, records), start=-1):
-                if number == row:
+            records, before, number = self._records(stream), 0, -1
+            for cells in records:
+                if cells and number == row:
                     return before + 1, cells
+                number += bool(cells)  # an empty line is no row
                 before = records.line_num
         raise AssertionError("the row was read before")
 

@@ -1,26 +1,17 @@
 """Recommendations for all users as CSV or Parquet."""
 
-import csv
-import importlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from recbole_edt import fields
-from recbole_edt.errors import UserError
-from recbole_edt.files import replacing
+from recbole_edt.progress import progress_of
 from recbole_edt.recommend.scoring import TopItems, best_items, next_scores, user_batches
+from recbole_edt.recommend.table_file import Columns, table_file
 from recbole_edt.runs import LoadedRun
 
 COLUMNS = (fields.USER, fields.ITEM, "rank", "score", fields.DOMAIN)
-_PARQUET = ".parquet"
-
-Columns = dict[str, np.ndarray]
-WriteColumns = Callable[[Columns], None]
 
 
 def write_all_users(
@@ -50,21 +41,16 @@ def write_all_users(
     users = np.arange(1, dataset.user_num)
     domains = range(len(dataset.domains))
     scopes = [dataset.item_domain == number for number in domains] if per_domain else [None]
-    opened = _parquet if path.suffix == _PARQUET else _csv
-    disable = None if show_progress else True  # None: shown on a terminal only
-    try:
-        with (
-            opened(path) as write,
-            tqdm(total=len(users), desc="recommend", unit="user", disable=disable) as bar,
-        ):
-            for batch in user_batches(run, users):
-                scores = next_scores(run, batch)
-                top = _by_user([best_items(scores, k, scope) for scope in scopes])
-                write(_columns(run, batch, top))
-                rows += len(top.items)
-                bar.update(len(batch))
-    except OSError as error:
-        raise UserError(f"out: {path} cannot be written ({error.strerror or error})") from None
+    with (
+        table_file(path, COLUMNS) as write,
+        progress_of(len(users), "recommend", "user", show_progress) as bar,
+    ):
+        for batch in user_batches(run, users):
+            scores = next_scores(run, batch)
+            top = _by_user([best_items(scores, k, scope) for scope in scopes])
+            write(_columns(run, batch, top))
+            rows += len(top.items)
+            bar.update(len(batch))
     return f"{rows:,} recommendations for {len(users):,} users written to {path}"
 
 
@@ -90,37 +76,3 @@ def _columns(run: LoadedRun, users: np.ndarray, top: TopItems) -> Columns:
         domains[dataset.item_domain[torch.from_numpy(top.items)].numpy()],
     )
     return dict(zip(COLUMNS, values, strict=True))
-
-
-@contextmanager
-def _csv(path: Path) -> Iterator[WriteColumns]:
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-
-        def write(columns: Columns) -> None:
-            # str() of a float32 has the shortest digits that read back as the same float32
-            texts = {**columns, "score": np.array([str(score) for score in columns["score"]])}
-            writer.writerows(zip(*(column.tolist() for column in texts.values()), strict=True))
-
-        yield write
-
-
-@contextmanager
-def _parquet(path: Path) -> Iterator[WriteColumns]:
-    try:
-        arrow = importlib.import_module("pyarrow")
-        parquet = importlib.import_module("pyarrow.parquet")
-    except ImportError:
-        raise UserError(
-            f"out: {path}: writing Parquet needs pyarrow; install it, or name a .csv file"
-        ) from None
-    text, types = arrow.string(), {"rank": arrow.int32(), "score": arrow.float32()}
-    schema = arrow.schema([(name, types.get(name, text)) for name in COLUMNS])
-
-    def write(columns: Columns) -> None:
-        lists = {name: column.tolist() for name, column in columns.items()}
-        writer.write_table(arrow.table(lists, schema=schema))
-
-    with replacing(path) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
-        yield write

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError
-from recbole_edt.evaluation.scoring import score_targets
+from recbole_edt.evaluation.repeats import recommends_history
+from recbole_edt.evaluation.scoring import score_domain, score_targets
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.runs import LoadedRun
 
@@ -43,15 +44,93 @@ def history_rows(dataset: CrossDomainDataset, user: int) -> np.ndarray:
     return np.arange(dataset.user_starts[user], dataset.user_starts[user + 1])
 
 
-class _NextTargets(Targets):
-    """The interaction after all interactions of some users: no row of the data holds it yet."""
+class NextTargets(Targets):
+    """The interaction after all that some users have: no row of the data holds it yet.
 
-    def __init__(self, dataset: CrossDomainDataset, users: np.ndarray):
-        self.part, self.name = dataset, "next"
-        self.users, self.rows = users, dataset.user_starts[users + 1]
+    Parameters
+    ----------
+    part : CrossDomainDataset
+        The users' histories, complete.
+    users : numpy.ndarray
+        int64 [n], users of `part`.
+    numbers : numpy.ndarray, optional
+        int64 [n], the users as the model numbers them, 0 for one that it does not know; the same
+        by default.
+    """
+
+    def __init__(
+        self, part: CrossDomainDataset, users: np.ndarray, numbers: np.ndarray | None = None
+    ):
+        self.part, self.name = part, "next"
+        self.users, self.rows = users, part.user_starts[users + 1]
+        self._numbers = users if numbers is None else numbers
+
+    def user_numbers(self, at: np.ndarray) -> np.ndarray | None:
+        """Return the users as the model numbers them; None when it does not know one of them."""
+        numbers = self._numbers[at]
+        return numbers if numbers.all() else None
 
 
 @torch.no_grad()
+def score_next(
+    run: LoadedRun, targets: NextTargets, at: np.ndarray, domain: int | None = None
+) -> Tensor:
+    """Score items after some histories, as evaluation does; what the run adds is added.
+
+    Parameters
+    ----------
+    run : LoadedRun
+        Model and content expert.
+    targets : NextTargets
+        The histories.
+    at : numpy.ndarray
+        Which of them, int [B].
+    domain : int, optional
+        Score the items of this domain, in rising order of their numbers; all items by default.
+
+    Returns
+    -------
+    torch.Tensor
+        float32 [B, n] on the model's device; nothing is masked.
+
+    Raises
+    ------
+    UserError
+        When a score is not a number, or the model reads what the histories do not have.
+    """
+    try:
+        if domain is None:
+            scores = score_targets(run.model, targets, at)
+        else:
+            scores = score_domain(run.model, targets, at, domain)
+    except KeyError as error:
+        raise _lacking(run, str(error.args[0])) from error
+    if run.expert is not None:
+        scores = scores + run.expert.weighted(run.expert.scores(targets, at, domain), domain)
+    scores = scores.float()
+    if torch.isnan(scores).any():
+        raise UserError(f"run: {run.folder.path}: scores are not numbers; training has diverged")
+    return scores
+
+
+def _lacking(run: LoadedRun, field: str) -> Exception:
+    """Return the refusal of a model that reads a field which given histories lack."""
+    dataset, name = run.dataset, run.record.model
+    if field == dataset.uid_field:
+        return UserError(
+            f"run: {run.folder.path}: {name} has a vector for each user of training; expected "
+            f"users of {dataset.dataset_name}.inter"
+        )
+    list_fields = {dataset.list_field(name): name for name in dataset.flat.columns
+                   if name != dataset.uid_field}  # fmt: skip
+    if field not in list_fields:
+        return KeyError(field)
+    return UserError(
+        f"run: {run.folder.path}: {name} reads {list_fields[field]!r} of each interaction, which "
+        "the histories do not have"
+    )
+
+
 def next_scores(run: LoadedRun, users: np.ndarray) -> Tensor:
     """Score all items after the users' complete histories, which are masked.
 
@@ -74,31 +153,24 @@ def next_scores(run: LoadedRun, users: np.ndarray) -> Tensor:
     UserError
         When a score is not a number.
     """
-    targets, at = _NextTargets(run.dataset, users), np.arange(len(users))
-    scores = score_targets(run.model, targets, at)
-    if run.expert is not None:
-        scores = scores + run.expert.weighted(run.expert.scores(targets, at))
-    scores = scores.float().cpu()
-    if torch.isnan(scores).any():
-        raise UserError(f"run: {run.folder.path}: scores are not numbers; training has diverged")
-    if not _shows_repeats(run):
+    targets, at = NextTargets(run.dataset, users), np.arange(len(users))
+    scores = score_next(run, targets, at).cpu()
+    if not recommends_history(run.dataset):
         scores[targets.history(at)] = -torch.inf
     scores[:, 0] = -torch.inf
     return scores
 
 
-def _shows_repeats(run: LoadedRun) -> bool:
-    """Whether a general model's evaluation ranked items of the history (see `rank_targets`)."""
-    config = run.config
-    repeatable = config["candidates"] == "all" and bool(config["repeatable"])
-    return repeatable and not run.dataset.is_sequential
-
-
 def user_batches(run: LoadedRun, users: np.ndarray) -> Iterator[np.ndarray]:
     """Yield users in batches whose scores fit into memory."""
-    size = max(min(run.config["eval_batch_size"], _MOST_SCORES // run.dataset.item_num), 1)
+    size = batch_size(run)
     for start in range(0, len(users), size):
         yield users[start : start + size]
+
+
+def batch_size(run: LoadedRun) -> int:
+    """Return how many users are scored at a time so that their scores fit into memory."""
+    return max(min(run.config["eval_batch_size"], _MOST_SCORES // run.dataset.item_num), 1)
 
 
 def best_items(scores: Tensor, k: int, allowed: Tensor | None = None) -> TopItems:
@@ -116,9 +188,10 @@ def best_items(scores: Tensor, k: int, allowed: Tensor | None = None) -> TopItem
     if allowed is not None:
         scores = scores.masked_fill(~allowed, -torch.inf)
     top = scores.topk(min(k, scores.shape[1]), dim=1)
-    kept = torch.isfinite(top.values).numpy()
+    values, indices = top.values.cpu(), top.indices.cpu()
+    kept = torch.isfinite(values).numpy()
     user_index, column = np.nonzero(kept)
-    return TopItems(user_index, top.indices.numpy()[kept], column + 1, top.values.numpy()[kept])
+    return TopItems(user_index, indices.numpy()[kept], column + 1, values.numpy()[kept])
 
 
 def rank_of(scores: Tensor, item: int, allowed: Tensor) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.histories import Histories, with_histories
 from recbole_edt.data.split import TRAIN
 from recbole_edt.data.windows import ITEMS, LABELS, WindowLoader
 from recbole_edt.errors import UserError
@@ -182,3 +183,23 @@ def test_histories_that_are_scored_hold_them_only_when_asked_to(folder):
     }
     longest = scored_histories(folder, MAX_ITEM_LIST_LENGTH=3, **asked)
     assert longest == {"u": ["b3", "a3", "b1"], "v": ["b1", "a5", "b2"]}
+
+
+def test_given_histories_of_known_users_hold_them_too(folder):
+    propose(folder, PROPOSED)
+    part = parts_of(folder, augment=True, augment_inference=True)[2]
+    users, items = (part.field2token_id[field] for field in ("user_id", "item_id"))
+    lists = [["a2", "a1", "a2"], ["b1"], ["a1", "b1"], ["b1", "b2"]]
+    numbers = np.array([users["u"], users["v"], 0, users["v"]])
+    starts = np.cumsum([0, *map(len, lists)])
+    rows = np.array([items[one] for several in lists for one in several])
+    view = with_histories(part, Histories(numbers, starts, rows, None))
+    batch = view.scored_histories(np.arange(4), starts[1:])
+    token = part.field2id_token["item_id"]
+    found = [
+        [token[i] for i in row[:length].tolist()]
+        for row, length in zip(batch["item_id_list"], batch["item_length"].tolist(), strict=True)
+    ]
+    # after u's first a2 and a1, and v's first b1; a user that nobody knows has none
+    assert found == [["a2", "b2", "b3", "a1", "b4", "a2"], ["b1", "a5"], ["a1", "b1"],
+                     ["b1", "a5", "b2"]]  # fmt: skip

@@ -8,7 +8,6 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from synthetic import finish_runs
 
 from recbole_edt.files import read_json, write_json
 from recbole_edt.recommend.scoring import best_items, history_rows, next_scores
@@ -16,33 +15,7 @@ from recbole_edt.recommend.user_history import date_of
 from recbole_edt.runs import RunFolder, load_run
 from recbole_edt.training.checkpoint import load_tensors, save_tensors
 
-QUICK = (
-    "--epochs=1", "--shared_min_epochs=0", "--hidden_size=8", "--inner_size=8", "--adapter_size=4",
-)  # fmt: skip
 ROW = re.compile(r"^ +(\d+) +(-?[\d.]+) +(\S+)  (.*)$")
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return tmp_path_factory.mktemp("recommend")
-
-
-@pytest.fixture(scope="module")
-def folder(root):
-    """Return a function that gives the finished run of a model."""
-    models = {"LLMEDT": QUICK, "SASRec": QUICK[:1], "BPR": QUICK[:1], "EASE": (), "ItemKNN": (),
-              "Pop": (), "GRU4Rec": (*QUICK[:1], "--content_expert=True")}  # fmt: skip
-    return finish_runs(root, models)
-
-
-@pytest.fixture
-def ask(run_cli, root, folder):
-    """Return a function that calls ``recommend`` for the run of a model."""
-
-    def call(*argv, model="LLMEDT"):
-        return run_cli("recommend", f"--run={folder(model)}", *argv)
-
-    return call
 
 
 def inter(root):
@@ -219,11 +192,13 @@ def test_parquet(ask, tmp_path):
         (["--user=u5", "--item=d1_3"], r"item: 'd1_3' is not in .*toy\.item \(did you mean 'd1-3'"),
         (["--user=u5", "--k=0"], "--k: found '0', expected a whole number above 0"),
         (["--user=u5", "--k=ten"], "--k: found 'ten'"),
-        ([], "expected either --user=ID or --all"),
-        (["--user=u5", "--all", "--out=x.csv"], "expected either --user=ID or --all"),
-        (["--all"], "--all and --out=FILE belong together"),
-        (["--user=u5", "--out=x.csv"], "--all and --out=FILE belong together"),
+        ([], "expected one of --user=ID, .*; found none"),
+        (["--user=u5", "--all", "--out=x.csv"], "expected one of .*; found --user and --all"),
+        (["--all"], "--all: expected --out=FILE beside it"),
+        (["--user=u5", "--out=x.csv"], "--out: of use with --all or --histories only"),
         (["--user=u5", "--per-domain"], "--per-domain: of use with --all only"),
+        (["--user=u5", "--history=d0-1"], "--history: found 'd0-1', expected a whole number"),
+        (["--history=d0-1", "--item=d0-2"], "--item: of use with --user only"),
         (["--user=u5", "--hidden_size=8"], "--hidden_size: not of use here"),
         (["--user=u5", "--dataset=toy"], "--dataset: not of use here"),
         (["--user=u5", "--models=SASRec"], "either --run=DIR or --models=A,B"),

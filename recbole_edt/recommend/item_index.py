@@ -1,0 +1,86 @@
+"""The items that a run scores, as arrays by their numbers: ids, titles, domains."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from recbole_edt import fields
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.runs import LoadedRun
+
+
+class ItemIndex:
+    """Ids, titles and domains of items, and the way from ids to numbers.
+
+    Parameters
+    ----------
+    run : LoadedRun
+        Gives the items.
+
+    Attributes
+    ----------
+    ids, titles : numpy.ndarray
+        Text of each item, object [item_num]; number 0 is padding. A title is whole, ``""`` where
+        there is none.
+    domains : numpy.ndarray
+        Domain of each item, int64 [item_num], -1 for padding.
+    domain_names : list of str
+        Names of the domains.
+    file : str
+        Where the ids are from.
+    """
+
+    def __init__(self, run: LoadedRun):
+        dataset, catalogue = run.dataset, run.catalogue
+        self.domain_names = dataset.domains
+        self.file = f"{dataset.dataset_name}.item"
+        self.ids = np.array(dataset.field2id_token[dataset.iid_field].tolist(), dtype=object)
+        self.domains = dataset.item_domain.numpy()
+        titles = catalogue.columns.get(fields.TITLE, [""] * len(catalogue.ids))
+        rows = pd.Index(catalogue.ids, dtype=object).get_indexer(self.ids)
+        self.titles = np.array([*titles, ""], dtype=object)[rows]
+        self._numbers = pd.Index(self.ids[1:], dtype=object)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def numbers(self, ids: np.ndarray) -> np.ndarray:
+        """Return the number of each id, int64 [n]; 0 for unknown ones."""
+        return self._numbers.get_indexer(pd.Index(ids, dtype=object)) + 1
+
+    def known_numbers(self, ids: Iterable[object], what: str) -> np.ndarray:
+        """Return the number of each id, int64 [n].
+
+        Raises
+        ------
+        UserError
+            For an unknown id, after the words `what`.
+        """
+        tokens = as_tokens(list(ids))
+        numbers = self.numbers(tokens)
+        if len(numbers) and not numbers.all():
+            raise UserError(f"{what}: {self.unknown(tokens[int(np.argmin(numbers))])}")
+        return numbers
+
+    def unknown(self, token: str) -> str:
+        """Return the complaint about an unknown id."""
+        return f"item {token!r} is not in {self.file}{nearest(token, self.ids[1:])}"
+
+    def domain_number(self, name: str) -> int:
+        """Return the number of a domain; `UserError` when there is none of the name."""
+        if name not in self.domain_names:
+            raise UserError(
+                f"domain: {name!r}; expected one of {self.domain_names}"
+                f"{nearest(str(name), self.domain_names)}"
+            )
+        return self.domain_names.index(name)
+
+
+def as_tokens(ids: list[object]) -> np.ndarray:
+    """Return ids as texts, object [n]: numbers are written as Python writes them."""
+    tokens = np.empty(len(ids), dtype=object)
+    tokens[:] = ids
+    if pd.api.types.infer_dtype(tokens, skipna=False) != "string":
+        tokens[:] = list(map(str, ids))
+    return tokens
