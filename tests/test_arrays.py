@@ -10,6 +10,15 @@ from recbole_edt.cli import dispatch
 from recbole_edt.files import load_array
 
 
+def refusal(path, mapped):
+    """Return why a file is refused, None if it is read."""
+    try:
+        load_array(path, mapped)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def test_a_damaged_header_is_a_value_error(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.arange(6).reshape(3, 2))
@@ -21,12 +30,9 @@ def test_a_damaged_header_is_a_value_error(tmp_path):
         path.write_bytes(damaged[: rng.randrange(128)] if n % 20 == 0 else damaged)
         with warnings.catch_warnings(record=True) as shown:
             warnings.simplefilter("always")
-            try:
-                load_array(path, mapped=n % 2 == 0)
-            except ValueError as error:
-                assert str(error)
-                assert "\n" not in str(error)
-                refused += 1
+            said = refusal(path, mapped=n % 2 == 0)
+        assert said is None or (said and "\n" not in said)
+        refused += said is not None
         assert shown == []
     assert 300 < refused < 600
 

@@ -10,6 +10,7 @@ import yaml
 
 from recbole_edt.config.schema import RULES
 from recbole_edt.errors import UserError, one_line
+from recbole_edt.paths import properties_dir
 
 _NAMES = ("model", "models", "dataset", "datasets")
 _NULLS = ("None", "null", "Null", "NULL", "~")
@@ -77,7 +78,7 @@ def split_paths(text: str) -> list[str]:
     """
     if os.sep != "\\" and {*text} & {*"'\""}:  # a backslash is no escape in a path of Windows
         try:
-            return shlex.split(text)
+            return [_shipped(path) for path in shlex.split(text)]
         except ValueError as error:
             raise UserError(f"config_files: {error}; found {text!r}") from None
     words, paths = text.split(" "), []
@@ -86,7 +87,7 @@ def split_paths(text: str) -> list[str]:
         end = next((n for n in ends if Path(" ".join(words[:n])).is_file()), 1)
         paths.append(" ".join(words[:end]))
         words = words[end:]
-    paths = [path for path in paths if path]
+    paths = [_shipped(path) for path in paths if path]
     missing = [path for path in paths if not Path(path).is_file()]
     if missing and len(paths) > 1:
         raise UserError(
@@ -94,6 +95,13 @@ def split_paths(text: str) -> list[str]:
             "between them, and quotes around one that has blanks itself"
         )
     return paths
+
+
+def _shipped(path: str) -> str:
+    """Return a path, or that of the shipped example that it names, such as ``llm/openai.yaml``."""
+    shipped = properties_dir() / path
+    is_named = path.startswith("llm/") and not Path(path).is_file() and shipped.is_file()
+    return str(shipped) if is_named else path
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
