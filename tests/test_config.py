@@ -282,7 +282,7 @@ def test_keys_without_effect_are_refused(key, value):
     ("key", "said"),
     [("val_interval", "--min_rating"), ("user_inter_num_interval", "--max_user_inter"),
      ("rm_dup_inter", "--duplicates"),
-     ("benchmark_filename", "cannot be read")],
+     ("benchmark_filename", "prepare csv --train=FILE")],
 )  # fmt: skip
 def test_refusals_point_to_what_exists(key, said):
     assert said in complaint("SASRec", "toy", overrides={key: "x"})

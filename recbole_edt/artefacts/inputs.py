@@ -90,7 +90,8 @@ class ArtefactInputs:
         """Return the message for a missing part, with the command that makes it."""
         config = self._config
         given, defaults = config.external_config_dict, config.internal_config_dict
-        keys = [k for k in ("data_path", "split", "recipe", *SETTING_KEYS) if k in given]
+        split = ("split", "split_ratios", "split_order", "split_group", "split_seed")
+        keys = [k for k in ("data_path", *split, "recipe", *SETTING_KEYS) if k in given]
         flags = [f"--{k}={given[k]}" for k in keys if given[k] != defaults.get(k)]
         dataset = f"--dataset={config['dataset']}"
         command = shlex.join(["recbole-edt", "artefacts", dataset, "--only", part, *flags])

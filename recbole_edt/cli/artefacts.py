@@ -33,7 +33,7 @@ def run(args: Namespace) -> None:
         if args.probe and value:
             raise UserError(f"--probe: measures and makes nothing; found --{flag} beside it")
     from recbole_edt.artefacts.command import PROBED_USERS, parse_shard, run_artefacts
-    from recbole_edt.data.split import load_or_make_split
+    from recbole_edt.data.split import configured_split, load_or_make_split
     from recbole_edt.llm.sharding import shard_from_environment
     from recbole_edt.runs import find_dataset
 
@@ -41,7 +41,7 @@ def run(args: Namespace) -> None:
     config = configuration(args.keys, model="LLMEDT")
     find_dataset(config)
     name, folder = config["dataset"], config.dataset_dir
-    split = load_or_make_split(folder, name, config["split"])
+    split = load_or_make_split(folder, name, configured_split(config))
     only = [part for part in (args.only or "").split(",") if part]
     probed = (args.probe_users or PROBED_USERS) if args.probe else None
     print(run_artefacts(config, folder, name, split, only, args.dry_run, probed, shard))

@@ -51,8 +51,7 @@ class FlatDataset(CheckedDataset):
         model, so that all models are measured on the same users.
         """
         self._open_flat()
-        has_history = np.ones(len(self.codes), dtype=bool)
-        has_history[self.user_starts[:-1][np.diff(self.user_starts) > 0]] = False
+        has_history = self._has_history()
         in_order = self._in_recboles_order()
         parts: list[_Part] = []
         for code, name in _PARTS.items():
@@ -77,6 +76,16 @@ class FlatDataset(CheckedDataset):
             rows = np.flatnonzero((self.codes != CONTEXT) & has_history).astype(in_order.dtype)
             self.inter_feat, self.rows = PartTable(self.flat, rows), rows
         return parts
+
+    def _has_history(self) -> np.ndarray:
+        """Mark the flat rows that something is known before, bool [R]."""
+        if self.split.is_random:  # known are the user's training rows, whenever they were
+            trained = np.zeros(self.user_num, dtype=bool)
+            trained[self.store.users[self.codes == TRAIN]] = True
+            return trained[self.store.users]
+        has_history = np.ones(len(self.codes), dtype=bool)
+        has_history[self.user_starts[:-1][np.diff(self.user_starts) > 0]] = False
+        return has_history
 
     def _open_flat(self) -> None:
         """Take the store's order by user and exact time (RecBole's times are float32)."""

@@ -61,7 +61,8 @@ def score_blocks(model: Any, targets: Targets, by_domain: bool) -> Iterator[Scor
         if by_domain:
             yield from _domain_blocks(model, targets, at)
         else:
-            scores = score_targets(model, targets, at)
+            with named_failures("ranked", part.config):
+                scores = score_targets(model, targets, at)
             _refuse_nan(scores, targets, at)
             yield ScoreBlock(at, scores, None)
 
@@ -91,11 +92,10 @@ def score_targets(model: Any, targets: Targets, at: np.ndarray) -> Tensor:
         Which of them, int [B].
     """
     batch = histories_of(targets, at)
-    with named_failures("ranked", targets.part.config):
-        try:
-            scores = model.full_sort_predict(batch)
-        except NotImplementedError:
-            scores = _score_by_pairs(model, targets, batch)
+    try:
+        scores = model.full_sort_predict(batch)
+    except NotImplementedError:
+        scores = _score_by_pairs(model, targets, batch)
     return scores.view(len(at), targets.part.item_num)
 
 

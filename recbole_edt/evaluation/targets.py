@@ -1,6 +1,7 @@
 """The held-out targets of one part of a split, with what is known about each."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -8,11 +9,15 @@ import torch
 from recbole_edt import distributed
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.indexing import ranges
+from recbole_edt.data.split import CONTEXT, TRAIN, VALID
 from recbole_edt.errors import UserError
+from recbole_edt.evaluation.item_facts import ItemFacts
 from recbole_edt.evaluation.sampled_candidates import load_or_draw
 from recbole_edt.files import digest
 
 _TARGETS_COUNTED = 1 << 14  # targets whose histories are looked at together: a bound on memory
+_KNOWN = {"valid": (TRAIN, CONTEXT), "test": (TRAIN, CONTEXT, VALID)}
+"""Codes of the rows that are known when a part of a random split is evaluated."""
 
 
 class Targets:
@@ -52,6 +57,11 @@ class Targets:
         self.items = part.flat[part.iid_field][self.rows].numpy()
         self.domains = part.item_domain[self.items].numpy()
         self._draws: dict[tuple[int, str], tuple[np.ndarray, str]] = {}
+
+    @cached_property
+    def item_facts(self) -> ItemFacts:
+        """What metrics of lists know about the items."""
+        return ItemFacts(self.part)
 
     def _of_drawn_users(self, count: int) -> np.ndarray:
         """Mark the targets of some users drawn uniformly, bool [n]; the order of rows is kept."""
@@ -101,8 +111,18 @@ class Targets:
         return self.users[at]
 
     def history(self, at: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the items before some targets, as pairs (index into `at`, item id), int64 [m]."""
+        """Return the items before some targets, as pairs (index into `at`, item id), int64 [m].
+
+        Under a random split, in which no row is before another, those are the user's training
+        rows, and for test the validation rows.
+        """
         starts = self.part.user_starts[self.users[at]]
+        if self.part.split.is_random and self.name in _KNOWN:
+            ends = self.part.user_starts[self.users[at] + 1]
+            index, rows = ranges(starts, ends - starts)
+            known = np.isin(self.part.codes[rows], _KNOWN[self.name])
+            index, rows = index[known], rows[known]
+            return torch.from_numpy(index), self.part.flat[self.part.iid_field][rows]
         index, rows = ranges(starts, self.rows[at] - starts)
         return torch.from_numpy(index), self.part.flat[self.part.iid_field][rows]
 

@@ -4,6 +4,7 @@ import argparse
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import pandas as pd
 
@@ -17,6 +18,7 @@ from recbole_edt.prepare.item_table import ItemColumns, items_of_rows, read_item
 from recbole_edt.prepare.parquet_file import ParquetFile
 from recbole_edt.prepare.raw import RawData
 from recbole_edt.prepare.spelling import other_spelling
+from recbole_edt.prepare.split_files import PARTS, InterTable, SplitFiles
 from recbole_edt.prepare.times import TimeFormat
 
 USERS = ("joined", "separate")
@@ -30,7 +32,7 @@ class Source:
     ----------
     domain : str or None
         Of all its items; None when the table of items has a column for it.
-    inter : CsvFile or ParquetFile
+    inter : CsvFile, ParquetFile or SplitFiles
         The interactions.
     items : CsvFile or ParquetFile or None
         The items; None takes those of the interactions, untitled.
@@ -43,7 +45,7 @@ class Source:
     """
 
     domain: str | None
-    inter: CsvFile | ParquetFile
+    inter: InterTable
     items: CsvFile | ParquetFile | None
     columns: InterColumns
     item_columns: ItemColumns
@@ -84,6 +86,7 @@ def read_sources(sources: Sequence[Source], options: argparse.Namespace) -> RawD
         notes |= {f"{note}{of}": value for note, value in of_source.items()}
         starts.append(starts[-1] + n_rows)
         tables.append(table)
+    parts = _parts(sources, starts)
     orders = dict.fromkeys(source.columns.order for source in sources)
     notes["column that orders a user's rows"] = ", ".join(orders)
     items = pd.concat(tables, ignore_index=True)
@@ -98,7 +101,17 @@ def read_sources(sources: Sequence[Source], options: argparse.Namespace) -> RawD
         _refuse_unknown_items(inter, sources, tables, starts)
     inputs = [file for one in sources for file in one.inter.files]
     inputs += [file for one in sources if one.items is not None for file in one.items.files]
-    return RawData(inter, items, inputs, notes, sources[0].positions)
+    return RawData(inter, items, inputs, notes, sources[0].positions, parts=parts)
+
+
+def _parts(sources: Sequence[Source], starts: Sequence[int]) -> list[tuple[int, int]]:
+    """Return where each part of a split ends, and its code; empty without files that are split."""
+    parts = []
+    for source, start in zip(sources, starts[:-1], strict=True):
+        if isinstance(source.inter, SplitFiles):
+            ends = accumulate(source.inter.counts, initial=start)
+            parts += [(end, code) for code, end in enumerate(list(ends)[1:])]
+    return parts
 
 
 def _read_source(
@@ -114,6 +127,9 @@ def _read_source(
     if source.items is None:
         table = items_of_rows(engine, source.domain)
         notes["titles"] = f"none, {source.inter.path.name} has no table of items beside it"
+    if isinstance(source.inter, SplitFiles):
+        counts = zip(PARTS, source.inter.counts, strict=True)
+        notes |= {f"rows of {part}": count for part, count in counts}
     item_prefix = user_prefix = ""
     if source.domain is not None:
         item_prefix = f"{source.domain}:" if options.item_prefix != "false" else ""

@@ -64,6 +64,9 @@ def prepare_recbole() -> None:
     stock.get_tensorboard = lambda logger: _NoWriter()
 
     silence_recbole()
+    # torch asks for an explicit choice at the first sparse tensor; checks stay as they are.
+    if not torch.sparse.check_sparse_tensor_invariants.is_enabled():
+        torch.sparse.check_sparse_tensor_invariants.disable()
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """RecBole's trainer behind public methods: its epochs, optimizer and loggers, nothing else."""
 
 from collections.abc import Iterable
+from copy import copy
 from typing import Any, TypeVar
 
 from torch import nn, optim
 
 from recbole_edt.errors import UserError
 from recbole_edt.recbole_bridge import Trainer
+from recbole_edt.recbole_bridge.config import recbole_metrics
 from recbole_edt.recbole_bridge.failures import named_failures
 from recbole_edt.recbole_bridge.stock import stock_trainer
 
@@ -30,8 +32,15 @@ class EpochTrainer(Trainer):
     """
 
     def __init__(self, config: Any, model: Any):
+        known = copy(
+            config
+        )  # RecBole's evaluator, which is never asked, knows its own metrics only
+        known.final_config_dict = {
+            **config.final_config_dict, "metrics": recbole_metrics(config["metrics"])
+        }  # fmt: skip
         try:
-            super().__init__(config, model)
+            super().__init__(known, model)
+            self.config = config
         except ImportError as error:  # RecBole's logger of Weights & Biases
             if not config["log_wandb"]:
                 raise

@@ -12,6 +12,7 @@ from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.loaders import training_loader
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.evaluation.list_metrics import reads_vectors
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
@@ -86,6 +87,8 @@ def open_dataset(config: EDTConfig) -> CrossDomainDataset:
 def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, Targets, Targets]:
     """Return the training loader of the model and the targets of validation and test."""
     attach_artefacts(dataset)
+    if reads_vectors([*config["metrics"], config["valid_metric"]]):
+        dataset.item_vectors()  # refused now, not after training
     parts = dataset.build()
     with named_failures("trained", config):
         try:

@@ -57,7 +57,7 @@ class MetricScores(Part):
     users : int
         Number of targets.
     metrics : dict of str to float
-        By name, such as ``ndcg@10``, in [0, 1].
+        By name, such as ``ndcg@10``; ranges are in docs/metrics.md.
     """
 
     users: int

@@ -10,9 +10,10 @@ from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.errors import UserError, one_line
+from recbole_edt.evaluation.evaluate import evaluate
 from recbole_edt.evaluation.expert import ContentExpert
-from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import flatten_metrics, report_metrics
+from recbole_edt.evaluation.list_metrics import is_list_metric
+from recbole_edt.evaluation.report import flatten_metrics
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge import init_seed
@@ -157,12 +158,13 @@ def _refuse_lost_state(folder: RunFolder, record: RunRecord, model: Any, valid: 
     """
     before, protocol = record.model_valid, record.protocol
     names = list(before.overall.metrics)
+    names = [name for name in names if not is_list_metric(name)] or names
     depth = max(int(name.split("@")[1]) for name in names)
     try:
-        ranks = rank_targets(model, valid, protocol.candidates, protocol.sampled, depth=depth)
-        now = flatten_metrics(report_metrics(ranks, valid, names))
+        found = evaluate(model, valid, names, protocol.candidates, protocol.sampled, depth=depth)
+        now, then = flatten_metrics(found.report), before.flat()
         # never for what is not a number
-        same = all(abs(now[name] - value) < _TOLERANCE for name, value in before.flat().items())
+        same = all(abs(value - then[name]) < _TOLERANCE for name, value in now.items())
     except (UserError, TypeError, AttributeError):  # a count that was never made
         same = False
     if not same:

@@ -1,15 +1,14 @@
 """What is measured at the end of a run: test figures, cost, and the record of all of it."""
 
-import numpy as np
-
 from recbole_edt import distributed
 from recbole_edt.artefacts.inputs import ArtefactInputs
 from recbole_edt.artefacts.store import AUGMENT, PROFILES
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.evaluation.evaluate import Evaluation, evaluate
 from recbole_edt.evaluation.expert import ContentExpert
-from recbole_edt.evaluation.ranking import choose_weights, rank_targets
-from recbole_edt.evaluation.report import describe_protocol, report_metrics, write_ranks
+from recbole_edt.evaluation.ranking import choose_weights
+from recbole_edt.evaluation.report import describe_protocol, write_ranks
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.platforms import peak_rss_mb
 from recbole_edt.requirements import versions
@@ -21,17 +20,17 @@ from recbole_edt.training.trainer import PhasedTrainer
 
 
 class _Evaluator:
-    """Evaluates the model of a run; keeps the ranks of the latest evaluation of each part."""
+    """Evaluates the model of a run; keeps the latest evaluation of each part."""
 
     def __init__(self, config: EDTConfig, trainer: PhasedTrainer):
         self.model, self.metrics = trainer.model, trainer.metrics
         self.candidates, self.sampled = config["candidates"], config["sampled_candidates"]
-        self.ranks: dict[str, np.ndarray] = {}
+        self.latest: dict[str, Evaluation] = {}
 
     def __call__(self, targets: Targets, expert: ContentExpert | None = None) -> Report:
-        ranks = rank_targets(self.model, targets, self.candidates, self.sampled, expert)
-        self.ranks[targets.name] = ranks
-        return Report.model_validate(report_metrics(ranks, targets, self.metrics))
+        found = evaluate(self.model, targets, self.metrics, self.candidates, self.sampled, expert)
+        self.latest[targets.name] = found
+        return Report.model_validate(found.report)
 
 
 def measure(
@@ -62,14 +61,14 @@ def measure(
     build_seconds : float
         Of building the model, where EASE and ItemKNN do all of their work; part of the cost.
     """
-    model, evaluate = trainer.model, _Evaluator(config, trainer)
+    model, report_of = trainer.model, _Evaluator(config, trainer)
     phases = {phase["name"]: Phase.model_validate(phase) for phase in trainer.phases}
     for name in trainer.capabilities.kept_phases():
         trainer.capabilities.set_phase(name)
-        after = {"valid": evaluate(valid), "test": evaluate(test)}
+        after = {"valid": report_of(valid), "test": report_of(test)}
         phases[name] = phases[name].model_copy(update=after)
     trainer.capabilities.set_phase(trainer.capabilities.phases[-1])
-    on_valid, on_test = evaluate(valid), evaluate(test)
+    on_valid, on_test = report_of(valid), report_of(test)
     weights = without_expert = None
     if config["content_expert"]:
         expert = ContentExpert(dataset)
@@ -77,9 +76,10 @@ def measure(
         chosen = choose_weights(model, valid, config["candidates"], expert, grid, metric)
         weights = dict(zip(dataset.domains, chosen, strict=True))
         without_expert = WithoutExpert(valid=on_valid, test=on_test)
-        on_valid, on_test = evaluate(valid, expert), evaluate(test, expert)
+        on_valid, on_test = report_of(valid, expert), report_of(test, expert)
     if distributed.is_main():
-        write_ranks(folder.ranks_path, evaluate.ranks["test"], test)
+        last = report_of.latest["test"]
+        write_ranks(folder.ranks_path, last.ranks, test, last.per_target)
     artefacts, llm_tokens, llm_seconds = _artefacts_read(config, dataset)
     return RunRecord(
         model=config["model"],

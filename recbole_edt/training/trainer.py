@@ -7,8 +7,8 @@ from typing import Any
 
 from recbole_edt import distributed
 from recbole_edt.errors import UserError, one_line
-from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import flatten_metrics, metric_names, report_metrics
+from recbole_edt.evaluation.evaluate import evaluate
+from recbole_edt.evaluation.report import flatten_metrics, metric_names
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model import batch_share
 from recbole_edt.model.protocols import capabilities_of
@@ -82,8 +82,8 @@ class PhasedTrainer(EpochTrainer):
         """Return metrics such as ``ndcg@10`` and ``ndcg@10/DOMAIN`` of the model as it is."""
         if load_best_model or model_file:
             raise UserError("evaluate: the best weights are already loaded when fit() returns")
-        ranks = rank_targets(self.model, eval_data, self.config["candidates"])
-        return flatten_metrics(report_metrics(ranks, eval_data, self.metrics))
+        found = evaluate(self.model, eval_data, self.metrics, self.config["candidates"])
+        return flatten_metrics(found.report)
 
     def fit(
         self,

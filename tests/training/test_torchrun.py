@@ -48,6 +48,11 @@ MODELS = {
     "BERT4Rec": BACKBONE,  # a mean over masked positions: every process computes whole batches
     "Popularity": {},
 }
+EVALUATED = {
+    "topk": [3],
+    "metrics": ["NDCG", "ItemCoverage", "GiniIndex", "ShannonEntropy", "Novelty",
+                "IntraListDiversity"],
+}  # fmt: skip
 
 
 def torchrun(*command: str, processes: int = 2) -> list[str]:
@@ -85,7 +90,7 @@ def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dic
     one = {model: run_recbole_edt(**arguments(model, "one")) for model in MODELS}
     runs = [one[model]["run_dir"] for model in ("LLMEDT", "SASRec")]
     jobs = [{"kind": "run", **arguments(model, "two")} for model in MODELS]
-    jobs += [{"kind": "evaluate", "run": run, "keys": {"topk": [3]}} for run in runs]
+    jobs += [{"kind": "evaluate", "run": run, "keys": EVALUATED} for run in runs]
     jobs += [{"kind": "gradients", "path": str(root / "gradients.json")}]
     done = run_jobs(root, jobs)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -97,7 +102,7 @@ def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dic
     for run in runs:
         path = next(Path(run).glob("evaluate-*.json"))
         of_two = json.loads(path.read_text())
-        reevaluate(RunFolder(Path(run)), {"topk": [3]})
+        reevaluate(RunFolder(Path(run)), EVALUATED)
         both[f"evaluate {of_two['model']}"] = (json.loads(path.read_text()), of_two)
     both["gradients"] = (json.loads((root / "gradients.json").read_text()), {})
     torch.set_num_threads(threads)
