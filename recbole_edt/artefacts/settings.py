@@ -36,6 +36,8 @@ LLM_KEYS = ("llm", "llm_model", "llm_revision")
 ELSEWHERE = "vectors:"
 """Prefix of the `encoder` of item vectors that were read from a file: ``vectors:NAME@DIGEST``."""
 
+SERVER_KEYS = ("llm_sampling", "llm_structured")
+"""How a server is asked; as they are empty by default, sets without them have none."""
 REPRESENTATIVES, GROUPED = "representatives", "grouped"
 """Values of `augment_mode` and `profile_mode` that are made as the authors' figure shows."""
 
@@ -65,7 +67,7 @@ SPARSE_KEYS = ("augment_imbalance", "augment_rate", "augment_cap")
 """What decides which domains are sparse for a user; read by the two modes where they ask."""
 
 _READ = dict.fromkeys((*AUGMENT_KEYS, *REPRESENTATIVES_KEYS, *GROUPED_KEYS, *SPARSE_KEYS))
-SETTING_KEYS = (*VECTOR_KEYS, *_READ, *LLM_KEYS)
+SETTING_KEYS = (*VECTOR_KEYS, *_READ, *LLM_KEYS, *SERVER_KEYS)
 _AUGMENT_PROMPTS = {"select": SELECT, "score": SCORE, "generate": GENERATE}
 _PROFILE_PROMPTS = {"llm": PROFILE}
 _OLDER_NAME = {"per_domain": "llm"}
@@ -97,8 +99,8 @@ class ArtefactSettings:
     domain_field : str
         Column of ``NAME.item`` with an item's domain, the key ``DOMAIN_FIELD``.
     augment, profiles, llm : dict
-        The keys of the augmenter's mode and of the profiles' mode, and `LLM_KEYS`, with their
-        values.
+        The keys of the augmenter's mode and of the profiles' mode, and `LLM_KEYS` with those of
+        `SERVER_KEYS` that are set, with their values.
     """
 
     encoder: str
@@ -135,7 +137,10 @@ class ArtefactSettings:
             domain_field=config["DOMAIN_FIELD"],
             augment=augment_keys(config),
             profiles=profile_keys(config),
-            llm={key: config[key] for key in LLM_KEYS},
+            llm={
+                **{key: config[key] for key in LLM_KEYS},
+                **{key: config[key] for key in SERVER_KEYS if config[key]},
+            },
         )
 
     @property

@@ -10,6 +10,8 @@ _UNCHANGED: Mapping[str, Any] = {
     "item_vectors": "frozen",
     "item_vectors_learning_rate": None,
     "llm_repetition_penalty": 1.1,
+    "llm_sampling": {},
+    "llm_structured": False,
     "sparse_updates": False,
     "split_group": "user",
     "split_order": "time",

@@ -55,6 +55,13 @@ WITHOUT_EFFECT = {
 }
 """Keys that RecBole accepts and nothing reads here; a value other than null is refused."""
 
+FLAGS_OF_PREPARE = (
+    "min_rating", "rating_col", "min_user_inter", "min_item_inter", "max_user_inter",
+    "max_item_inter", "min_user_domains", "min_domain_inter", "require_title", "duplicates", "ties",
+    "time_col", "time_format",
+)  # fmt: skip
+"""Flags that are often looked for among the keys of a run."""
+
 _NAMES = ("model", "dataset")
 _UNCHECKED = {*_NAMES, "MODEL_TYPE", *REPLACED}
 
@@ -355,6 +362,8 @@ def check_value(
         Names the key, what was found and what was expected.
     """
     if key not in known:
+        if key in FLAGS_OF_PREPARE:
+            raise UserError(f"{key}: no such key; it is a flag of 'recbole-edt prepare'")
         raise UserError(f"{key}: no such key{nearest(key, known)}")
     rule_of(key, defaults, spec).check(key, value)
     spec.check_choice(key, value)

@@ -111,6 +111,8 @@ def describe_protocol(targets: Targets) -> dict[str, Any]:
         "topk": config["topk"],
         **part.hashes(),
     }
+    if repeated := targets.count_repeated():
+        protocol["repeated"] = repeated
     if config["valid_users"] is not None:
         protocol["valid_users"] = config["valid_users"]
     if config["final_fit"]:

@@ -211,7 +211,7 @@ class DatasetBase(SequentialDataset):
         pieces = np.split(numbers, split_at) if others else []
         for (table, name, kind), column in zip(others, pieces, strict=True):
             is_sequence = kind == FeatureType.TOKEN_SEQ
-            ends = np.cumsum(table[name].agg(len))[:-1] if is_sequence else None
+            ends = np.cumsum(table[name].map(len))[:-1] if is_sequence else None
             table[name] = column if ends is None else np.split(column, ends)
         self._in_table_order(others, remap_list)
         return True

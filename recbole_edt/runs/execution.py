@@ -83,6 +83,7 @@ def execute(
     if lock_path(settings).exists() and is_main:
         with exclusive_run(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it
+    trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     seed_everything(config)
     dataset = open_dataset(config)
     folder, is_earlier, is_finished = _choose(settings, resume)
@@ -94,7 +95,6 @@ def execute(
             for targets in (valid, test):
                 targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
     model, build_seconds = _seeded_model(config, train_data)
-    trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     # from here on the run's folder is written to
     with exclusive_run(settings, wait) if is_main else nullcontext():
         folder, is_earlier, is_finished = _choose(settings, resume)

@@ -126,10 +126,11 @@ class Protocol(Part):
     items_hash: str | None = None  # older runs lack it
     sampled_hash: str | None = None  # of sampled candidates only
     valid_users: int | None = None  # of a sample of the validation users only
+    repeated: int | None = None  # test targets that are in their history; None for none
 
     final_fit: bool = False  # whether validation rows were trained on before test was ranked
 
-    OMITTED = frozenset(("items_hash", "sampled_hash", "valid_users", "final_fit"))
+    OMITTED = frozenset(("items_hash", "sampled_hash", "valid_users", "repeated", "final_fit"))
     COMPARED: ClassVar[tuple[str, ...]] = (
         "split", "split_hash", "items_hash", "candidates", "sampled", "sampled_hash",
         "valid_users", "final_fit",

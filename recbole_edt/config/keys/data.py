@@ -90,3 +90,25 @@ class DataKeys(KeyGroup):
     `timestamp`; `item_id` and `DOMAIN_FIELD`); titles stay outside RecBole."""
     MAX_ITEM_LIST_LENGTH: Count
     """Longest history T that is read."""
+
+
+class ColumnKeys(KeyGroup):
+    """Columns beside user, item, time and domain, as RecBole's models read them."""
+
+    unload_col: dict | None
+    """Columns that are not loaded, by file; in place of load_col."""
+    seq_len: dict | None
+    """Longest sequence that is kept, by column of type token_seq or float_seq."""
+    numerical_features: list
+    """Columns of type float or float_seq that feature models read as numbers."""
+    normalize_field: list | None
+    """Columns of type float or float_seq that are scaled to 0 to 1."""
+    normalize_all: bool | None
+    """Scale all of them."""
+    discretization: dict | None
+    """Columns of numerical_features that are cut into buckets, such as
+    `{price: {method: ED, bucket: 10}}`."""
+    alias_of_user_id: list | None
+    """Columns that hold users."""
+    alias_of_item_id: list | None
+    """Columns that hold items."""
