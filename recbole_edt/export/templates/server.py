@@ -28,6 +28,7 @@ def recommend(history: list[str], domain: str | None = None) -> list[dict]:
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
+        answer: dict[str, object]
         try:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             if not asked["history"]:
