@@ -11,7 +11,7 @@ USAGE = """\
   evaluate --run=DIR [--candidates=all] [--sampled_candidates=N] [--key=value ...]
                                               a finished run's test targets by another protocol
 """
-_PROTOCOL = ("candidates", "sampled_candidates", "metrics", "topk")
+_PROTOCOL = ("candidates", "sampled_candidates", "metrics", "topk", "tail_ratio")
 _WHERE = ("data_path", "eval_batch_size", "use_gpu", "gpu_id")
 
 

@@ -41,7 +41,6 @@ def add_arguments(parser: CommandParser) -> None:
 
 
 def _add_common(group: Any, default: Mapping[str, object]) -> None:
-    from recbole_edt.data.split import KINDS
     from recbole_edt.prepare.filtering import DUPLICATES
     from recbole_edt.prepare.ordering import TIES
 
@@ -64,7 +63,7 @@ def _add_common(group: Any, default: Mapping[str, object]) -> None:
     add("duplicates", "which of a user's interactions with one item stays", choices=DUPLICATES)
     add("ties", "order of a user's interactions at the same time", choices=TIES)
     add("seed", "of --ties=shuffle", type=count, metavar="N")
-    add("split", "the split to make at the end", choices=KINDS)
+    add("split", "the split to make at the end", choices=("leave_one_out", "time"))
     add("memory_gb", "GB to use before a folder in data_path is", type=float, metavar="GB")
 
 

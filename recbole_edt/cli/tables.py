@@ -10,12 +10,21 @@ def headline(model: str, dataset: str, protocol: Protocol) -> str:
     return f"{model} on {dataset}: test, ranked among {protocol.candidate_set}"
 
 
+def repeats_line(protocol: Protocol, users: int) -> str:
+    """Return how many targets repeat an item of their history; empty when none does."""
+    if not protocol.repeated:
+        return ""
+    return f"\n{protocol.repeated} of {users} test targets repeat an item of their history"
+
+
 def metric_table(report: Report, metrics: Sequence[str]) -> str:
     """Return a report's overall and per-domain metrics as an aligned text table."""
     rows = {"all": report.overall, **report.domains}
     width = max(map(len, rows))
-    lines = [" " * width + "    users" + "".join(f"{metric:>10}" for metric in metrics)]
+    columns = {metric: max(len(metric) + 1, 10) for metric in metrics}
+    heads = "".join(f"{metric:>{size}}" for metric, size in columns.items())
+    lines = [" " * width + "    users" + heads]
     for name, scores in rows.items():
-        cells = "".join(f"{scores.metrics[metric]:10.4f}" for metric in metrics)
+        cells = "".join(f"{scores.metrics[metric]:{size}.4f}" for metric, size in columns.items())
         lines.append(f"{name:<{width}}{scores.users:9d}{cells}")
     return "\n".join(lines)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_edt.errors import UserError, one_line
+from recbole_edt.evaluation.list_metrics import has_value_per_target, is_list_metric
 from recbole_edt.evaluation.report import metric_values
 from recbole_edt.runs import RunFolder, RunRecord
 
@@ -57,34 +58,37 @@ class ComparedRun:
 
     @cached_property
     def ranks(self) -> pd.DataFrame | None:
-        """Rank and description of each test target, None when the run kept none.
+        """Rank, description and metrics of the list of each test target; None without a file.
 
         Raises
         ------
         UserError
             When the file is damaged, or its ranks do not give the metrics of the record.
         """
-        path = self.folder.ranks_path
+        path, overall = self.folder.ranks_path, self.record.test.overall
         if not path.is_file():
             return None
+        measured = [name for name in overall.metrics if has_value_per_target(name)]
+        of_lists = [name for name in measured if is_list_metric(name)]
+        columns = {**_RANK_COLUMNS, **dict.fromkeys(of_lists, np.float64)}
         try:
             frame = pd.read_csv(
                 path,
-                dtype=_RANK_COLUMNS,
-                usecols=list(_RANK_COLUMNS),
+                dtype=columns,
+                usecols=list(columns),
                 keep_default_na=False,
                 float_precision="round_trip",  # a share at the edge of a group stays there
             )
         except (ValueError, pd.errors.ParserError) as error:
             reason = one_line(error)
             raise UserError(f"{path}: not a table of ranks ({reason})") from None
-        overall = self.record.test.overall
         if len(frame) != overall.users:
             raise UserError(
                 f"{path}: {len(frame)} targets, expected {overall.users} as in metrics.json"
             )
-        for name, value in overall.metrics.items():
-            mean = metric_values(frame["rank"].to_numpy(), name).mean() if len(frame) else 0.0
+        for name in measured:
+            value = overall.metrics[name]
+            mean = target_values(frame, name).mean() if len(frame) else 0.0
             if abs(mean - value) > 1e-6:
                 raise UserError(
                     f"{path}: {name} of these ranks is {mean:.6f}, metrics.json has {value:.6f}"
@@ -110,6 +114,13 @@ class ComparedRun:
         if not (phases and learns):
             return None
         return all(phase.last_best_epoch < phase.epochs for phase in phases)
+
+
+def target_values(ranks: pd.DataFrame, metric: str) -> np.ndarray:
+    """Return a metric such as ``ndcg@10`` of each target of `ComparedRun.ranks`, [targets]."""
+    if is_list_metric(metric):
+        return ranks[metric].to_numpy()
+    return metric_values(ranks["rank"].to_numpy(), metric)
 
 
 def group_bounds(name: str) -> tuple[float, float]:

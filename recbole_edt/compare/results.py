@@ -9,8 +9,10 @@ from typing import Any, Literal
 from recbole_edt.compare.compared_run import ComparedRun, in_group
 from recbole_edt.compare.grid.outcome import DONE, FAILED, RUNNING, WAITING
 from recbole_edt.compare.grid.state import FILE, SCHEMA
-from recbole_edt.compare.protocol import ProtocolCheck
+from recbole_edt.compare.protocol import ProtocolCheck, refuse_difference
+from recbole_edt.config.keys.evaluation import is_among
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.evaluation.list_metrics import is_list_metric, is_smaller_better
 from recbole_edt.files import read_json
 from recbole_edt.recbole_bridge.stock import stock_models
 from recbole_edt.runs import FINAL, Protocol
@@ -175,14 +177,43 @@ def _check_protocol(path: Path, split_hash: str | None, runs: list[ComparedRun])
 
 
 def _shown_metrics(runs: list[ComparedRun]) -> list[str]:
-    """Return the usual metrics at 10, or the first that the runs share when there are none."""
+    """Return the metrics that tables show, of those that the runs share; the first is the main one.
+
+    The usual metrics at 10, or the first three of ranks when there are none; then each metric of
+    lists at 10, or at the first cut-off that it has.
+    """
     if not runs:
         return []
     names = [run.record.test.overall.metrics for run in runs]
     common = [name for name in names[0] if all(name in metrics for metrics in names)]
     if not common:
         raise UserError(f"metrics: {runs[0].path} and the other runs have none in common")
-    return [name for name in _MAIN_METRICS if name in common] or common[:3]
+    of_ranks = [name for name in common if not is_list_metric(name)]
+    shown = [name for name in _MAIN_METRICS if name in of_ranks] or of_ranks[:3]
+    of_lists: dict[str, str] = {}
+    for name in common:
+        metric, _, k = name.partition("@")
+        if is_list_metric(name) and (k == "10" or metric not in of_lists):
+            of_lists[metric] = name
+    lists = list(of_lists.values())
+    if not shown:  # the main metric ranks the rows
+        lists.sort(key=is_smaller_better)
+        if is_smaller_better(lists[0]):
+            raise UserError(
+                f"metrics: {runs[0].path} and the other runs have only {', '.join(lists)} in "
+                "common, of which smaller is better; expected a metric of which bigger is"
+            )
+    _check_tail(runs, lists)
+    return shown + lists
+
+
+def _check_tail(runs: list[ComparedRun], metrics: list[str]) -> None:
+    """Refuse a common table of shares of different long tails."""
+    if any(is_among(metric, ("TailPercentage",)) for metric in metrics):
+        first = runs[0]
+        for run in runs[1:]:
+            found = [one.settings.get("tail_ratio") for one in (first, run)]
+            refuse_difference("tail_ratio", first.path, found[0], run.path, found[1])
 
 
 def _notes_on_ranks(result: ComparisonResult) -> list[str]:

@@ -5,11 +5,13 @@ Later layers win: RecBole's defaults, ``properties/overall.yaml``, ``properties/
 ``<data_path>/D/D.yaml``, the caller's files, the caller's keys.
 """
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recbole_edt.config.keys.evaluation import LIST_METRICS, METRICS, is_among
 from recbole_edt.config.models import ModelSpec, model_spec
 from recbole_edt.config.rules import KeyRule, rule_of_default
 from recbole_edt.config.schema import RULES, general_key
@@ -19,10 +21,10 @@ from recbole_edt.paths import properties_dir
 from recbole_edt.recbole_bridge.stock import KEYS_WITHOUT_DEFAULT, default_files
 
 REPLACED = {
-    "eval_args": "split, candidates and sampled_candidates",
+    "eval_args": "split, split_ratios, candidates and sampled_candidates",
     "checkpoint_dir": "output_dir",
-    "benchmark_filename": "nothing: the split is made here (key split); "
-    "files that are split already cannot be read",
+    "benchmark_filename": "'recbole-edt prepare atomic' (NAME.train.inter, NAME.valid.inter, "
+    "NAME.test.inter) or 'recbole-edt prepare csv --train=FILE --valid=FILE --test=FILE'",
     "rm_dup_inter": "--duplicates=first|last of 'recbole-edt prepare'",
     "val_interval": "--min_rating of 'recbole-edt prepare' for ratings; rows are filtered by "
     "other columns before it",
@@ -45,11 +47,20 @@ REPLACED = {
 """RecBole's keys that are refused here, and what to use instead."""
 
 WITHOUT_EFFECT = {
-    "preload_weight": "vectors of items come from 'recbole-edt artefacts'",
-    "additional_feat_suffix": "only .inter, .item and .user files are read",
+    "preload_weight": "'recbole-edt artefacts --only embeddings --vectors=FILE' stores vectors of "
+    "items",
+    "additional_feat_suffix": "only .inter, .item and .user files are read; 'recbole-edt artefacts "
+    "--only embeddings --vectors=NAME.SUFFIX' stores vectors of items",
     "device": "use_gpu and gpu_id choose the device",
 }
 """Keys that RecBole accepts and nothing reads here; a value other than null is refused."""
+
+FLAGS_OF_PREPARE = (
+    "min_rating", "rating_col", "min_user_inter", "min_item_inter", "max_user_inter",
+    "max_item_inter", "min_user_domains", "min_domain_inter", "require_title", "duplicates", "ties",
+    "time_col", "time_format",
+)  # fmt: skip
+"""Flags that are often looked for among the keys of a run."""
 
 _NAMES = ("model", "dataset")
 _UNCHECKED = {*_NAMES, "MODEL_TYPE", *REPLACED}
@@ -169,11 +180,15 @@ def resolve(
     values = {**layers, **keys}
     _check_values(values, defaults, spec, source)
     _check_smoothing(values, spec)
+    _check_list_metrics(values)
+    _check_split(values, defaults, spec)
     if "phases" in values:
         phases = check_phases(values["phases"], spec.phases, values.get("shared_run"))
         layers["phases"] = phases
         if "phases" in keys:  # --phases=shared is a list of one
             keys["phases"] = phases
+    if "eval_args" in caller:
+        raise UserError(f"eval_args: not used here; write {_of_eval_args(caller['eval_args'])}")
     for key, successor in REPLACED.items():
         if key in caller:
             raise UserError(f"{key}: not used here; its place is taken by {successor}")
@@ -230,6 +245,61 @@ def _check_smoothing(values: Mapping[str, Any], spec: ModelSpec) -> None:
                 f"{key}: found {found}, expected 0 with loss_type: {loss}; only CE, the "
                 "cross-entropy over all candidates, takes smoothed targets"
             )
+
+
+def _check_split(values: Mapping[str, Any], defaults: Mapping[str, Any], spec: ModelSpec) -> None:
+    """Refuse keys of another split, and a random one where histories are read in time order."""
+    if values["split"] != "ratio":
+        for key in ("split_ratios", "split_order", "split_group", "split_seed"):
+            if values[key] != defaults[key]:
+                raise UserError(
+                    f"{key}: without effect with split: {values['split']}; expected split: ratio"
+                )
+        return
+    if values["split_order"] == "random":
+        if spec.sequential:
+            raise UserError(
+                f"split_order: found 'random', expected 'time': {spec.name} reads histories in the "
+                "order of time, in which held-out rows would come before training rows"
+            )
+        if values["content_expert"]:
+            raise UserError(
+                "split_order: found 'random', expected 'time' with content_expert, which reads a "
+                "user's last items"
+            )
+
+
+def _check_list_metrics(values: Mapping[str, Any]) -> None:
+    """Refuse metrics of lists that the rest of the protocol leaves without a meaning."""
+    metrics, valid_metric = values["metrics"], str(values["valid_metric"])
+    named = {str(m).lower() for m in (metrics if isinstance(metrics, list) else [metrics])}
+    scope = values["candidates"]
+    if scope != "all" and "calibration" in named:
+        raise UserError(
+            f"metrics: Calibration needs lists over all domains; expected candidates: all, found "
+            f"candidates: {scope}"
+        )
+    if values["content_expert"] and is_among(valid_metric, LIST_METRICS):
+        raise UserError(
+            f"valid_metric: found {valid_metric!r}, but content_expert chooses its weights by the "
+            f"targets' ranks; expected one of {list(METRICS)}"
+        )
+
+
+def _of_eval_args(given: Any) -> str:
+    """Return the keys of ours that say what RecBole's ``eval_args`` says."""
+    given = given if isinstance(given, Mapping) else {}
+    split = given.get("split")
+    mode, shares = next(iter(split.items()), ("", None)) if isinstance(split, Mapping) else ("", 0)
+    order = "random" if given.get("order") == "RO" else "time"
+    group = "none" if str(given.get("group_by", "user")).lower() == "none" else "user"
+    drawn = re.search(r"(?:uni|pop)(\d+)", str(given.get("mode", "")))
+    text = {
+        "RS": f"split: ratio, split_ratios: {shares}, split_order: {order}, split_group: {group}",
+        "LS": "split: leave_one_out",
+        "TS": "split: time",
+    }.get(mode, "split")
+    return f"{text}, candidates: all" + (f", sampled_candidates: {drawn[1]}" if drawn else "")
 
 
 def package_defaults(spec: ModelSpec, dataset: str) -> dict[str, Any]:
@@ -292,6 +362,8 @@ def check_value(
         Names the key, what was found and what was expected.
     """
     if key not in known:
+        if key in FLAGS_OF_PREPARE:
+            raise UserError(f"{key}: no such key; it is a flag of 'recbole-edt prepare'")
         raise UserError(f"{key}: no such key{nearest(key, known)}")
     rule_of(key, defaults, spec).check(key, value)
     spec.check_choice(key, value)

@@ -6,19 +6,22 @@ made from, and its hash). Artefacts and every model read the same file.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from recbole_edt.data.ratio_split import RANDOM, RATIO, RatioSplit, ratio_split
+from recbole_edt.data.split_codes import CONTEXT, TEST, TRAIN, VALID
 from recbole_edt.data.store import open_interactions
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.files import read_json, replacing, write_json
+from recbole_edt.files import load_array, read_json, replacing, write_json
 
-TRAIN, VALID, TEST, CONTEXT = 0, 1, 2, 3
-"""Codes of a row. A context row is history for later targets, never a target itself."""
-
-KINDS = ("leave_one_out", "time")
+FILES = "files"
+KINDS = ("leave_one_out", "time", FILES)
+"""Kinds of split but for `RatioSplit`, which has a name of its own."""
 _SCHEMA = 1
 _TIME_RATIOS = (0.8, 0.1, 0.1)
 
@@ -30,7 +33,7 @@ class Split:
     Attributes
     ----------
     kind : str
-        One of `KINDS`.
+        One of `KINDS`; of ratios the whole of `RatioSplit.kind`.
     codes : numpy.ndarray
         uint8, shape [rows of ``NAME.inter``], in the file's order; read-only.
     hash : str
@@ -40,6 +43,11 @@ class Split:
     kind: str
     codes: np.ndarray
     hash: str
+
+    @property
+    def is_random(self) -> bool:
+        """Whether held-out rows may be earlier than training rows of the same user."""
+        return self.kind.startswith(RATIO) and RANDOM in self.kind
 
 
 def leave_one_out(users: np.ndarray, times: np.ndarray) -> np.ndarray:
@@ -107,7 +115,37 @@ def by_time(users: np.ndarray, times: np.ndarray) -> np.ndarray:
     return codes
 
 
-def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
+def rows_after_later_parts(users: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Mark rows that come after a row of a later part of the same user; context rows aside.
+
+    Parameters
+    ----------
+    users, codes : numpy.ndarray
+        User and code of each row, users one by one in rising order and in order of time, [rows].
+
+    Returns
+    -------
+    numpy.ndarray
+        bool [rows].
+
+    Examples
+    --------
+    >>> users, codes = np.array([0, 0, 0, 1, 1]), np.array([0, 2, 1, 0, 0])
+    >>> rows_after_later_parts(users, codes).tolist()
+    [False, False, True, False, False]
+    """
+    parts = np.where(codes == CONTEXT, TRAIN, codes).astype(np.int64)
+    keys = users.astype(np.int64) * CONTEXT + parts
+    late: np.ndarray = (keys < np.maximum.accumulate(keys)) & (codes != CONTEXT)
+    return late
+
+
+def configured_split(keys: Mapping[str, Any]) -> str | RatioSplit:
+    """Return the split that a configuration asks for, as `load_or_make_split` takes it."""
+    return ratio_split(keys) if keys["split"] == RATIO else str(keys["split"])
+
+
+def load_or_make_split(dataset_dir: Path, name: str, wanted: str | RatioSplit) -> Split:
     """Return the split of a dataset, making its files first when they are missing.
 
     Parameters
@@ -116,26 +154,40 @@ def load_or_make_split(dataset_dir: Path, name: str, kind: str) -> Split:
         The folder that holds ``NAME.inter``.
     name : str
         The dataset's name.
-    kind : str
-        One of `KINDS`.
+    wanted : str or RatioSplit
+        One of `KINDS`; see `configured_split`.
 
     Raises
     ------
     UserError
         Unknown kind, a missing or malformed file, or a split of another ``NAME.inter``.
     """
-    check_kind(kind)
+    kind = wanted.kind if isinstance(wanted, RatioSplit) else wanted
+    if not isinstance(wanted, RatioSplit):
+        check_kind(kind)
     store = open_interactions(dataset_dir, name)
     codes_path = dataset_dir / "split" / f"{kind}.npy"
-    info_path = codes_path.with_suffix(".json")
+    info_path = dataset_dir / "split" / f"{kind}.json"
     if not info_path.exists():
-        codes = (leave_one_out if kind == "leave_one_out" else by_time)(store.users, store.times)
+        if kind == FILES:
+            raise UserError(
+                f"split: {info_path} does not exist; expected a dataset made from files that are "
+                "split already ('recbole-edt prepare csv --train=FILE --valid=FILE --test=FILE')"
+            )
+        if isinstance(wanted, RatioSplit):
+            codes = wanted.codes(store.users, store.times)
+        else:
+            make = leave_one_out if kind == "leave_one_out" else by_time
+            codes = make(store.users, store.times)
         return _save(store.to_file_order(codes), store.sha256, codes_path, kind)
     info = read_json(info_path)
     try:
-        codes = np.asarray(np.load(codes_path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{codes_path}: not a readable array ({error})") from None
+        codes = np.asarray(load_array(codes_path, mapped=True))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{codes_path}: not a readable array ({error}); "
+            f"delete {codes_path.parent} to split again"
+        ) from None
     if info.get("inter_sha256") != store.sha256:
         raise UserError(
             f"{info_path}: was made from another {name}.inter; "
@@ -166,7 +218,7 @@ def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Sp
         As in `load_or_make_split`.
     codes : numpy.ndarray
         Code of each row of ``NAME.inter``, in its order: `TRAIN`, `VALID`, `TEST` or `CONTEXT`;
-        at most one `VALID` and one `TEST` row per user.
+        at most one `VALID` and one `TEST` row per user, but for the kind `FILES`.
 
     Raises
     ------
@@ -185,7 +237,7 @@ def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Sp
         raise UserError(f"split: found codes {np.unique(codes).tolist()}, expected 0 to 3")
     for code, what in ((VALID, "validation"), (TEST, "test")):
         targets = np.bincount(store.users[store.from_file_order(codes) == code], minlength=1)
-        if targets.max() > 1:
+        if targets.max() > 1 and kind != FILES:
             raise UserError(f"split: a user has {targets.max()} {what} rows, expected at most one")
     codes_path = dataset_dir / "split" / f"{kind}.npy"
     for draw in codes_path.parent.glob(f"{kind}.*.npy"):

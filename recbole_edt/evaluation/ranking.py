@@ -1,7 +1,7 @@
 """Rank of each target among its candidates, for any RecBole model."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,13 +12,29 @@ from recbole_edt.evaluation.repeats import ranks_history
 from recbole_edt.evaluation.report import metric_values
 from recbole_edt.evaluation.scoring import ScoreBlock, score_blocks
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.evaluation.top_lists import items_of_columns, with_target
 from recbole_edt.model.candidate_sets import rows_in_domains
 
 _Pairs = tuple[Tensor, Tensor]
 """Row in the batch and item id, or column, of interactions of the batch's histories."""
 
 
-@torch.no_grad()
+class Ranking(NamedTuple):
+    """Ranks of targets, and the lists that a user of the model would see.
+
+    Attributes
+    ----------
+    ranks : numpy.ndarray
+        Rank of each target, 1 for the best, int64 [n].
+    lists : numpy.ndarray
+        The best candidates of each target, best first, the target among them if its rank is at
+        most `length`; int32 [n, length], 0 beyond the last candidate.
+    """
+
+    ranks: np.ndarray
+    lists: np.ndarray
+
+
 def rank_targets(
     model: Any,
     targets: Targets,
@@ -61,15 +77,43 @@ def rank_targets(
     UserError
         When a score is not a number.
     """
-    rank = _Ranker(targets, scope, sampled, depth)
+    return rank_with_lists(model, targets, scope, sampled, expert, depth).ranks
+
+
+@torch.no_grad()
+def rank_with_lists(
+    model: Any,
+    targets: Targets,
+    scope: str,
+    sampled: int | None = None,
+    expert: ContentExpert | None = None,
+    depth: int | None = None,
+    length: int = 0,
+) -> Ranking:
+    """Return the rank of each target and the top of its list, kept for `length` items only.
+
+    Parameters
+    ----------
+    model, targets, scope, sampled, expert, depth
+        As in `rank_targets`.
+    length : int
+        Items per list; with 0 no list is made.
+
+    Raises
+    ------
+    UserError
+        When a score is not a number.
+    """
+    rank = _Ranker(targets, scope, sampled, depth, length)
     ranks = np.zeros(len(targets), dtype=np.int64)
+    lists = np.zeros((len(targets), length), dtype=np.int32)
     for block in score_blocks(model, targets, by_domain=scope == "target_domain"):
         at, scores, domain = block
         if expert is not None:
             added = expert.weighted(expert.scores(targets, at, domain), domain)
             block = block._replace(scores=scores + added)
-        ranks[at] = rank(block)
-    return targets.merge(ranks)
+        ranks[at], lists[at] = rank(block)
+    return Ranking(targets.merge(ranks), targets.merge(lists) if length else lists)
 
 
 @torch.no_grad()
@@ -108,7 +152,7 @@ def choose_weights(
         added = expert.scores(targets, at, domain)
         for row, weight in enumerate(grid):
             both = torch.add(scores, added, alpha=weight)
-            ranks[row, at] = rank(block._replace(scores=both))
+            ranks[row, at] = rank(block._replace(scores=both)).ranks
     values = metric_values(targets.merge(ranks), metric)
     for k in range(len(expert.weights)):
         of_domain = values if scope == "all" else values[:, targets.domains == k]
@@ -118,37 +162,79 @@ def choose_weights(
 
 
 class _Ranker:
-    """Ranks of the targets of a block of scores; see `rank_targets`."""
+    """Ranks of the targets of a block of scores, and their lists; see `rank_with_lists`."""
 
-    def __init__(self, targets: Targets, scope: str, sampled: int | None, depth: int | None = None):
+    def __init__(
+        self,
+        targets: Targets,
+        scope: str,
+        sampled: int | None,
+        depth: int | None = None,
+        length: int = 0,
+    ):
         config, item_domain = targets.part.config, targets.part.item_domain
-        self.targets, self.scope = targets, scope
-        self.depth = depth or max(*config["topk"], int(config["valid_metric"].split("@")[1]))
+        self.targets, self.scope, self.length = targets, scope, length
+        depth = depth or max(*config["topk"], int(config["valid_metric"].split("@")[1]))
+        self.depth = max(depth, length)
         self.item_domain = item_domain.to(config["device"])
         self.column = rows_in_domains(item_domain, len(targets.part.domains)).numpy()
         self.drawn = None
         if sampled is not None:
             self.drawn = targets.sampled_candidates(sampled, scope)[0]
 
-    def __call__(self, block: ScoreBlock) -> np.ndarray:
+    def __call__(self, block: ScoreBlock) -> Ranking:
         at, scores, targets = block.at, block.scores, self.targets
         target = self._columns(targets.items[at], block)
         if self.drawn is not None:
-            others = scores.gather(1, self._columns(self.drawn[at], block))
+            drawn = self._columns(self.drawn[at], block)
+            others = scores.gather(1, drawn)
             better = others >= scores.gather(1, target[:, None])
-            return 1 + better.sum(1).cpu().numpy()
+            ranks = 1 + better.sum(1)
+            return self._ranking(ranks, others, None, drawn, target, block)
         if self.scope == "all":
             rows, items = targets.history(at)
             seen = rows.to(scores.device), items.to(scores.device)
             keeps_history = ranks_history(targets.part, self.scope)
-            return _as_recbole(scores, target, seen, keeps_history, self.depth)
+            ranks, lists = _as_recbole(scores, target, seen, keeps_history, self.depth)
+            return self._padded(ranks, lists)
         row, item = targets.seen_candidates(at)
         seen = torch.from_numpy(row).to(scores.device), self._columns(item, block)
         allowed = None
         if block.domain is None:
             domains = torch.from_numpy(targets.domains[at]).to(scores.device)
             allowed = self.item_domain == domains[:, None]
-        return _against_target(scores, target, allowed, seen)
+        ranks = _against_target(scores, target, allowed, seen)
+        excluded = None
+        if self.length:
+            excluded = torch.zeros_like(scores, dtype=torch.bool) if allowed is None else ~allowed
+            excluded[seen] = True
+            excluded.scatter_(1, target[:, None], True)
+        return self._ranking(ranks, scores, excluded, None, target, block)
+
+    def _ranking(
+        self,
+        ranks: Tensor,
+        others: Tensor,
+        excluded: Tensor | None,
+        columns: Tensor | None,
+        target: Tensor,
+        block: ScoreBlock,
+    ) -> Ranking:
+        """Add the lists to some ranks: the best of the other candidates, and the target.
+
+        `columns` are those of `others` in the block's scores, all of them in their order for None.
+        """
+        if not self.length:
+            return self._padded(ranks, ranks.new_empty(len(ranks), 0))
+        lists = with_target(others, excluded, columns, target, ranks, self.length)
+        in_domain = None if block.domain is None else self.item_domain == block.domain
+        return self._padded(ranks, items_of_columns(lists, in_domain))
+
+    def _padded(self, ranks: Tensor, lists: Tensor) -> Ranking:
+        padded = lists.new_zeros(len(lists), self.length)
+        width = min(self.length, lists.shape[1])
+        padded[:, :width] = lists[:, :width]
+        return Ranking(ranks.cpu().numpy(), padded.cpu().numpy())
 
     def _columns(self, items: np.ndarray, block: ScoreBlock) -> Tensor:
         """Return the columns of item ids in a block's scores, same shape."""
@@ -156,9 +242,7 @@ class _Ranker:
         return torch.from_numpy(columns).to(block.scores.device)
 
 
-def _against_target(
-    scores: Tensor, target: Tensor, allowed: Tensor | None, seen: _Pairs
-) -> np.ndarray:
+def _against_target(scores: Tensor, target: Tensor, allowed: Tensor | None, seen: _Pairs) -> Tensor:
     """Rank by counting the allowed, unseen items that score at least as much as the target.
 
     Parameters
@@ -189,18 +273,19 @@ def _against_target(
     rank = better.sum(1, dtype=torch.int32)
     row, column = seen
     seen_better = row[scores[row, column] >= threshold[row, 0]]
-    rank = rank - torch.bincount(seen_better, minlength=len(rank))
-    return rank.cpu().numpy()
+    return rank - torch.bincount(seen_better, minlength=len(rank))
 
 
 def _as_recbole(
     scores: Tensor, target: Tensor, seen: _Pairs, keeps_history: bool, depth: int
-) -> np.ndarray:
+) -> tuple[Tensor, Tensor]:
+    """Return the targets' ranks [b] and the best items [b, depth], 0 where none is left."""
     if not keeps_history:
         of_target = scores.gather(1, target[:, None])
         scores[seen] = -torch.inf
         scores.scatter_(1, target[:, None], of_target)
     scores[:, 0] = -torch.inf
-    top = scores.topk(min(depth, scores.shape[1]), dim=1).indices == target[:, None]
+    best = scores.topk(min(depth, scores.shape[1]), dim=1)
+    top = best.indices == target[:, None]
     rank = torch.where(top.any(1), top.int().argmax(1) + 1, scores.shape[1])
-    return rank.cpu().numpy()
+    return rank, best.indices.masked_fill(best.values == -torch.inf, 0)

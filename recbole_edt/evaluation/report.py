@@ -1,4 +1,4 @@
-"""Metrics from ranks: overall, per domain and per group of users or targets."""
+"""Metrics of ranks and lists: overall, per domain and per group of users or targets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recbole_edt.config import RULES
+from recbole_edt.evaluation.list_metrics import ListFigures, is_list_metric
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import replacing
 
@@ -29,7 +30,7 @@ def metric_names(metrics: Sequence[str], topk: Sequence[int]) -> list[str]:
     Raises
     ------
     UserError
-        For a metric that is not defined by the rank of one target.
+        For a metric that is neither one of ranks nor one of lists.
     """
     RULES["metrics"].check("metrics", list(metrics))
     return [f"{metric.lower()}@{k}" for metric in metrics for k in topk]
@@ -49,7 +50,9 @@ def metric_values(ranks: np.ndarray, name: str) -> np.ndarray:
     return _METRICS[metric](ranks, int(k))
 
 
-def report_metrics(ranks: np.ndarray, targets: Targets, names: Sequence[str]) -> dict[str, Any]:
+def report_metrics(
+    ranks: np.ndarray, targets: Targets, names: Sequence[str], lists: ListFigures | None = None
+) -> dict[str, Any]:
     """Return the metrics ``overall``, by ``domains`` and by ``groups``, as `metrics.json` has them.
 
     Parameters
@@ -60,17 +63,30 @@ def report_metrics(ranks: np.ndarray, targets: Targets, names: Sequence[str]) ->
         The targets, in the same order.
     names : sequence of str
         Metrics such as ``ndcg@10``.
+    lists : ListFigures, optional
+        Metrics of the lists, where `names` has some.
     """
-    result: dict[str, Any] = {"overall": summarise(ranks, names), "domains": {}, "groups": {}}
-    for k, domain in enumerate(targets.part.domains):
-        result["domains"][domain] = summarise(ranks[targets.domains == k], names)
+    of_ranks = [name for name in names if not is_list_metric(name)]
+
+    def of(chosen: np.ndarray, domain: int | None = None) -> dict[str, float]:
+        found = summarise(ranks[chosen], of_ranks)
+        if lists is not None:
+            some = [name for name in names if is_list_metric(name)]
+            found |= {name: lists.value(name, chosen, domain) for name in some}
+        return {"users": found["users"], **{name: found[name] for name in names}}
+
+    result: dict[str, Any] = {"overall": of(np.ones(len(ranks), dtype=bool))}
+    result["domains"] = {
+        domain: of(targets.domains == k, k) for k, domain in enumerate(targets.part.domains)
+    }
+    result["groups"] = {}
     edges = targets.part.config["group_edges"] or {}
     for group, values in group_values(targets).items():
         if group not in edges:
             continue
         bounds = [0, *edges[group], np.inf]
         result["groups"][group] = {
-            _label(low, high): summarise(ranks[(values >= low) & (values < high)], names)
+            _label(low, high): of((values >= low) & (values < high))
             for low, high in pairwise(bounds)
         }
     return result
@@ -95,8 +111,12 @@ def describe_protocol(targets: Targets) -> dict[str, Any]:
         "topk": config["topk"],
         **part.hashes(),
     }
+    if repeated := targets.count_repeated():
+        protocol["repeated"] = repeated
     if config["valid_users"] is not None:
         protocol["valid_users"] = config["valid_users"]
+    if config["final_fit"]:
+        protocol["final_fit"] = True
     if sampled:
         protocol["sampled_hash"] = targets.sampled_candidates(sampled, scope)[1]
     return protocol
@@ -117,10 +137,16 @@ def group_values(targets: Targets) -> dict[str, np.ndarray]:
     }
 
 
-def write_ranks(path: Path, ranks: np.ndarray, targets: Targets) -> None:
+def write_ranks(
+    path: Path,
+    ranks: np.ndarray,
+    targets: Targets,
+    per_target: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """Write one line per target, in the order of the data, for tests of significance.
 
-    Columns: user_id, item_id, domain, rank (1 is best), and the values of `group_values`.
+    Columns: user_id, item_id, domain, rank (1 is best), the values of `group_values`, and
+    those of `per_target`.
     """
     part = targets.part
     frame = pd.DataFrame(
@@ -130,6 +156,7 @@ def write_ranks(path: Path, ranks: np.ndarray, targets: Targets) -> None:
             "domain": np.array(part.domains, dtype=object)[targets.domains],
             "rank": ranks,
             **group_values(targets),
+            **(per_target or {}),
         }
     )
     with replacing(path) as temporary:

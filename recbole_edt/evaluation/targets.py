@@ -1,6 +1,7 @@
 """The held-out targets of one part of a split, with what is known about each."""
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -8,9 +9,15 @@ import torch
 from recbole_edt import distributed
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.indexing import ranges
+from recbole_edt.data.split import CONTEXT, TRAIN, VALID
 from recbole_edt.errors import UserError
+from recbole_edt.evaluation.item_facts import ItemFacts
 from recbole_edt.evaluation.sampled_candidates import load_or_draw
 from recbole_edt.files import digest
+
+_TARGETS_COUNTED = 1 << 14  # targets whose histories are looked at together: a bound on memory
+_KNOWN = {"valid": (TRAIN, CONTEXT), "test": (TRAIN, CONTEXT, VALID)}
+"""Codes of the rows that are known when a part of a random split is evaluated."""
 
 
 class Targets:
@@ -50,6 +57,11 @@ class Targets:
         self.items = part.flat[part.iid_field][self.rows].numpy()
         self.domains = part.item_domain[self.items].numpy()
         self._draws: dict[tuple[int, str], tuple[np.ndarray, str]] = {}
+
+    @cached_property
+    def item_facts(self) -> ItemFacts:
+        """What metrics of lists know about the items."""
+        return ItemFacts(self.part)
 
     def _of_drawn_users(self, count: int) -> np.ndarray:
         """Mark the targets of some users drawn uniformly, bool [n]; the order of rows is kept."""
@@ -99,8 +111,18 @@ class Targets:
         return self.users[at]
 
     def history(self, at: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the items before some targets, as pairs (index into `at`, item id), int64 [m]."""
+        """Return the items before some targets, as pairs (index into `at`, item id), int64 [m].
+
+        Under a random split, in which no row is before another, those are the user's training
+        rows, and for test the validation rows.
+        """
         starts = self.part.user_starts[self.users[at]]
+        if self.part.split.is_random and self.name in _KNOWN:
+            ends = self.part.user_starts[self.users[at] + 1]
+            index, rows = ranges(starts, ends - starts)
+            known = np.isin(self.part.codes[rows], _KNOWN[self.name])
+            index, rows = index[known], rows[known]
+            return torch.from_numpy(index), self.part.flat[self.part.iid_field][rows]
         index, rows = ranges(starts, self.rows[at] - starts)
         return torch.from_numpy(index), self.part.flat[self.part.iid_field][rows]
 
@@ -117,6 +139,18 @@ class Targets:
         masked = same_domain & (items != self.items[at][index])
         pairs = np.unique(index[masked] * self.part.item_num + items[masked])
         return pairs // self.part.item_num, pairs % self.part.item_num
+
+    def count_repeated(self) -> int:
+        """Return how many targets are items of their own history.
+
+        They are ranked, and yet never recommended where items of the history are not.
+        """
+        count = 0
+        for start in range(0, len(self), _TARGETS_COUNTED):
+            at = np.arange(start, min(start + _TARGETS_COUNTED, len(self)))
+            index, items = (pairs.numpy() for pairs in self.history(at))
+            count += len(np.unique(index[items == self.items[at][index]]))
+        return count
 
     def last_items(self, at: np.ndarray, count: int) -> np.ndarray:
         """Return the last items before some targets, latest first, int64 [len(at), count].

@@ -7,6 +7,7 @@ characters may be quoted.
 
 import argparse
 import copy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from recbole_edt.prepare.item_table import ItemColumns
 from recbole_edt.prepare.raw import RawData
 from recbole_edt.prepare.reader import Flag, Reader
 from recbole_edt.prepare.sources import Source, read_sources
+from recbole_edt.prepare.split_files import PARTS, SplitFiles
 
 _NAMES = {
     "user_col": ("USER_ID_FIELD", fields.USER),
@@ -40,7 +42,7 @@ _REUSED = tuple(
     if flag.name in _NAMES
     else flag
     for flag in FLAGS
-    if flag.name not in ("inter", "items")
+    if flag.name not in ("inter", *PARTS, "items", "quotes")
 )  # fmt: skip
 _FLAGS = (
     Flag(
@@ -86,13 +88,11 @@ def _open(
     """Open the dataset ``DIR/NAME``; also return the names of its files that are not read."""
     stem = folder / folder.name if folder.is_dir() else folder
     files = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("inter", "item", "yaml")}
-    if not files["inter"].is_file():
-        raise UserError(
-            f"{files['inter']}: no such file; expected DIR/NAME, the folder of NAME.inter"
-        )
-    chosen = _with_yaml(options, files["yaml"])
+    chosen, keys = _with_yaml(options, files["yaml"])
     separator = separator_of(chosen.sep)
-    inter = AtomicFile(files["inter"], separator)
+    paths = _inter_paths(stem, keys, files["yaml"])
+    tables = [AtomicFile(path, separator) for path in paths]
+    inter = SplitFiles(tables) if len(tables) > 1 else tables[0]
     items = AtomicFile(files["item"], separator) if files["item"].is_file() else None
     if items is None and domain is None:
         raise UserError(
@@ -105,15 +105,43 @@ def _open(
     item_columns = ItemColumns(
         chosen.item_col, chosen.domain_col, chosen.title_col, title_needed, extra
     )
-    known = {path.name for path in files.values()}
+    known = {path.name for path in (files["item"], files["yaml"], *paths)}
     others = sorted(
         path.name for path in stem.parent.glob(f"{stem.name}.*") if path.name not in known
     )
     return Source(domain, inter, items, columns, item_columns, positions), others
 
 
-def _with_yaml(options: argparse.Namespace, path: Path) -> argparse.Namespace:
-    """Return the options with names of fields from a dataset's own configuration."""
+def _inter_paths(stem: Path, keys: Mapping[str, Any], yaml_path: Path) -> list[Path]:
+    """Return ``NAME.inter``, or the three files of a split that RecBole calls a benchmark.
+
+    Without the key ``benchmark_filename`` those are read where there is no ``NAME.inter``.
+    """
+    whole = stem.with_name(f"{stem.name}.inter")
+    named = keys.get("benchmark_filename")
+    if named is not None and (
+        not isinstance(named, list) or len(named) != len(PARTS) or not all(map(str, named))
+    ):
+        raise UserError(
+            f"{yaml_path}: benchmark_filename is {named!r}, expected a list of three names such "
+            f"as {list(PARTS)}"
+        )
+    parts = [stem.with_name(f"{stem.name}.{part}.inter") for part in named or PARTS]
+    if named is None and (whole.is_file() or not any(part.is_file() for part in parts)):
+        if not whole.is_file():
+            raise UserError(f"{whole}: no such file; expected DIR/NAME, the folder of NAME.inter")
+        return [whole]
+    for part in parts:
+        if not part.is_file():
+            raise UserError(f"{part}: no such file; expected the files of training, validation "
+                            "and test of a dataset that is split already")  # fmt: skip
+    return parts
+
+
+def _with_yaml(
+    options: argparse.Namespace, path: Path
+) -> tuple[argparse.Namespace, Mapping[str, Any]]:
+    """Return the options with names of fields from a dataset's own configuration, and its keys."""
     try:
         keys: Any = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -129,7 +157,7 @@ def _with_yaml(options: argparse.Namespace, path: Path) -> argparse.Namespace:
         if value is not None and not isinstance(value, str):
             raise UserError(f"{path}: {key} is {value!r}, expected a text")
         setattr(chosen, flag, value)
-    return chosen
+    return chosen, keys
 
 
 class AtomicFile(CsvFile):
@@ -147,6 +175,8 @@ class AtomicFile(CsvFile):
     UserError
         As `CsvFile`, and for a header whose columns are not of the form NAME:TYPE.
     """
+
+    UNQUOTED = "; expected quotes around a whole cell, or none"
 
     def __init__(self, path: Path, separator: str) -> None:
         super().__init__(path, separator, quoted=separator != "\t")

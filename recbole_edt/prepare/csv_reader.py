@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from recbole_edt import fields
@@ -15,6 +16,7 @@ from recbole_edt.prepare.parquet_file import ParquetFile, is_parquet
 from recbole_edt.prepare.raw import RawData
 from recbole_edt.prepare.reader import Flag, Reader
 from recbole_edt.prepare.sources import USERS, Source, read_sources
+from recbole_edt.prepare.split_files import PARTS, InterTable, SplitFiles
 
 _POSITION, _RATING = "position", "rating"
 _NAME, _FILE = {"metavar": "NAME"}, {"metavar": "FILE"}
@@ -34,6 +36,13 @@ FLAGS = (
     Flag(
         "inter", None, "interactions, .csv or .csv.gz; a table per domain: DOMAIN=FILE,... "
         "(required)", _FILE,
+    ),
+    *(
+        Flag(
+            part, None, f"the {part} interactions of data that are split already, in place of "
+            "--inter and likewise", _FILE,
+        )
+        for part in PARTS
     ),
     Flag("items", None, "items, likewise (required, but for a table per domain)", _FILE),
     Flag("user_col", fields.USER, f"column of the users (default: {fields.USER})", _NAME),
@@ -63,6 +72,11 @@ FLAGS = (
     Flag("item_fields", "", "further text columns to keep (default: none)", {"metavar": "A,B"}),
     Flag("sep", ",", "what separates columns, 'tab' for tabs (default: ,)"),
     Flag(
+        "quotes", "double",
+        "double: a cell may stand in double quotes; none: they are text (default: double)",
+        {"choices": ("double", "none")},
+    ),
+    Flag(
         "unknown_items", "error",
         "interactions with items that are not in --items (default: error)",
         {"choices": ("error", "drop")},
@@ -79,49 +93,77 @@ def read(options: argparse.Namespace) -> RawData:
         For a missing file or column, an empty id, an item without a domain or in two, a time
         or rating that cannot be read, and interactions with unknown items unless they are to go.
     """
-    if options.inter is None:
-        raise UserError("prepare csv: --inter=FILE is required")
+    flags = _inter_flags(options)
     given = getattr(options, "sep", ",")  # the reader of Parquet files has none
-    separator = separator_of(given)
-    inter, items = _paths(options)
+    separator, quoted = separator_of(given), getattr(options, "quotes", "double") == "double"
+    inter, items = _paths(options, flags)
     extra = tuple(name.strip() for name in options.item_fields.split(",") if name.strip())
     title_needed = options.require_title or options.title_col != fields.TITLE
     item_columns = ItemColumns(
         options.item_col, options.domain_col, options.title_col, title_needed, extra
     )
     sources = []
-    for domain, path in inter.items():
+    for domain, paths in inter.items():
         item_path = items.get(domain)
-        item_file = None if item_path is None else _open(item_path, separator, options.engine)
-        inter_file = _open(path, separator, options.engine)
+        item_file = (
+            None if item_path is None else _open(item_path, separator, quoted, options.engine)
+        )
+        tables = [_open(path, separator, quoted, options.engine) for path in paths]
+        inter_file = SplitFiles(tables) if len(tables) > 1 else tables[0]
         columns, positions = inter_columns(options, inter_file)
         sources.append(Source(domain, inter_file, item_file, columns, item_columns, positions))
     return read_sources(sources, options)
 
 
-def _paths(options: argparse.Namespace) -> tuple[dict[str | None, Path], dict[str | None, Path]]:
+def _inter_flags(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return the flags that name interactions: ``inter``, or the three parts of a split."""
+    missing = [part for part in PARTS if getattr(options, part) is None]
+    if len(missing) == len(PARTS):
+        if options.inter is None:
+            raise UserError("prepare csv: --inter=FILE is required")
+        return ("inter",)
+    if options.inter is not None:
+        raise UserError(
+            "prepare csv: found --inter and parts of a split; expected one or the other"
+        )
+    if missing:
+        flags = ", ".join(f"--{part}=FILE" for part in missing)
+        raise UserError(f"prepare csv: {flags} missing; expected all of train, valid and test")
+    return PARTS
+
+
+def _paths(
+    options: argparse.Namespace, flags: Sequence[str]
+) -> tuple[dict[str | None, list[Path]], dict[str | None, Path]]:
     """Return the files of interactions and of items by domain, None for all domains at once."""
-    if not names_domains(options.inter):
+    first, given = flags[0], [getattr(options, flag) for flag in flags]
+    if not any(map(names_domains, given)):
         if options.items is None:
             raise UserError("prepare csv: --items=FILE is required")
         if names_domains(options.items):
             raise UserError(
-                f"inter: found one file '{options.inter}'; expected DOMAIN=FILE for the domains "
+                f"{first}: found one file '{given[0]}'; expected DOMAIN=FILE for the domains "
                 "of --items"
             )
-        return {None: Path(options.inter)}, {None: Path(options.items)}
-    inter = files_by_domain([options.inter], "inter")
+        return {None: [Path(path) for path in given]}, {None: Path(options.items)}
+    inter = [files_by_domain([text], flag) for text, flag in zip(given, flags, strict=True)]
+    for flag, files in zip(flags, inter, strict=True):
+        if set(files) != set(inter[0]):
+            raise UserError(
+                f"{flag}: found the domains {', '.join(files)}; expected those of --{first}: "
+                f"{', '.join(inter[0])}"
+            )
     items: dict[str, Path] = {}
     if options.items is not None:
         if not names_domains(options.items):
-            raise UserError(f"items: found '{options.items}'; expected DOMAIN=FILE as in --inter")
+            raise UserError(f"items: found '{options.items}'; expected DOMAIN=FILE as in --{first}")
         items = files_by_domain([options.items], "items")
-        if set(items) != set(inter):
+        if set(items) != set(inter[0]):
             raise UserError(
-                f"items: found the domains {', '.join(items)}; expected those of --inter: "
-                f"{', '.join(inter)}"
+                f"items: found the domains {', '.join(items)}; expected those of --{first}: "
+                f"{', '.join(inter[0])}"
             )
-    return dict(inter.items()), dict(items.items())
+    return {d: [files[d] for files in inter] for d in inter[0]}, dict(items.items())
 
 
 def separator_of(given: str) -> str:
@@ -132,14 +174,12 @@ def separator_of(given: str) -> str:
     return separator
 
 
-def _open(path: Path, separator: str, engine: Engine) -> CsvFile | ParquetFile:
+def _open(path: Path, separator: str, quoted: bool, engine: Engine) -> CsvFile | ParquetFile:
     """Open a table; the content decides what it is, not its name."""
-    return ParquetFile(path, engine) if is_parquet(path) else CsvFile(path, separator)
+    return ParquetFile(path, engine) if is_parquet(path) else CsvFile(path, separator, quoted)
 
 
-def inter_columns(
-    options: argparse.Namespace, file: CsvFile | ParquetFile
-) -> tuple[InterColumns, bool]:
+def inter_columns(options: argparse.Namespace, file: InterTable) -> tuple[InterColumns, bool]:
     """Return what is read of a table of interactions, and whether it is ordered by positions.
 
     Raises

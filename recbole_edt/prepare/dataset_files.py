@@ -11,6 +11,7 @@ import pandas as pd
 import yaml
 
 from recbole_edt import fields
+from recbole_edt.data.split import FILES
 from recbole_edt.errors import UserError
 from recbole_edt.files import replacing, sha256_of, write_json, write_text
 from recbole_edt.prepare.engine import Engine, literal
@@ -124,7 +125,8 @@ def write_dataset(folder: Path, name: str, data: RawData, summary: dict[str, Any
                       ((inter_path, inter), (item_path, item))}  # fmt: skip
             write_json(report, summary | {"files": hashes})
             header = f"# How RecBole reads {name}; written by 'recbole-edt prepare'.\n"
-            write_text(config, header + yaml.safe_dump(dataset_config(), sort_keys=False))
+            keys = dataset_config() | ({"split": FILES} if data.parts else {})
+            write_text(config, header + yaml.safe_dump(keys, sort_keys=False))
             split = "none"
             if (folder / "split").exists():
                 same = inter_path.exists() and sha256_of(inter_path) == hashes[inter_path.name]

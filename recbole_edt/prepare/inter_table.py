@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from recbole_edt.errors import UserError
 from recbole_edt.prepare.csv_file import CsvFile
 from recbole_edt.prepare.engine import Engine, literal
-from recbole_edt.prepare.parquet_file import ParquetFile
+from recbole_edt.prepare.split_files import InterTable
 from recbole_edt.prepare.times import TimeFormat
 
 
@@ -30,7 +30,7 @@ class InterColumns:
 
 
 def load_rows(
-    file: CsvFile | ParquetFile,
+    file: InterTable,
     columns: InterColumns,
     times: TimeFormat,
     engine: Engine,
@@ -51,7 +51,7 @@ def load_rows(
     rated = columns.rating is not None
     if columns.rating is not None:
         names.append(columns.rating)
-    if times.given is not None and isinstance(file, ParquetFile):
+    if times.given is not None and not isinstance(file, CsvFile):
         file.refuse_time(columns.order)
     file.load(engine, "texts", names, time=columns.order, number=columns.rating)
     rating = ", try_cast(c3 AS DOUBLE) AS rating" if rated else ""
@@ -79,9 +79,7 @@ def append_part(engine: Engine, first: bool, user_prefix: str = "", item_prefix:
     engine.run("DROP TABLE part")
 
 
-def _check_rows(
-    file: CsvFile | ParquetFile, names: list[str], times: TimeFormat, engine: Engine
-) -> None:
+def _check_rows(file: InterTable, names: list[str], times: TimeFormat, engine: Engine) -> None:
     """Refuse the first row that breaks a rule; `part` and `texts` number their rows alike."""
     checks = [
         (0, "user = ''"),
@@ -109,7 +107,7 @@ def _check_rows(
 
 
 def _refuse(
-    file: CsvFile | ParquetFile,
+    file: InterTable,
     engine: Engine,
     names: list[str],
     column: int,

@@ -9,7 +9,7 @@ TIES = ("file", "shuffle")
 _CHUNK = 4_000_000
 
 
-def sort_interactions(inter: Interactions, ties: str, seed: int) -> None:
+def sort_interactions(inter: Interactions, ties: str, seed: int, keep_rows: bool = False) -> None:
     """Sort the interactions by user and exact (float64) time into the table `sorted`.
 
     Users are in numeric order when every id is a whole number, else in order of first
@@ -25,6 +25,8 @@ def sort_interactions(inter: Interactions, ties: str, seed: int) -> None:
         Equal times of one user: ``file`` keeps the reading order, ``shuffle`` draws one order.
     seed : int
         Of the draw.
+    keep_rows : bool
+        Whether `sorted` also has `row`, the number in reading order; without ``shuffle`` only.
     """
     engine = inter.engine
     engine.run(
@@ -41,9 +43,10 @@ def sort_interactions(inter: Interactions, ties: str, seed: int) -> None:
     if ties == "shuffle":
         _draw(inter, seed)
         rows = "(SELECT user, item, time, key AS row FROM reading POSITIONAL JOIN draws)"
+    kept = ", row" if keep_rows else ""
     engine.run(
-        f"CREATE OR REPLACE TABLE sorted AS SELECT users.code AS user, item, time FROM {rows} "
-        "AS rows JOIN users ON rows.user = users.old ORDER BY users.code, time, row"
+        f"CREATE OR REPLACE TABLE sorted AS SELECT users.code AS user, item, time{kept} "
+        f"FROM {rows} AS rows JOIN users ON rows.user = users.old ORDER BY users.code, time, row"
     )
     for table in ("inter", "reading", "draws"):
         engine.run(f"DROP TABLE IF EXISTS {table}")

@@ -11,7 +11,7 @@ import numpy as np
 
 import recbole_edt
 from recbole_edt import fields
-from recbole_edt.data.split import load_or_make_split
+from recbole_edt.data.split import FILES, load_or_make_split, save_split
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, sha256_of
 from recbole_edt.prepare.dataset_files import check_name, write_dataset
@@ -22,10 +22,11 @@ from recbole_edt.prepare.ordering import sort_interactions
 from recbole_edt.prepare.raw import RawData, domain_codes
 from recbole_edt.prepare.reader import Reader, get_reader
 from recbole_edt.prepare.report_text import render
+from recbole_edt.prepare.split_files import given_split
 from recbole_edt.prepare.statistics import describe
 
 _SCHEMA = 1
-_UNRECORDED = ("data_path", "memory_gb")  # they do not change the files
+_UNRECORDED = ("data_path", "memory_gb", "split_given")  # they do not change the files
 DEFAULTS: Mapping[str, Any] = {
     "dataset": None,
     "data_path": "dataset",
@@ -69,6 +70,7 @@ def prepare_dataset(reader_name: str, given: Mapping[str, Any]) -> str:
     check_name(options.dataset)
     rules = FilterRules(**{f.name: getattr(options, f.name) for f in dataclass_fields(FilterRules)})
 
+    options.split_given = "split" in given
     with Engine(Path(options.data_path), options.memory_gb) as engine:
         return _prepare(reader, reader_name, options, rules, engine)
 
@@ -86,10 +88,14 @@ def _prepare(
     raw.interactions(engine)
     if raw.positions and options.split == "time":
         raise UserError("split: 'time' needs times; the data have positions only")
+    if raw.parts:
+        _check_split_flags(options)
+        arguments["split"] = options.split
     _check_domains(raw)
     data, steps, notes = apply_rules(raw, rules)
     del raw
-    sort_interactions(data.interactions(), options.ties, options.seed)
+    sort_interactions(data.interactions(), options.ties, options.seed, keep_rows=bool(data.parts))
+    codes = given_split(engine, data.parts) if data.parts else None
     folder = Path(options.data_path) / options.dataset
     summary: dict[str, Any] = {
         "schema": _SCHEMA,
@@ -105,6 +111,8 @@ def _prepare(
         "counts": describe(data),
     }
     before = write_dataset(folder, options.dataset, data, summary)
+    if codes is not None:
+        save_split(folder, options.dataset, FILES, codes)
     split = load_or_make_split(folder, options.dataset, options.split)
     split_counts = read_json(folder / "split" / f"{split.kind}.json")["counts"]
     shown = {"kind": split.kind, "hash": split.hash, "counts": split_counts, "before": before}
@@ -124,6 +132,19 @@ def ensure_default(data_path: Path) -> str | None:
     if all((folder / f"{DEFAULT_DATASET}.{suffix}").is_file() for suffix in suffixes):
         return None
     return prepare_dataset("movielens", {"data_path": str(data_path)})
+
+
+def _check_split_flags(options: argparse.Namespace) -> None:
+    """Let files that are split already decide the split; refuse flags that say otherwise."""
+    if options.split_given:
+        raise UserError(
+            f"split: found {options.split!r} with files that are split already; leave it out"
+        )
+    if options.ties == "shuffle":
+        raise UserError(
+            "ties: found 'shuffle' with files that are split already; expected 'file', their order"
+        )
+    options.split = FILES
 
 
 def _check_domains(raw: RawData) -> None:

@@ -2,7 +2,7 @@
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,9 @@ class RawData:
         What was read and left out, in words and counts, for the report.
     positions : bool
         Whether `timestamp` holds positions inside each user's sequence instead of seconds.
+    parts : sequence of tuple
+        Of data that are split already: where in reading order each part of the split ends (the row
+        after its last), and its code (`recbole_edt.data.split`). Empty otherwise.
     load_titles : callable, optional
         Given the ids of the items that are left, returns their titles (aligned with the ids)
         and further notes. Readers whose metadata are large set it, so that titles of filtered
@@ -45,6 +48,7 @@ class RawData:
     inputs: list[Path]
     notes: dict[str, int | str] = field(default_factory=dict)
     positions: bool = False
+    parts: Sequence[tuple[int, int]] = ()
     load_titles: Callable[[pd.Series], tuple[pd.Series, dict[str, int | str]]] | None = None
 
     def interactions(self, engine: Engine | None = None) -> Interactions:

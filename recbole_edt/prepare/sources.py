@@ -4,6 +4,7 @@ import argparse
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import pandas as pd
 
@@ -16,6 +17,8 @@ from recbole_edt.prepare.interactions import Interactions
 from recbole_edt.prepare.item_table import ItemColumns, items_of_rows, read_items
 from recbole_edt.prepare.parquet_file import ParquetFile
 from recbole_edt.prepare.raw import RawData
+from recbole_edt.prepare.spelling import other_spelling
+from recbole_edt.prepare.split_files import PARTS, InterTable, SplitFiles
 from recbole_edt.prepare.times import TimeFormat
 
 USERS = ("joined", "separate")
@@ -29,7 +32,7 @@ class Source:
     ----------
     domain : str or None
         Of all its items; None when the table of items has a column for it.
-    inter : CsvFile or ParquetFile
+    inter : CsvFile, ParquetFile or SplitFiles
         The interactions.
     items : CsvFile or ParquetFile or None
         The items; None takes those of the interactions, untitled.
@@ -42,7 +45,7 @@ class Source:
     """
 
     domain: str | None
-    inter: CsvFile | ParquetFile
+    inter: InterTable
     items: CsvFile | ParquetFile | None
     columns: InterColumns
     item_columns: ItemColumns
@@ -83,6 +86,7 @@ def read_sources(sources: Sequence[Source], options: argparse.Namespace) -> RawD
         notes |= {f"{note}{of}": value for note, value in of_source.items()}
         starts.append(starts[-1] + n_rows)
         tables.append(table)
+    parts = _parts(sources, starts)
     orders = dict.fromkeys(source.columns.order for source in sources)
     notes["column that orders a user's rows"] = ", ".join(orders)
     items = pd.concat(tables, ignore_index=True)
@@ -94,10 +98,20 @@ def read_sources(sources: Sequence[Source], options: argparse.Namespace) -> RawD
     if options.unknown_items == "drop":
         notes["rows dropped, item not in the items file"] = inter.delete("item < 0")
     else:
-        _refuse_unknown_items(inter, sources, starts)
+        _refuse_unknown_items(inter, sources, tables, starts)
     inputs = [file for one in sources for file in one.inter.files]
     inputs += [file for one in sources if one.items is not None for file in one.items.files]
-    return RawData(inter, items, inputs, notes, sources[0].positions)
+    return RawData(inter, items, inputs, notes, sources[0].positions, parts=parts)
+
+
+def _parts(sources: Sequence[Source], starts: Sequence[int]) -> list[tuple[int, int]]:
+    """Return where each part of a split ends, and its code; empty without files that are split."""
+    parts = []
+    for source, start in zip(sources, starts[:-1], strict=True):
+        if isinstance(source.inter, SplitFiles):
+            ends = accumulate(source.inter.counts, initial=start)
+            parts += [(end, code) for code, end in enumerate(list(ends)[1:])]
+    return parts
 
 
 def _read_source(
@@ -113,6 +127,9 @@ def _read_source(
     if source.items is None:
         table = items_of_rows(engine, source.domain)
         notes["titles"] = f"none, {source.inter.path.name} has no table of items beside it"
+    if isinstance(source.inter, SplitFiles):
+        counts = zip(PARTS, source.inter.counts, strict=True)
+        notes |= {f"rows of {part}": count for part, count in counts}
     item_prefix = user_prefix = ""
     if source.domain is not None:
         item_prefix = f"{source.domain}:" if options.item_prefix != "false" else ""
@@ -186,7 +203,10 @@ def _filter_ratings(
 
 
 def _refuse_unknown_items(
-    inter: Interactions, sources: Sequence[Source], starts: list[int]
+    inter: Interactions,
+    sources: Sequence[Source],
+    tables: Sequence[pd.DataFrame],
+    starts: list[int],
 ) -> None:
     unknown, first = inter.engine.row("SELECT count(*), min(row) FROM inter WHERE item < 0")
     if not unknown:
@@ -195,8 +215,13 @@ def _refuse_unknown_items(
     source, row = sources[number], first - starts[number]
     assert source.items is not None  # else the items are those of the rows
     item = source.inter.cell(row, source.columns.item)
+    prefix = "" if source.domain is None else f"{source.domain}:"
+    other = other_spelling(item, tables[number][fields.ITEM].str.removeprefix(prefix))
+    way_out = "--unknown_items=drop leaves them out"
+    if other is not None:
+        way_out = f"the table has '{other[0]}'; expected ids that do not differ by {other[1]}"
     source.inter.refuse(
         row,
         f"item '{item}' is not in {source.items.path}, nor are those of "
-        f"{unknown - 1} other rows; --unknown_items=drop leaves them out",
+        f"{unknown - 1} other rows; {way_out}",
     )

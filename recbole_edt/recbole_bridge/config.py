@@ -48,6 +48,15 @@ class ConfigBase(Config):
     def _load_internal_config_dict(self, model: str, model_class: Any, dataset: str) -> None:
         self.internal_config_dict = {**self._defaults, "MODEL_TYPE": model_class.type}
 
+    def _set_default_parameters(self) -> None:
+        """Set what RecBole derives; it would refuse metrics that it does not have."""
+        final = self.final_config_dict
+        given = final["metrics"]
+        metrics = given if isinstance(given, list) else [given]
+        final["metrics"] = recbole_metrics(metrics)
+        super()._set_default_parameters()
+        final["metrics"] = metrics
+
     def _init_device(self) -> None:
         """Choose among the GPUs that a cluster gave to this process, if it did.
 
@@ -59,6 +68,13 @@ class ConfigBase(Config):
         self.final_config_dict["gpu_id"] = gpus_among(text, os.environ.get(GIVEN_GPUS))
         super()._init_device()
         self.final_config_dict["gpu_id"] = text
+
+
+def recbole_metrics(metrics: list[str]) -> list[str]:
+    """Return those of some metrics that RecBole has; Hit if there is none, since it needs one."""
+    from recbole.evaluator import metric_types
+
+    return [name for name in metrics if name.lower() in metric_types] or ["Hit"]
 
 
 def gpus_among(gpu_id: str, given: str | None) -> str:

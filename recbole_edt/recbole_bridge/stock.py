@@ -17,8 +17,8 @@ OTHER_FAMILIES = ("context_aware_recommender", "knowledge_aware_recommender", "e
 # Keys that RecBole's data, training and evaluation code reads although no YAML file of its own
 # lists them; without them a legitimate setting would count as a misspelling.
 KEYS_WITHOUT_DEFAULT = frozenset({
-    "encoding", "ft_ratio", "tail_ratio", "mask_ratio", "double_tower", "embedding_size",
-    "MODEL_TYPE", "device",
+    "encoding", "ft_ratio", "mask_ratio", "double_tower", "embedding_size", "MODEL_TYPE",
+    "device",
 })  # fmt: skip
 # The same, of single models; the capitals are names of fields that its transforms add.
 _KEYS_OF_MODELS = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, TypeVar
 
 import torch
@@ -9,6 +10,8 @@ from torch import nn, optim
 
 from recbole_edt.errors import UserError
 from recbole_edt.recbole_bridge import Trainer
+from recbole_edt.recbole_bridge.config import recbole_metrics
+from recbole_edt.recbole_bridge.failures import named_failures
 from recbole_edt.recbole_bridge.stock import stock_trainer
 
 _Trained = TypeVar("_Trained", bound="EpochTrainer")
@@ -31,8 +34,15 @@ class EpochTrainer(Trainer):
     """
 
     def __init__(self, config: Any, model: Any):
+        known = copy(
+            config
+        )  # RecBole's evaluator, which is never asked, knows its own metrics only
+        known.final_config_dict = {
+            **config.final_config_dict, "metrics": recbole_metrics(config["metrics"])
+        }  # fmt: skip
         try:
-            super().__init__(config, model)
+            super().__init__(known, model)
+            self.config = config
         except ImportError as error:  # RecBole's logger of Weights & Biases
             if not config["log_wandb"]:
                 raise
@@ -53,17 +63,18 @@ class EpochTrainer(Trainer):
         Raises
         ------
         UserError
-            When the loss is not a number.
+            When the loss is not a number, or RecBole's code fails.
         """
-        try:
-            with self._mixed_precision():
-                loss = self._train_epoch(train_data, epoch - 1, show_progress=show_progress)
-        except ValueError as error:
-            if "loss is nan" not in str(error):
-                raise
-            raise UserError(
-                f"model: the loss is not a number in epoch {epoch}; training has diverged"
-            ) from None
+        with named_failures("trained", self.config):
+            try:
+                with self._mixed_precision():
+                    loss = self._train_epoch(train_data, epoch - 1, show_progress=show_progress)
+            except ValueError as error:
+                if "loss is nan" not in str(error):
+                    raise
+                raise UserError(
+                    f"model: the loss is not a number in epoch {epoch}; training has diverged"
+                ) from None
         return sum(loss) if isinstance(loss, tuple) else loss
 
     @contextmanager

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recbole_edt import distributed
+from recbole_edt.evaluation.evaluate import evaluate
 from recbole_edt.evaluation.expert import ContentExpert
-from recbole_edt.evaluation.ranking import rank_targets
-from recbole_edt.evaluation.report import describe_protocol, metric_names, report_metrics
+from recbole_edt.evaluation.report import describe_protocol, metric_names
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.files import write_json
 from recbole_edt.runs.figures import Number, Part, Protocol, Report
@@ -54,8 +54,8 @@ def reevaluate(folder: RunFolder, keys: Settings) -> WrittenReevaluation:
     folder : RunFolder
         Of the finished run.
     keys : mapping
-        The protocol (``candidates``, ``sampled_candidates``, ``metrics``, ``topk``), and keys
-        that decide where and how to compute.
+        The protocol (``candidates``, ``sampled_candidates``, ``metrics``, ``topk``,
+        ``tail_ratio``), and keys that decide where and how to compute.
 
     Raises
     ------
@@ -68,17 +68,17 @@ def reevaluate(folder: RunFolder, keys: Settings) -> WrittenReevaluation:
     names = metric_names(config["metrics"], config["topk"])
     candidates, sampled = config["candidates"], config["sampled_candidates"]
 
-    def evaluate(expert: ContentExpert | None) -> Report:
-        ranks = rank_targets(run.model, targets, candidates, sampled, expert)
-        return Report.model_validate(report_metrics(ranks, targets, names))
+    def report_of(expert: ContentExpert | None) -> Report:
+        found = evaluate(run.model, targets, names, candidates, sampled, expert)
+        return Report.model_validate(found.report)
 
-    plain = evaluate(None)
+    plain = report_of(None)
     figures = Reevaluation(
         model=run.record.model,
         dataset=run.record.dataset,
         seed=run.record.seed,
         protocol=Protocol.model_validate(describe_protocol(targets)),
-        test=plain if run.expert is None else evaluate(run.expert),
+        test=plain if run.expert is None else report_of(run.expert),
         expert_weights=run.record.expert_weights,
         without_expert=None if run.expert is None else TestOnly(test=plain),
     )

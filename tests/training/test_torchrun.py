@@ -37,7 +37,7 @@ MODELS = {
         "train_batch_size": 43,
     },
     "SASRecLLM bf16": {**BACKBONE, "precision": "bf16"},
-    "LLMEDT": {**BACKBONE, "adapter_dropout": 0.0, "average_epochs": 1.5},
+    "LLMEDT": {**BACKBONE, "adapter_dropout": 0.0, "average_epochs": 1.5, "final_fit": True},
     "SASRecSingle": {**BACKBONE, "loss_type": "BCE"},
     "ABXI": {**SMALL, "dropout_prob": 0.0},
     "C2DSR": {**SMALL, **NO_DROPOUT},
@@ -49,6 +49,11 @@ MODELS = {
     "BERT4Rec": BACKBONE,  # a mean over masked positions: every process computes whole batches
     "Popularity": {},
 }
+EVALUATED = {
+    "topk": [3],
+    "metrics": ["NDCG", "ItemCoverage", "GiniIndex", "ShannonEntropy", "Novelty",
+                "IntraListDiversity"],
+}  # fmt: skip
 
 
 def torchrun(*command: str, processes: int = 2) -> list[str]:
@@ -87,7 +92,7 @@ def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dic
     one = {model: run_recbole_edt(**arguments(model, "one")) for model in MODELS}
     runs = [one[model]["run_dir"] for model in ("LLMEDT", "SASRec")]
     jobs = [{"kind": "run", **arguments(model, "two")} for model in MODELS]
-    jobs += [{"kind": "evaluate", "run": run, "keys": {"topk": [3]}} for run in runs]
+    jobs += [{"kind": "evaluate", "run": run, "keys": EVALUATED} for run in runs]
     jobs += [{"kind": "gradients", "path": str(root / "gradients.json")}]
     done = run_jobs(root, jobs)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -99,7 +104,7 @@ def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dic
     for run in runs:
         path = next(Path(run).glob("evaluate-*.json"))
         of_two = json.loads(path.read_text())
-        reevaluate(RunFolder(Path(run)), {"topk": [3]})
+        reevaluate(RunFolder(Path(run)), EVALUATED)
         both[f"evaluate {of_two['model']}"] = (json.loads(path.read_text()), of_two)
     both["gradients"] = (json.loads((root / "gradients.json").read_text()), {})
     torch.set_num_threads(threads)
@@ -109,14 +114,16 @@ def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dic
 @pytest.mark.parametrize("model", MODELS)
 def test_two_processes_train_the_weights_of_one(two_and_one: dict, model: str) -> None:
     one, two = two_and_one[model]
-    states = [load_state(Path(record["run_dir"]) / "checkpoint") for record in (one, two)]
-    weights = [{k: v for k, v in s.tensors.items() if k.startswith("model/")} for s in states]
-    assert weights[0].keys() == weights[1].keys()
-    for name, weight in weights[0].items():
-        # of bfloat16 each process rounds the gradients of its share
-        close = {"rtol": 0.02, "atol": 1e-3} if "bf16" in model else {"rtol": 1e-4, "atol": 2e-6}
-        torch.testing.assert_close(weights[1][name], weight, **close, msg=name)
+    # of bfloat16 each process rounds the gradients of its share
+    close = {"rtol": 0.02, "atol": 1e-3} if "bf16" in model else {"rtol": 1e-4, "atol": 2e-6}
+    for fit in (".", "final") if "final_fit" in one else (".",):
+        states = [load_state(Path(record["run_dir"], fit, "checkpoint")) for record in (one, two)]
+        weights = [{k: v for k, v in s.tensors.items() if k.startswith("model/")} for s in states]
+        assert weights[0].keys() == weights[1].keys()
+        for name, weight in weights[0].items():
+            torch.testing.assert_close(weights[1][name], weight, **close, msg=name)
     assert [p["epochs"] for p in one["phases"]] == [p["epochs"] for p in two["phases"]]
+    assert ("final_fit" in two) == (model == "LLMEDT")
     assert two["cost"]["processes"] == 2
     assert "processes" not in one["cost"]
 

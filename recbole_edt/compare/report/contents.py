@@ -16,6 +16,7 @@ from recbole_edt.compare.report.tables import (
 )
 from recbole_edt.compare.report.texts import EMPTY, keys_text, metric_title, one_line
 from recbole_edt.compare.results import ComparisonResult, RowResult
+from recbole_edt.evaluation.list_metrics import is_list_metric
 from recbole_edt.runs import RunRecord
 
 _SPAN = (6, 154)  # ends of the drawing in a table of tests
@@ -35,6 +36,7 @@ def contents_of(significance: Significance) -> dict[str, Any]:
         "metric": metric_title(comparison.metrics[0]),
         "level": LEVEL,
         "scores": _score_tables(comparison),
+        "lists": [score_table(comparison, metric) for metric in _list_metrics(comparison)],
         "tests": significance_table(significance),
         "spans": _spans(significance),
         "competitors": [row.label for row in significance.close_competitors],
@@ -46,10 +48,17 @@ def contents_of(significance: Significance) -> dict[str, Any]:
 
 
 def _score_tables(comparison: ComparisonResult) -> list[Table]:
-    first, *others = (score_table(comparison, metric) for metric in comparison.metrics)
+    apart = _list_metrics(comparison)
+    shown = [metric for metric in comparison.metrics if metric not in apart]
+    first, *others = (score_table(comparison, metric) for metric in shown)
     tables = [first, gain_table(comparison), *others]
     optional = [expert_table(comparison), phase_table(comparison)]
     return tables + [table for table in optional if table is not None]
+
+
+def _list_metrics(comparison: ComparisonResult) -> list[str]:
+    """Return the metrics of lists but the main metric, which is among the scores."""
+    return [metric for metric in comparison.metrics[1:] if is_list_metric(metric)]
 
 
 def _spans(significance: Significance) -> list[dict[str, Any]]:

@@ -7,12 +7,12 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from recbole_edt.compare.compared_run import ComparedRun
+from recbole_edt.compare.compared_run import ComparedRun, target_values
 from recbole_edt.compare.report import bootstrap
 from recbole_edt.compare.report.summary import competitors, reference, score
 from recbole_edt.compare.results import ComparisonResult, RowResult
 from recbole_edt.errors import UserError
-from recbole_edt.evaluation.report import metric_values
+from recbole_edt.evaluation.list_metrics import has_value_per_target
 
 _SEED = 2026
 _MOST_COMPARED, _CLOSE = 4, 0.5  # competitors: how many, and how close to the first
@@ -61,6 +61,11 @@ class Significance:
     comparison : ComparisonResult
         Runs without ranks are left out.
 
+    Attributes
+    ----------
+    metrics : list of str
+        The comparison's metrics that can be tested: each target has a value of its own.
+
     Raises
     ------
     UserError
@@ -69,6 +74,7 @@ class Significance:
 
     def __init__(self, comparison: ComparisonResult):
         self.comparison = comparison
+        self.metrics = [name for name in comparison.metrics if has_value_per_target(name)]
         self.reference = reference(comparison) if comparison.metrics else None
         self.rows = [row for row in comparison.rows if self._seeds(row)]
         self._first: ComparedRun | None = None
@@ -128,7 +134,7 @@ class Significance:
         for seed in seeds:
             ranks = row.runs[seed].ranks
             assert ranks is not None
-            total += metric_values(ranks["rank"].to_numpy(), metric)
+            total += target_values(ranks, metric)
         return total / len(seeds)
 
     def where(self, domain: str | None) -> np.ndarray:
@@ -147,7 +153,7 @@ class Significance:
         pairs : list of tuple
             Pairs without a common seed are left out.
         metrics : list of str
-            Each is compared.
+            Each is compared, if it is among `metrics`.
         targets : numpy.ndarray
             bool [targets].
 
@@ -156,6 +162,7 @@ class Significance:
         dict
             Common seeds and effect by labels and metric.
         """
+        metrics = [name for name in metrics if name in self.metrics]
         common = self._common_seeds(pairs)
         sample = self._sample(self._columns(pairs, metrics), targets)
         return _effects(pairs, metrics, common, sample) if sample else {}
@@ -203,7 +210,7 @@ class Significance:
     @cached_property
     def _scopes(self) -> dict[str | None, "_Sample | None"]:
         """One sample per scope, for tests and intervals alike."""
-        metrics = self.comparison.metrics
+        metrics = self.metrics
         columns = self._columns(self._pairs, metrics)
         columns |= {(row.label, self._seeds(row), m): row for row in self.rows for m in metrics}
         return {
@@ -212,9 +219,12 @@ class Significance:
         }
 
     def intervals(self, metric: str, domain: str | None) -> dict[str, tuple[float, float]]:
-        """Return the 95 % interval over users of each row's mean over its own seeds."""
+        """Return the 95 % interval over users of each row's mean over its own seeds.
+
+        None of a metric that has no values per user.
+        """
         sample = self._scopes[domain]
-        if sample is None:
+        if sample is None or metric not in self.metrics:
             return {}
         columns = {row.label: (row.label, self._seeds(row), metric) for row in self.rows}
         return {label: bootstrap.interval(sample.draws[key]) for label, key in columns.items()}
@@ -222,7 +232,7 @@ class Significance:
     @cached_property
     def tests(self) -> list[PairTest]:
         """Every pair of rows, metric and domain; the reference's pairs come first."""
-        metrics, common = self.comparison.metrics, self._common_seeds(self._pairs)
+        metrics, common = self.metrics, self._common_seeds(self._pairs)
         tests: list[PairTest] = []
         for domain, sample in self._scopes.items():
             effects = _effects(self._pairs, metrics, common, sample) if sample else {}

@@ -6,6 +6,7 @@ import numpy as np
 
 from recbole_edt.compare.compared_run import ComparedRun
 from recbole_edt.compare.results import ComparisonResult, RowResult, Subset
+from recbole_edt.evaluation.list_metrics import is_smaller_better
 from recbole_edt.runs import FINAL, Phase
 
 OURS = "LLMEDT"
@@ -111,7 +112,7 @@ def marks(
         for row in comparison.rows
         if (found := score(row, metric, domain, variant=variant)) is not None
     }
-    ranked = sorted(set(means.values()), reverse=True)
+    ranked = sorted(set(means.values()), reverse=not is_smaller_better(metric))
     if len(ranked) < 2:
         return {}
     names = dict(zip(ranked, (BEST, SECOND), strict=False))

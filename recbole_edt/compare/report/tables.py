@@ -16,6 +16,11 @@ from recbole_edt.compare.report.summary import (
 )
 from recbole_edt.compare.report.table import Table, TableCell, text_rows
 from recbole_edt.compare.results import ComparisonResult, RowResult
+from recbole_edt.evaluation.list_metrics import (
+    has_value_per_target,
+    is_list_metric,
+    is_smaller_better,
+)
 from recbole_edt.runs import FINAL, WITHOUT_EXPERT
 
 
@@ -34,9 +39,20 @@ def score_table(comparison: ComparisonResult, metric: str) -> Table:
     notes = []
     if any(len(row.runs) < total for row in comparison.rows):
         notes.append(f"(!) fewer than {total} finished seeds: means are not over the same seeds.")
+    notes += _list_notes(metric)
     title = f"{texts.metric_title(metric)}, test: mean and standard deviation over seeds"
     head = ["row", "seeds", *map(texts.scope_title, comparison.scopes)]
     return Table(f"score-{metric}", title, head, rows, notes)
+
+
+def _list_notes(metric: str) -> list[str]:
+    """Return how a metric of lists is read and tested, nothing for one of ranks."""
+    if not is_list_metric(metric):
+        return []
+    better = "Smaller" if is_smaller_better(metric) else "Bigger"
+    if has_value_per_target(metric):
+        return [f"{better} is better. Tests of every pair of rows are in tests.csv."]
+    return [f"{better} is better. One value of all lists, none per user: no test of significance."]
 
 
 def gain_table(comparison: ComparisonResult) -> Table:
@@ -221,6 +237,7 @@ def common_settings(comparison: ComparisonResult) -> list[tuple[str, str]]:
             "candidates": protocol.candidates,
             "sampled candidates": str(protocol.sampled or "none (full ranking)"),
             "sampled hash": protocol.sampled_hash,
+            "final fit": "on training and validation rows" if protocol.final_fit else None,
         }
     values["seeds"] = ", ".join(map(str, comparison.seeds))
     return [(name, value) for name, value in values.items() if value]

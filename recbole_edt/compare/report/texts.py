@@ -6,9 +6,11 @@ from typing import Any
 
 from recbole_edt.compare.report.bootstrap import Effect
 from recbole_edt.compare.report.summary import Score
+from recbole_edt.config.keys.evaluation import LIST_METRICS
 
 EMPTY = "-"
 _METRIC_NAMES = {"hit": "HR", "recall": "Recall", "precision": "Precision"}
+_METRIC_NAMES |= {name.lower(): name for name in LIST_METRICS}
 
 
 def one_line(text: str) -> str:

@@ -1,28 +1,43 @@
 """Keys of the comparison: split, candidates, metrics, groups and the content expert."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, NotNegative
+from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, NotNegative, Positive
 from recbole_edt.config.rules import Label, check_text, checked_by, refuse
 from recbole_edt.errors import nearest
 
 METRICS = ("Hit", "NDCG", "MRR", "MAP", "Recall", "Precision")
 """As RecBole writes them; each is a function of the rank of one target."""
+LIST_METRICS = (
+    "ItemCoverage", "GiniIndex", "ShannonEntropy", "AveragePopularity", "TailPercentage",
+    "Novelty", "IntraListDiversity", "Calibration",
+)  # fmt: skip
+"""Metrics of the top-k lists (docs/metrics.md); the first five are RecBole's."""
+OF_ALL_LISTS = ("ItemCoverage", "GiniIndex", "ShannonEntropy")
+"""Metrics that all lists have together; the others have a value per list."""
+SMALLER_IS_BETTER = ("GiniIndex", "AveragePopularity", "Calibration")
 GROUPS = ("dominant_share", "history_length", "target_popularity")
 """Properties of a user or target that metrics are reported by."""
 
 
+def is_among(name: str, metrics: Iterable[str]) -> bool:
+    """Return whether a metric, with or without ``@k``, is one of some, whatever its case."""
+    return name.partition("@")[0].lower() in {metric.lower() for metric in metrics}
+
+
 def _metric(name: Any) -> None:
-    if str(name).lower() not in {metric.lower() for metric in METRICS}:
-        hint = nearest(str(name), METRICS)
-        refuse(f"{name!r} is unknown; expected some of {list(METRICS)}{hint}")
+    known = (*METRICS, *LIST_METRICS)
+    if str(name).lower() not in {metric.lower() for metric in known}:
+        hint = nearest(str(name), known)
+        refuse(f"{name!r} is unknown; expected some of {list(known)}{hint}")
 
 
 def _metrics(value: Any) -> None:
     names = value if isinstance(value, list) else [value]
     if not names:
-        refuse(f"found [], expected some of {list(METRICS)}")
+        refuse(f"found [], expected some of {[*METRICS, *LIST_METRICS]}")
     for name in names:
         _metric(name)
 
@@ -39,6 +54,11 @@ def _valid_metric(value: Any) -> None:
     if not k.isdigit() or int(k) < 1:
         refuse(f"found {value!r}, expected a metric such as NDCG@10")
     _metric(name)
+    if is_among(name, SMALLER_IS_BETTER):
+        refuse(
+            f"found {value!r}, of which smaller is better; expected a metric of which bigger is "
+            "better, such as NDCG@10"
+        )
 
 
 def _group_edges(value: Any) -> None:
@@ -52,44 +72,72 @@ def _group_edges(value: Any) -> None:
             refuse(f"{name}: found {edges!r}, expected a rising list above 0")
 
 
+def _ratios(value: Any) -> None:
+    good = isinstance(value, list) and len(value) == 3
+    if not good or not all(type(one) in (int, float) and one > 0 for one in value):
+        refuse(f"found {value!r}, expected three numbers > 0 such as [0.8, 0.1, 0.1]")
+
+
 def _weights(value: Any) -> None:
     good = isinstance(value, list) and value
     if not good or not all(type(one) in (int, float) and one >= 0 for one in value):
         refuse(f"found {value!r}, expected a list of numbers >= 0")
 
 
-Metrics = Annotated[Any, checked_by(_metrics), Label(f"a list of {', '.join(METRICS)}")]
+_ALL_METRICS = ", ".join((*METRICS, *LIST_METRICS))
+Metrics = Annotated[Any, checked_by(_metrics), Label(f"a list of {_ALL_METRICS}")]
 CutOffs = Annotated[Any, checked_by(_cut_offs), Label("a list of whole numbers above 0")]
 ValidMetric = Annotated[Any, checked_by(_valid_metric), Label("a metric such as NDCG@10")]
 GroupEdges = Annotated[Any, checked_by(_group_edges), Label("a mapping of rising lists above 0")]
+Ratios = Annotated[Any, checked_by(_ratios), Label("a list of three numbers > 0")]
 Weights = Annotated[Any, checked_by(_weights), Label("a list of numbers >= 0")]
 
 
 class EvaluationKeys(KeyGroup):
     """How models are compared."""
 
-    split: Literal["leave_one_out", "time"]
+    split: Literal["leave_one_out", "time", "ratio", "files"]
     """leave_one_out: the last two interactions of a user are held out; time: two cut-offs common to
-    all users."""
+    all users; ratio: shares of the rows; files: those that `prepare` was given as train, valid and
+    test."""
+    split_ratios: Ratios
+    """split: ratio: shares of training, validation and test; every held-out row is a target."""
+    split_order: Literal["time", "random"]
+    """split: ratio: later rows are held out (RecBole's TO), or drawn ones (RO), which only general
+    models can be trained on."""
+    split_group: Literal["user", "none"]
+    """split: ratio: shares of each user's rows, or of all rows together."""
+    split_seed: CountFromZero
+    """split: ratio: of the draw; the same for every model and seed."""
     candidates: Literal["target_domain", "all"]
     """target_domain: rank within the domain of the target, history masked; all: as RecBole
     ranks."""
+    repeatable: bool
+    """May an item of the history come again? With candidates: all a general model then draws
+    negatives from the history, ranks it and recommends it (recommend.md); RecBole sets it for
+    sequential models. With target_domain items of the history are never ranked."""
     sampled_candidates: Count | None
     """Report metrics over the target and this many sampled items instead of all; epochs are still
     chosen on all."""
     metrics: Metrics
-    """What is reported."""
+    """What is reported (see metrics.md)."""
     topk: CutOffs
     """Cut-offs of the metrics."""
     valid_metric: ValidMetric
-    """Chooses epochs, on validation."""
+    """Chooses epochs, on validation; a metric of which bigger is better."""
     valid_users: Count | None
     """Validate on this many users, the same ones for every model and seed; empty: on all. Test is
     always on all."""
+    final_fit: bool
+    """Once epochs are chosen, train anew on training and validation rows for these epochs; test is
+    ranked with these weights (configuration.md)."""
     eval_batch_size: Count
     """Histories scored at a time."""
     metric_decimal_place: CountFromZero
     """Decimals of the score that chooses epochs."""
+    tail_ratio: Positive
+    """TailPercentage: up to 1, the share of the items, rarest in training first, that are its long
+    tail; above 1, the training interactions that an item of the tail has at most."""
     group_edges: GroupEdges
     """Lower edges of the groups in metrics.json, beside 0: dominant_share is the share of the
     user's most frequent domain in the history, history_length the interactions before the target

@@ -9,6 +9,7 @@ from recbole_edt.config.rules import Label, Text, checked_by, refuse
 from recbole_edt.errors import nearest
 
 _CLIPPING = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # torch's
+_DISTRIBUTIONS = ("uniform", "popularity", "none")
 _SAMPLING = ("distribution", "sample_num", "alpha", "dynamic", "candidate_num")  # RecBole's
 
 
@@ -26,10 +27,24 @@ def _clipping(value: Any) -> None:
         refuse(f"found {value!r}, expected 'max_norm' among its entries")
     if type(value["max_norm"]) not in (int, float) or not value["max_norm"] > 0:
         refuse(f"max_norm: found {value['max_norm']!r}, expected a number > 0")
+    norm = value.get("norm_type", 2.0)
+    if type(norm) not in (int, float) and norm != "inf":
+        refuse(f"norm_type: found {norm!r}, expected a number or inf")
 
 
 def _sampling(value: Any) -> None:
     _entries(value, _SAMPLING)
+    found = value.get("distribution")
+    if found not in (None, *_DISTRIBUTIONS):
+        hint = nearest(str(found), _DISTRIBUTIONS)
+        refuse(f"distribution: found {found!r}, expected one of {list(_DISTRIBUTIONS)}{hint}")
+    _check_count("sample_num", value.get("sample_num", 1), 1)
+    _check_count("candidate_num", value.get("candidate_num", 0), int(bool(value.get("dynamic"))))
+
+
+def _check_count(name: str, found: Any, least: int) -> None:
+    if type(found) is not int or found < least:
+        refuse(f"{name}: found {found!r}, expected a whole number of {least} or more")
 
 
 Clipping = Annotated[Any, checked_by(_clipping), Label("a mapping such as {max_norm: 1.0}")]
