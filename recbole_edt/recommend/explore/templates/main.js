@@ -52,9 +52,9 @@ function redrawTimeline() {
 function showItem(item) {
   state.item = item;
   itemSearch.mark(item);
+  byId("near-part").hidden = item < 0;
   if (item < 0) {
     show(byId("item-card"), make("p", { class: "note" }, "Choose an item anywhere on this page."));
-    show(byId("near"));
     return;
   }
   const count = items.counts[item];
