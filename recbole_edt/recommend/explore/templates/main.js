@@ -60,7 +60,8 @@ function showItem(item) {
   const count = items.counts[item];
   const known = count ? `${number(count)} training interactions` : "new: nobody has it in the training rows";
   show(byId("item-card"), make("p", { class: "title" }, make("bdi", {}, titleOf(item))),
-    make("p", { class: "note" }, swatch(items.domain[item]), `${domains[items.domain[item]]}, item ${items.ids[item]}, ${known}`),
+    make("p", { class: "note" }, swatch(items.domain[item]), make("bdi", {}, domains[items.domain[item]]),
+      ", item ", make("bdi", {}, items.ids[item]), `, ${known}`),
     ownersOf(item));
   show(byId("near"), ...nearItems(item));
   if (places) {
