@@ -18,7 +18,8 @@ from recbole_edt.errors import UserError, nearest, one_line
 from recbole_edt.requirements import check_requirements
 
 COMMANDS = (
-    "prepare", "artefacts", "run", "evaluate", "compare", "tune", "recommend", "explore", "doctor",
+    "prepare", "artefacts", "run", "evaluate", "compare", "tune", "recommend", "explore", "export",
+    "doctor",
 )  # fmt: skip
 """Names of modules; each has ``USAGE``, ``add_arguments(parser)`` and ``run(args)``."""
 
