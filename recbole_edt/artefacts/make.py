@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt.artefacts.augmenter import make_augmented
-from recbole_edt.artefacts.embeddings import make_embeddings
+from recbole_edt.artefacts.embeddings import VectorSource, import_vectors, make_embeddings
 from recbole_edt.artefacts.probe import run_probe
 from recbole_edt.artefacts.profiles import make_profiles
+from recbole_edt.artefacts.settings import refuse_to_encode
 from recbole_edt.artefacts.store import AUGMENT, EMBEDDINGS, PARTS, PROFILES
 from recbole_edt.artefacts.task import ArtefactTask, PartReport
 from recbole_edt.data.split import Split
@@ -31,6 +32,7 @@ def make_artefacts(
     only: Sequence[str] = (),
     dry_run: bool = False,
     shard: Shard | None = None,
+    vectors: VectorSource | None = None,
 ) -> list[PartReport]:
     """Make the wanted parts of the set that the configuration asks for.
 
@@ -54,6 +56,8 @@ def make_artefacts(
         Write nothing and report what there is to do and how long it would take here.
     shard : Shard, optional
         The share of the questions to a language model that this process asks; all by default.
+    vectors : VectorSource, optional
+        A file of item vectors that were made elsewhere, stored instead of encoding texts.
 
     Returns
     -------
@@ -70,7 +74,13 @@ def make_artefacts(
             raise UserError(
                 f"only: {part!r} is unknown; expected {', '.join(PARTS)}{nearest(part, PARTS)}"
             )
+    if vectors is not None:
+        if shard is not None and shard.count > 1:
+            raise UserError("shard: vectors of a file are stored by one process")
+        with _disk_errors(dataset_dir):
+            return [import_vectors(config, dataset_dir, name, split, vectors, dry_run)]
     task = ArtefactTask.from_config(config, dataset_dir, name, split, shard)
+    refuse_to_encode(task.settings, only or PARTS)
     with _disk_errors(task.folder):
         return [_MAKERS[part](task, dry_run) for part in PARTS if not only or part in only]
 

@@ -9,9 +9,17 @@ from recbole_edt.errors import UserError
 USAGE = """\
   artefacts --dataset=NAME [--only embeddings,augment,profiles] [--dry-run] [--shard=I/N]
             [--key=value ...]                 item vectors, augmented interactions, profiles
+  artefacts --dataset=NAME --only embeddings --vectors=FILE[:COLUMN] [--vector_ids=FILE]
+            [--vectors_name=NAME] [--unknown_items=drop] [--missing_items=zero]
+                                              item vectors that were made elsewhere
   artefacts --dataset=NAME --probe [--probe-users=N] [--key=value ...]
                                               what the augmenter is worth, on hidden interactions
 """
+
+_RULES = (
+    ("unknown_items", "drop", "leave out vectors of ids that are no item (default: refuse)"),
+    ("missing_items", "zero", "zeros for items without a vector (default: refuse)"),
+)
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -22,6 +30,15 @@ def add_arguments(parser: CommandParser) -> None:
     add("--shard", metavar="I/N", help="ask the I-th of N shares of the questions to the LLM")
     add("--probe", action="store_true", help="measure the augmenter on hidden interactions")
     add("--probe-users", metavar="N", type=positive, help="users that a probe draws (default: 200)")
+    add(
+        "--vectors",
+        metavar="FILE[:COLUMN]",
+        help="store the item vectors of a .npy, .safetensors, .parquet or atomic file",
+    )
+    add("--vector_ids", metavar="FILE", help="item ids of the rows, one a line (default: FILE.txt)")
+    add("--vectors_name", metavar="NAME", help="what they are called (default: the file's name)")
+    for flag, value, text in _RULES:
+        add(f"--{flag}", metavar=value, help=text)
     parser.accept_keys()
 
 
@@ -29,10 +46,12 @@ def run(args: Namespace) -> None:
     """Make, resume, estimate or probe artefacts, and print the report."""
     if args.probe_users is not None and not args.probe:
         raise UserError("--probe-users: of use with --probe only")
-    for flag, value in (("only", args.only), ("dry-run", args.dry_run), ("shard", args.shard)):
+    flags = ("only", "dry-run", "shard", "vectors")
+    for flag, value in ((flag, getattr(args, flag.replace("-", "_"))) for flag in flags):
         if args.probe and value:
             raise UserError(f"--probe: measures and makes nothing; found --{flag} beside it")
-    from recbole_edt.artefacts.command import PROBED_USERS, parse_shard, run_artefacts
+    _check_vector_flags(args)
+    from recbole_edt.artefacts.command import PROBED_USERS, VectorSource, parse_shard, run_artefacts
     from recbole_edt.data.split import configured_split, load_or_make_split
     from recbole_edt.llm.sharding import shard_from_environment
     from recbole_edt.runs import find_dataset
@@ -44,4 +63,29 @@ def run(args: Namespace) -> None:
     split = load_or_make_split(folder, name, configured_split(config))
     only = [part for part in (args.only or "").split(",") if part]
     probed = (args.probe_users or PROBED_USERS) if args.probe else None
-    print(run_artefacts(config, folder, name, split, only, args.dry_run, probed, shard))
+    vectors = None
+    if args.vectors:
+        dropped, zeroed = (getattr(args, flag) is not None for flag, _, _ in _RULES)
+        vectors = VectorSource(args.vectors, args.vector_ids, args.vectors_name, dropped, zeroed)
+    print(run_artefacts(config, folder, name, split, only, args.dry_run, probed, shard, vectors))
+
+
+def _check_vector_flags(args: Namespace) -> None:
+    """Refuse flags about vectors that do not fit together."""
+    for flag, value, _ in _RULES:
+        found = getattr(args, flag)
+        if found not in (None, value):
+            raise UserError(f"--{flag}: found {found!r}, expected {value}")
+    if args.vectors is None:
+        for flag in ("vector_ids", "vectors_name", *(flag for flag, _, _ in _RULES)):
+            if getattr(args, flag) is not None:
+                raise UserError(f"--{flag}: of use with --vectors only")
+        return
+    if args.only not in (None, "embeddings"):
+        raise UserError(
+            f"--vectors: gives item vectors and nothing else; found --only {args.only}, expected "
+            "--only embeddings"
+        )
+    for key in ("encoder", "encoder_revision"):
+        if key in args.keys:
+            raise UserError(f"--vectors: takes the place of an encoder; found --{key} beside it")

@@ -18,16 +18,9 @@ from recbole_edt.errors import UserError, nearest, one_line
 from recbole_edt.requirements import check_requirements
 
 COMMANDS = (
-    "prepare",
-    "artefacts",
-    "run",
-    "evaluate",
-    "compare",
-    "tune",
-    "recommend",
-    "export",
+    "prepare", "artefacts", "run", "evaluate", "compare", "tune", "recommend", "explore", "export",
     "doctor",
-)
+)  # fmt: skip
 """Names of modules; each has ``USAGE``, ``add_arguments(parser)`` and ``run(args)``."""
 
 _IN_PROCESSES = ("run", "evaluate")

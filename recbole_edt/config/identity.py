@@ -17,6 +17,7 @@ _UNCHANGED: Mapping[str, Any] = {
     "split_seed": 2026,
     "tail_ratio": 0.1,
     "valid_users": None,
+    "final_fit": False,
     "augment_pairs": "all",
     "augment_representatives": 8,
     "augment_items_per_representative": 3,

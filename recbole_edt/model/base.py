@@ -80,6 +80,17 @@ class CrossDomainModel(SequentialRecommender):
         self._table: tuple[Tensor, Tensor | None] | None = None
         self._domain_tables: dict[int, tuple[Tensor, Tensor | None]] = {}
 
+    def append_items(self, domains: Tensor) -> None:
+        """Append items of some domains, int64 [n], to those that are scored."""
+        item_domain = torch.cat([self.item_domain, domains.to(self.item_domain.device)])
+        rows = rows_in_domains(item_domain.cpu(), self.num_domains).to(item_domain.device)
+        for k in range(self.num_domains):
+            items = (item_domain == k).nonzero().flatten()
+            self.register_buffer(f"domain_items_{k}", items, persistent=False)
+        self.item_domain, self.row_in_domain = item_domain, rows
+        self.n_items = len(item_domain)
+        self._discard_tables()
+
     def _target_smoothing(self, dataset: CrossDomainDataset) -> TargetSmoothing:
         """Return the neighbours of all items that may be labels, as many as any phase asks for."""
         vectors = torch.from_numpy(dataset.item_vectors())
@@ -112,6 +123,10 @@ class CrossDomainModel(SequentialRecommender):
             with torch.no_grad():
                 self._table = self.score_table()
         return self._table
+
+    def item_representations(self) -> Tensor:
+        """Return the vectors that items are scored by, [n_items, d]."""
+        return self.whole_table()[0]
 
     def _domain_table(self, domain: int) -> tuple[Tensor, Tensor | None]:
         """Return the rows of `whole_table` of one domain's items, side by side in memory."""

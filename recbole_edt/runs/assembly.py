@@ -87,8 +87,18 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
     if reads_vectors([*config["metrics"], config["valid_metric"]]):
         dataset.item_vectors()  # refused now, not after training
     parts = dataset.build()
+    loader = _loader(config, dataset, parts)
+    return loader, Targets(parts[1], "valid", config["valid_users"]), Targets(parts[2], "test")
+
+
+def prepare_final_data(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
+    """Return the loader of the final fit, on training and validation rows; after `prepare_data`."""
+    return _loader(config, *dataset.build_final())
+
+
+def _loader(config: EDTConfig, dataset: CrossDomainDataset, parts: list[CrossDomainDataset]) -> Any:
     try:
-        loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
+        return training_loader(dataset, parts, trains_on_windows(config.model_class))
     except ValueError as error:
         if "interacted with all items" not in str(error):  # RecBole's sampler
             raise
@@ -97,7 +107,6 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
             f"negative can be drawn for {config['model']}; leave such users out before "
             "'recbole-edt prepare', or choose a model without negatives"
         ) from error
-    return loader, Targets(parts[1], "valid", config["valid_users"]), Targets(parts[2], "test")
 
 
 _REFUSALS = (

@@ -70,6 +70,11 @@ class RunFolder:
         """Where the run is exported to, unless another folder is named."""
         return self.path / "export"
 
+    @property
+    def final_fit(self) -> "RunFolder":
+        """The folder of the final fit (key ``final_fit``): its weights and its curves."""
+        return RunFolder(self.path / "final")
+
     def reevaluation_path(self, candidates: str, sampled: int | None) -> Path:
         """Return where test figures by another protocol are written."""
         return self.path / f"evaluate-{candidates}-{sampled or 'full'}.json"

@@ -36,7 +36,7 @@ MODELS = {
         "sparse_updates": True,
         "train_batch_size": 43,
     },
-    "LLMEDT": {**BACKBONE, "adapter_dropout": 0.0, "average_epochs": 1.5},
+    "LLMEDT": {**BACKBONE, "adapter_dropout": 0.0, "average_epochs": 1.5, "final_fit": True},
     "SASRecSingle": {**BACKBONE, "loss_type": "BCE"},
     "ABXI": {**SMALL, "dropout_prob": 0.0},
     "C2DSR": {**SMALL, **NO_DROPOUT},
@@ -112,12 +112,14 @@ def two_and_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dic
 @pytest.mark.parametrize("model", MODELS)
 def test_two_processes_train_the_weights_of_one(two_and_one: dict, model: str) -> None:
     one, two = two_and_one[model]
-    states = [load_state(Path(record["run_dir"]) / "checkpoint") for record in (one, two)]
-    weights = [{k: v for k, v in s.tensors.items() if k.startswith("model/")} for s in states]
-    assert weights[0].keys() == weights[1].keys()
-    for name, weight in weights[0].items():
-        torch.testing.assert_close(weights[1][name], weight, rtol=1e-4, atol=2e-6, msg=name)
+    for fit in (".", "final") if "final_fit" in one else (".",):
+        states = [load_state(Path(record["run_dir"], fit, "checkpoint")) for record in (one, two)]
+        weights = [{k: v for k, v in s.tensors.items() if k.startswith("model/")} for s in states]
+        assert weights[0].keys() == weights[1].keys()
+        for name, weight in weights[0].items():
+            torch.testing.assert_close(weights[1][name], weight, rtol=1e-4, atol=2e-6, msg=name)
     assert [p["epochs"] for p in one["phases"]] == [p["epochs"] for p in two["phases"]]
+    assert ("final_fit" in two) == (model == "LLMEDT")
     assert two["cost"]["processes"] == 2
     assert "processes" not in one["cost"]
 
