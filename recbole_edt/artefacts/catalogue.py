@@ -71,13 +71,9 @@ def read_catalogue(dataset_dir: Path, name: str, template: str | None) -> Catalo
     """
     path = dataset_dir / f"{name}.item"
     columns = _read_columns(path)
-<<<<<<< HEAD
-    texts = render(path, template, columns)
-=======
     texts = [""] * len(columns[fields.ITEM])
     if template is not None:
-        texts = _render(path, template, columns)
->>>>>>> vectors
+        texts = render(path, template, columns)
     hasher = hashlib.sha256()
     for item, text in zip(columns[fields.ITEM], texts, strict=True):
         hasher.update(f"{item}\t{text}\n".encode())

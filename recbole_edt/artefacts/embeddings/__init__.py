@@ -18,13 +18,7 @@ from recbole_edt.artefacts.embeddings.title_vectors import (
 )
 
 __all__ = [
-<<<<<<< HEAD
-    "EncodingPlan", "TextEncoder", "TitleEncoder", "encode_texts", "estimate_seconds",
-    "find_encoder", "finished_batches", "make_embeddings", "plan_encoding", "title_encoder",
-    "unit_vectors", "vectors_of_new_items",
-=======
     "EncodingPlan", "TextEncoder", "TitleEncoder", "VectorSource", "encode_texts",
     "estimate_seconds", "find_encoder", "finished_batches", "import_vectors", "make_embeddings",
-    "plan_encoding", "title_encoder", "unit_vectors",
->>>>>>> vectors
+    "plan_encoding", "title_encoder", "unit_vectors", "vectors_of_new_items",
 ]  # fmt: skip
