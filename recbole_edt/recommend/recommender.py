@@ -229,7 +229,7 @@ class Recommender:
         if not capabilities_of(run.model).takes_new_items:
             raise UserError(
                 f"run: {run.folder.path}: {run.record.model} knows items by number; items newer "
-                "than training need a model of LLM vectors, such as LLMEDT, SASRecLLM or Similarity"
+                "than training need a model of LLM vectors, such as LLMEDT, LLM4CDSR or Similarity"
             )
         template = run.config["text_template"]
         new = read_new_items(items, self.items, template, needs_text=vectors is None)
