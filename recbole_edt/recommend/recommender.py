@@ -250,6 +250,8 @@ class Recommender:
     def named(self, histories: GivenHistories, extend: bool) -> tuple[NamedHistories, int]:
         """Return histories as numbers, and how many of their rows the dataset has; see `extend`."""
         self.refuse_without_histories()
+        if extend and not isinstance(histories, (Mapping, pd.DataFrame, NamedHistories)):
+            raise UserError("extend: lists name no users; expected a mapping or a table")
         named = (
             histories
             if isinstance(histories, NamedHistories)
