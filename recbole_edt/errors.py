@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 
 _MOST_COMPARED = 100_000  # names, such as user ids: about a second
+_MOST_HINTS = 6
+_FEW, _LIKENESS_OF_FEW, _LIKENESS = 12, 0.6, 0.75
 
 
 class UserError(Exception):
@@ -28,17 +30,52 @@ def one_line(error: object, length: int | None = None) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known name nearest to `name`, or ``""``.
 
+    Among many names only a misspelling counts, so that an unknown model is not called another
+    one. Among few, which messages list anyway, likeness is enough.
+
     Parameters
     ----------
     name : str
         What the user wrote.
     known : iterable of str
         The names that would have been right.
+
+    Examples
+    --------
+    >>> nearest("batch_size", ["train_batch_size", "eval_batch_size", "seed"])
+    " (did you mean 'train_batch_size' or 'eval_batch_size'?)"
     """
     by_lower = {candidate.lower(): candidate for candidate in known}
-    if name.lower() in by_lower:
-        return f" (did you mean '{by_lower[name.lower()]}'?)"
+    wanted = name.lower()
+    if wanted in by_lower:
+        return _hint([by_lower[wanted]])
     if len(by_lower) > _MOST_COMPARED:
         return ""
-    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f" (did you mean '{by_lower[matches[0]]}'?)" if matches else ""
+    endings = [by_lower[one] for one in by_lower if one.endswith(f"_{wanted}")]
+    if 1 < len(endings) <= _MOST_HINTS:
+        return _hint(endings)
+    likeness = _LIKENESS_OF_FEW if len(by_lower) <= _FEW else _LIKENESS
+    matches = difflib.get_close_matches(wanted, by_lower, n=1, cutoff=likeness)
+    matches = matches or [one for one in by_lower if _is_one_typo(wanted, one)][:1]
+    return _hint([by_lower[one] for one in matches])
+
+
+def _hint(names: list[str]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return f" (did you mean {' or '.join(quoted)}?)" if names else ""
+
+
+def _is_one_typo(name: str, known: str) -> bool:
+    """Whether one letter is too much, missing, wrong or in its neighbour's place."""
+    if len(name) < 2 or abs(len(name) - len(known)) > 1:
+        return False
+    start = next((i for i, (a, b) in enumerate(zip(name, known, strict=False)) if a != b), None)
+    if start is None:
+        return True
+    rest, other = name[start:], known[start:]
+    return (
+        rest[1:] == other
+        or rest == other[1:]
+        or rest[1:] == other[1:]
+        or (rest[:2] == other[1::-1] and rest[2:] == other[2:])
+    )

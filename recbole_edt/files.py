@@ -3,12 +3,16 @@
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
@@ -59,6 +63,30 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: no such file") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{path}: not valid JSON ({error})") from None
+
+
+def load_array(path: Path, mapped: bool = False) -> "np.ndarray":
+    """Return the array of a ``.npy`` file, read-only pages of the file if `mapped`.
+
+    Raises
+    ------
+    OSError, ValueError
+        When the file cannot be opened, or is none. numpy itself raises many more kinds of errors
+        for a damaged header, among them those of Python's own parser.
+    """
+    import numpy as np
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy warns of a header that it has to guess
+            array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(one_line(error) or type(error).__name__) from None
+    if not isinstance(array, np.ndarray):
+        raise ValueError("several arrays in one file")
+    return array
 
 
 def sha256_of(path: Path) -> str:

@@ -11,6 +11,7 @@ import synthetic
 import torch
 
 from recbole_edt import cli
+from recbole_edt.library_warnings import silence_recbole
 
 # pytest -n starts a process per core: with two threads each they wait for each other, and the
 # suite takes twice the CPU time.
@@ -34,6 +35,12 @@ class Outcome(NamedTuple):
     status: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def _warnings_as_users_see_them() -> None:
+    """Put the package's own filters above pytest's, which makes errors of all other warnings."""
+    silence_recbole()
 
 
 @pytest.fixture

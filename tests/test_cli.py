@@ -212,9 +212,9 @@ def test_an_interrupted_command_says_so(dataset, run, monkeypatch):
 
 def test_a_reader_that_has_seen_enough_is_no_error():
     command = [sys.executable, "-m", "recbole_edt", "--help"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    assert (process.stderr.read(), process.wait()) == (b"", 141)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 141)
 
 
 def test_a_logger_that_is_not_installed_is_named(dataset, run, monkeypatch):

@@ -4,8 +4,12 @@ import pytest
 import yaml
 
 from recbole_edt.cli.keys import configuration
+from recbole_edt.compare.inputs import merge_keys
 from recbole_edt.config import EDTConfig, load_yaml, parse_flag, parse_value
+from recbole_edt.config.layers import FLAGS_OF_PREPARE
 from recbole_edt.errors import UserError
+from recbole_edt.prepare.pipeline import DEFAULTS
+from recbole_edt.prepare.reader import get_reader
 from recbole_edt.runs import choose_folder
 
 
@@ -294,8 +298,27 @@ def test_paths_of_configuration_files_may_have_blanks(tmp_path, monkeypatch):
     for name in ("my own.yaml", "b.yaml"):
         (tmp_path / name).write_text("epochs: 3\n")
     base = {"model": "SASRec", "dataset": "toy"}
-    for files in ("my own.yaml", "'my own.yaml' b.yaml", "b.yaml"):
+    for files in ("my own.yaml", "'my own.yaml' b.yaml", "b.yaml", "b.yaml my own.yaml  b.yaml"):
         assert configuration(base | {"config_files": files})["epochs"] == 3
+        assert merge_keys({"config_files": files}) == {"epochs": 3}  # of compare and tune
+    for files, missing in (("my own.yml", "my"), ("b.yaml c.yaml", "c.yaml"), ("b.yaml c d", "c")):
+        with pytest.raises(UserError, match=f"config_files: no file '{missing}'; .* quotes"):
+            configuration(base | {"config_files": files})
+    with pytest.raises(UserError, match=r"^c\.yaml: no such configuration file$"):
+        configuration(base | {"config_files": "c.yaml"})
+    with pytest.raises(UserError, match="config_files: No closing quotation"):
+        configuration(base | {"config_files": "'my own.yaml"})
+
+
+def test_a_flag_of_prepare_is_no_key():
+    flags = {flag for reader in ("csv", "amazon") for flag in every_flag(reader)}
+    assert {*FLAGS_OF_PREPARE} <= flags
+    said = complaint("SASRec", "toy", overrides={"min_rating": 3})
+    assert said == "min_rating: no such key; it is a flag of 'recbole-edt prepare'"
+
+
+def every_flag(reader):
+    return {*DEFAULTS, *get_reader(reader).defaults}
 
 
 def test_dates_stay_text_and_folders_may_look_like_numbers():

@@ -1,8 +1,10 @@
 """With ``candidates: all`` RecBole's own models end with the numbers of RecBole's own Trainer."""
 
 import functools
+import itertools
 
 import pytest
+import synthetic
 import torch
 from stock import stock_config
 
@@ -62,19 +64,32 @@ def stock_run(model, folder, tmp_path, keys):
     return len(scores), best, trainer.evaluate(test, load_best_model=True)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_same_numbers_as_recbole(model, ml100k_small, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def ml100k_repeated(tmp_path_factory):
+    """Return the folder of 60 ml-100k users who come back to every third of their items."""
+    folder = synthetic.make_ml100k(tmp_path_factory.mktemp("repeated"), "ml-repeated", users=60)
+    path = folder / "ml-repeated.inter"
+    rows = [line.split("\t") for line in path.read_text().splitlines()[1:]]
+    by_user = {user: list(some) for user, some in itertools.groupby(rows, lambda row: row[0])}
+    for user, some in by_user.items():
+        last = int(some[-1][2])
+        some += [[user, item, last + 1 + n] for n, (_, item, _) in enumerate(some[::3])]
+    synthetic.write_inter(path, [row for some in by_user.values() for row in some])
+    return folder
+
+
+def assert_same_numbers(model, folder, keys, tmp_path, monkeypatch):
+    """Train and test with RecBole and with this package; return our record."""
     monkeypatch.chdir(tmp_path)  # RecBole writes logs into the working directory
-    keys = {**COMMON, **MODELS[model]}
     with monkeypatch.context() as patch:  # RecBole reloads its best model with torch's old default
         patch.setattr(torch, "load", functools.partial(torch.load, weights_only=False))
-        epochs, valid, test = stock_run(model, ml100k_small, tmp_path, keys)
+        epochs, valid, test = stock_run(model, folder, tmp_path, keys)
     ours = run_recbole_edt(
         model,
-        ml100k_small.name,
+        folder.name,
         overrides={
             **keys,
-            "data_path": str(ml100k_small.parent),
+            "data_path": str(folder.parent),
             "output_dir": str(tmp_path / "output"),
             "candidates": "all",
         },
@@ -85,3 +100,21 @@ def test_same_numbers_as_recbole(model, ml100k_small, tmp_path, monkeypatch):
         for metric in ("hit@10", "ndcg@10"):
             mine = round(ours[part]["overall"][metric], 4)
             assert mine == pytest.approx(theirs[metric], abs=1e-9), (part, metric)
+    return ours
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_same_numbers_as_recbole(model, ml100k_small, tmp_path, monkeypatch):
+    keys = {**COMMON, **MODELS[model]}
+    assert_same_numbers(model, ml100k_small, keys, tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("repeatable", [True, False])
+@pytest.mark.parametrize("model", ["BPR", "Pop"])
+def test_same_numbers_where_users_repeat_items(
+    model, repeatable, ml100k_repeated, tmp_path, monkeypatch
+):
+    keys = {**COMMON, **MODELS[model], "repeatable": repeatable}
+    ours = assert_same_numbers(model, ml100k_repeated, keys, tmp_path, monkeypatch)
+    # the last item of each user is one of the first ones again
+    assert ours["protocol"]["repeated"] == ours["test"]["overall"]["users"] == 60

@@ -49,7 +49,7 @@ class Catalogue:
         return self.columns[name]
 
 
-def read_catalogue(dataset_dir: Path, name: str, template: str) -> Catalogue:
+def read_catalogue(dataset_dir: Path, name: str, template: str | None) -> Catalogue:
     """Read ``NAME.item`` and render every item's text.
 
     Values are taken literally: a quote is a quote and a title "NA" is a title.
@@ -60,8 +60,9 @@ def read_catalogue(dataset_dir: Path, name: str, template: str) -> Catalogue:
         The folder that holds ``NAME.item``.
     name : str
         The dataset's name.
-    template : str
-        Text of an item with fields of the file in braces, such as ``"{title}"``.
+    template : str or None
+        Text of an item with fields of the file in braces, such as ``"{title}"``; None where no
+        text is needed, and all are empty.
 
     Raises
     ------
@@ -70,7 +71,9 @@ def read_catalogue(dataset_dir: Path, name: str, template: str) -> Catalogue:
     """
     path = dataset_dir / f"{name}.item"
     columns = _read_columns(path)
-    texts = render(path, template, columns)
+    texts = [""] * len(columns[fields.ITEM])
+    if template is not None:
+        texts = render(path, template, columns)
     hasher = hashlib.sha256()
     for item, text in zip(columns[fields.ITEM], texts, strict=True):
         hasher.update(f"{item}\t{text}\n".encode())

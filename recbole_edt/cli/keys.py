@@ -1,10 +1,7 @@
 """Flags of a command beside ``--key=value`` for any key of the configuration, as RecBole has it."""
 
 import argparse
-import os
-import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole_edt.cli.arguments import ArgumentParser
@@ -113,22 +110,10 @@ def add_cluster_flags(parser: CommandParser) -> None:
         parser.add_argument(f"--{flag}", metavar=metavar, help=text)
 
 
-def _paths(text: str) -> list[str]:
-    """Split ``a.yaml b.yaml``; a path with a blank is quoted, or is all of it."""
-    if Path(text).is_file():
-        return [text]
-    if os.sep == "\\" or not {*text} & {*"'\""}:  # a backslash is no escape in a path
-        return text.split()
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise UserError(f"--config_files: {error}; found {text!r}") from None
-
-
 def configuration(keys: Mapping[str, object], model: str | None = None) -> "EDTConfig":
     """Return the configuration of keys as `CommandParser` parses them; ``config_files`` is one."""
-    from recbole_edt.config import EDTConfig
+    from recbole_edt.config import EDTConfig, split_paths
 
     overrides = dict(keys)
-    files = _paths(str(overrides.pop("config_files", None) or ""))
+    files = split_paths(str(overrides.pop("config_files", None) or ""))
     return EDTConfig(model, None, files, overrides)

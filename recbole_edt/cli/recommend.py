@@ -25,7 +25,7 @@ USAGE = """\
   recommend --run=DIR --all --out=FILE [--per-domain]    all users, as CSV or Parquet
 """
 _NEWEST = ("dataset", "output_dir")
-_KEYS = ("data_path", "eval_batch_size", "show_progress", "use_gpu", "gpu_id")
+LOADING_KEYS = ("data_path", "eval_batch_size", "show_progress", "use_gpu", "gpu_id")
 """Keys that may differ from the run's: they change where files are and how fast, not what."""
 
 _WHOM = {
@@ -71,7 +71,7 @@ def add_arguments(parser: CommandParser) -> None:
     add("--out", metavar="FILE", help="the file: .parquet, or any other name for CSV (default of "
         "--histories: CSV on the standard output)")  # fmt: skip
     add("--per-domain", action="store_true", help="with --all: N items of each domain")
-    keys = ", ".join((*_KEYS, *_NEWEST))
+    keys = ", ".join((*LOADING_KEYS, *_NEWEST))
     parser.accept_keys(
         f"Keys of the configuration that may be given as --key=value: {keys}; the last two only "
         "with --models."
@@ -90,7 +90,7 @@ def run(args: Namespace) -> None:
     )
     from recbole_edt.runs import load_run
 
-    overrides = {key: value for key, value in args.keys.items() if key in _KEYS}
+    overrides = {key: value for key, value in args.keys.items() if key in LOADING_KEYS}
     runs = [load_run(folder, overrides) for folder in _folders(args)]
     refuse_different_data(runs)
     if whom == "user":
@@ -176,7 +176,7 @@ def _shown(args: Namespace) -> int:
 
 def _check(args: Namespace) -> str:
     """Refuse flags that do not go together; return for whom items are recommended."""
-    allowed = _KEYS + (_NEWEST if args.models is not None else ())
+    allowed = LOADING_KEYS + (_NEWEST if args.models is not None else ())
     for key in args.keys:
         if key not in allowed:
             flags = ("run", "models", "k", *_WHOM, *_ONLY_WITH)

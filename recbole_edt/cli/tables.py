@@ -10,6 +10,13 @@ def headline(model: str, dataset: str, protocol: Protocol) -> str:
     return f"{model} on {dataset}: test, ranked among {protocol.candidate_set}"
 
 
+def repeats_line(protocol: Protocol, users: int) -> str:
+    """Return how many targets repeat an item of their history; empty when none does."""
+    if not protocol.repeated:
+        return ""
+    return f"\n{protocol.repeated} of {users} test targets repeat an item of their history"
+
+
 def metric_table(report: Report, metrics: Sequence[str]) -> str:
     """Return a report's overall and per-domain metrics as an aligned text table."""
     rows = {"all": report.overall, **report.domains}

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt.compare.plan import ComparisonRow
-from recbole_edt.config import load_yaml
+from recbole_edt.config import load_yaml, split_paths
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.paths import properties_dir
 
@@ -79,7 +79,7 @@ def check_cell_keys(keys: Mapping[Any, Any], where: str = "") -> None:
 def merge_keys(flags: Mapping[str, Any], *layers: Mapping[str, Any]) -> dict[str, Any]:
     """Merge `layers`, the files of the flag ``config_files`` and the flags; the last one wins."""
     keys = dict(flags)
-    files = str(keys.pop("config_files", None) or "").split()
+    files = split_paths(str(keys.pop("config_files", None) or ""))
     return {k: v for layer in (*layers, *map(load_yaml, files), keys) for k, v in layer.items()}
 
 

@@ -11,7 +11,7 @@ from recbole_edt.config.layers import Resolved, resolve
 from recbole_edt.config.models import ModelSpec, model_spec
 from recbole_edt.config.rules import KeyRule
 from recbole_edt.config.schema import RULES, checked_keys
-from recbole_edt.config.yaml_files import load_yaml, parse_flag, parse_value
+from recbole_edt.config.yaml_files import load_yaml, parse_flag, parse_value, split_paths
 from recbole_edt.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ __all__ = [
     "parse_flag",
     "parse_value",
     "resolve",
+    "split_paths",
 ]
 
 

@@ -19,6 +19,8 @@ _DERIVED = {
 }  # fmt: skip
 # Of artefacts only, and no part of a run's id: a new value makes no other run.
 _OF_ARTEFACTS = {"llm_thinking_tokens"}
+_NAMES_AND_PLACES = {"model", "dataset", "data_path", "output_dir", "show_progress", "seed"}
+_NO_DEFAULT = object()
 
 
 class EDTConfig(ConfigBase):
@@ -45,7 +47,7 @@ class EDTConfig(ConfigBase):
         overrides: Mapping[str, Any] | None = None,
     ):
         resolved = resolve(model, dataset, config_files, overrides)
-        self._values = resolved.values
+        self._values, self._defaults_of_run = resolved.values, resolved.defaults
         model_class = resolved.spec.load()
         try:
             super().__init__(
@@ -83,6 +85,15 @@ class EDTConfig(ConfigBase):
         changed = copy(self)
         changed.final_config_dict = {**self.final_config_dict, **values}
         return changed
+
+    @property
+    def changed(self) -> dict[str, Any]:
+        """The keys whose value is not the default, but for names and places."""
+        return {
+            key: value
+            for key, value in sorted(self._values.items())
+            if key not in _NAMES_AND_PLACES and value != self._defaults_of_run.get(key, _NO_DEFAULT)
+        }
 
     @property
     def dataset_dir(self) -> Path:

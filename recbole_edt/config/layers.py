@@ -47,11 +47,20 @@ REPLACED = {
 """RecBole's keys that are refused here, and what to use instead."""
 
 WITHOUT_EFFECT = {
-    "preload_weight": "vectors of items come from 'recbole-edt artefacts'",
-    "additional_feat_suffix": "only .inter, .item and .user files are read",
+    "preload_weight": "'recbole-edt artefacts --only embeddings --vectors=FILE' stores vectors of "
+    "items",
+    "additional_feat_suffix": "only .inter, .item and .user files are read; 'recbole-edt artefacts "
+    "--only embeddings --vectors=NAME.SUFFIX' stores vectors of items",
     "device": "use_gpu and gpu_id choose the device",
 }
 """Keys that RecBole accepts and nothing reads here; a value other than null is refused."""
+
+FLAGS_OF_PREPARE = (
+    "min_rating", "rating_col", "min_user_inter", "min_item_inter", "max_user_inter",
+    "max_item_inter", "min_user_domains", "min_domain_inter", "require_title", "duplicates", "ties",
+    "time_col", "time_format",
+)  # fmt: skip
+"""Flags that are often looked for among the keys of a run."""
 
 _NAMES = ("model", "dataset")
 _UNCHECKED = {*_NAMES, "MODEL_TYPE", *REPLACED}
@@ -190,6 +199,11 @@ def resolve(
         raise UserError(
             f"repeatable: found True, expected False with candidates: {values['candidates']}, "
             "which never ranks items of the history; candidates: all does"
+        )
+    if values["precision"] != "float32" and values.get("enable_amp"):
+        raise UserError(
+            f"enable_amp: found True, expected False with precision: {values['precision']}, which "
+            "is mixed precision too"
         )
     if (
         spec.sequential
@@ -348,6 +362,8 @@ def check_value(
         Names the key, what was found and what was expected.
     """
     if key not in known:
+        if key in FLAGS_OF_PREPARE:
+            raise UserError(f"{key}: no such key; it is a flag of 'recbole-edt prepare'")
         raise UserError(f"{key}: no such key{nearest(key, known)}")
     rule_of(key, defaults, spec).check(key, value)
     spec.check_choice(key, value)

@@ -24,6 +24,9 @@ from recbole_edt.recbole_bridge.stock import (
 
 _UNFIT = {
     "FEARec": "reads padded histories of all rows at once, which are never kept here",
+    **dict.fromkeys(
+        ("GRU4RecCPR", "SASRecCPR"), "asks for the target when it ranks, which no model gets here"
+    ),
 }
 _log = logging.getLogger(__name__)
 

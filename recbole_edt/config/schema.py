@@ -14,6 +14,7 @@ SHARED, DOMAIN = "shared", "domain"
 GROUPS: tuple[type[KeyGroup], ...] = (
     data.RunKeys,
     data.DataKeys,
+    data.ColumnKeys,
     evaluation.EvaluationKeys,
     evaluation.ContentExpertKeys,
     training.PhaseTrainingKeys,

@@ -1,6 +1,8 @@
 """YAML files and the values of flags, read safely and as RecBole reads numbers."""
 
+import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import yaml
 
 from recbole_edt.config.schema import RULES
 from recbole_edt.errors import UserError, one_line
+from recbole_edt.paths import properties_dir
 
 _NAMES = ("model", "models", "dataset", "datasets")
 _NULLS = ("None", "null", "Null", "NULL", "~")
@@ -60,6 +63,45 @@ def parse_value(text: str) -> Any:
         return None if text == "None" else yaml.load(text, Loader)
     except yaml.YAMLError:
         return text
+
+
+def split_paths(text: str) -> list[str]:
+    """Split the value of the flag ``config_files``, such as ``a.yaml b.yaml``.
+
+    A path with blanks is written in quotes; without them it is found where it is a file.
+
+    Raises
+    ------
+    UserError
+        For a quote that is not closed, and for a path that is no file where another reading of
+        the blanks would be possible.
+    """
+    if os.sep != "\\" and {*text} & {*"'\""}:  # a backslash is no escape in a path of Windows
+        try:
+            return [_shipped(path) for path in shlex.split(text)]
+        except ValueError as error:
+            raise UserError(f"config_files: {error}; found {text!r}") from None
+    words, paths = text.split(" "), []
+    while words:
+        ends = range(len(words), 0, -1)
+        end = next((n for n in ends if Path(" ".join(words[:n])).is_file()), 1)
+        paths.append(" ".join(words[:end]))
+        words = words[end:]
+    paths = [_shipped(path) for path in paths if path]
+    missing = [path for path in paths if not Path(path).is_file()]
+    if missing and len(paths) > 1:
+        raise UserError(
+            f"config_files: no file {missing[0]!r}; found {text!r}, expected paths with a blank "
+            "between them, and quotes around one that has blanks itself"
+        )
+    return paths
+
+
+def _shipped(path: str) -> str:
+    """Return a path, or that of the shipped example that it names, such as ``llm/openai.yaml``."""
+    shipped = properties_dir() / path
+    is_named = path.startswith("llm/") and not Path(path).is_file() and shipped.is_file()
+    return str(shipped) if is_named else path
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:

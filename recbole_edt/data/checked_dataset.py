@@ -18,10 +18,12 @@ from recbole_edt.data.atomic_file import (
     read_columns,
     why_unreadable,
 )
+from recbole_edt.data.column_keys import check_column_keys
 from recbole_edt.data.split import Split, configured_split, load_or_make_split
 from recbole_edt.data.store import Interactions, TokenIds, Tokens, open_interactions
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, nearest
 from recbole_edt.recbole_bridge import DatasetBase
+from recbole_edt.recbole_bridge.failures import raised_in_recbole, reason_of, shown_keys
 
 if TYPE_CHECKING:
     from recbole_edt.config import EDTConfig
@@ -50,9 +52,16 @@ class CheckedDataset(DatasetBase):
     def __init__(self, config: "EDTConfig"):
         try:
             super().__init__(config)
-        except (ValueError, KeyError) as error:
+        except UserError:
+            raise
+        except Exception as error:
+            if not raised_in_recbole(error):
+                raise
             path = config.dataset_dir / config["dataset"]
-            raise UserError(f"{path}.inter or .item cannot be read ({error})") from None
+            changed = shown_keys(config.changed)
+            raise UserError(
+                f"{path}.inter or .item cannot be read ({reason_of(error)}){changed}"
+            ) from error
         self.domains, self.item_domain = self._number_domains()
         names = np.array(self.domains, dtype=object)[self.item_domain[1:].numpy()]
         self.items_hash = items_hash(self.item_tokens, names)
@@ -81,6 +90,20 @@ class CheckedDataset(DatasetBase):
             "inter": (fields.USER, fields.ITEM, fields.TIME),
             "item": (fields.ITEM, self.config["DOMAIN_FIELD"]),
         }
+
+    def always_loaded(self, source: str) -> Sequence[str]:
+        """Return the columns of ``inter`` or ``item`` that every model reads."""
+        return self._needed_columns().get(source, ())
+
+    def check_loaded(self, path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
+        """Refuse a column of ``load_col`` that a file lacks: RecBole would not mention it."""
+        for name in wanted:
+            # the default names a domain column that DOMAIN_FIELD may have replaced
+            if name not in found and name != fields.DOMAIN:
+                raise UserError(
+                    f"load_col: {path.suffix[1:]}: {path} has no column {name!r}"
+                    f"{nearest(name, found)}; found {', '.join(found)}"
+                )
 
     def check_headers(self, folder: Path, name: str) -> None:
         """Refuse files without a needed column."""
@@ -148,12 +171,15 @@ class CheckedDataset(DatasetBase):
                 raise UserError(f"{path}: line {repeated[0] + 2} repeats item {item!r}")
 
     def check_tables(self, folder: Path, name: str) -> None:
-        """Refuse columns left out by ``load_col``, items without a domain and unknown items."""
+        """Refuse columns left out by ``unload_col``, items without a domain and unknown items."""
         for suffix, columns in self._needed_columns().items():
             table = getattr(self, f"{suffix}_feat")
             unread = [column for column in columns if table is None or column not in table]
             if unread:
-                raise UserError(f"load_col: {suffix}: lacks {unread[0]!r}")
+                raise UserError(
+                    f"unload_col: {suffix}: found {unread[0]!r}, which every model reads"
+                )
+        check_column_keys(self.config, {k: kind.value for k, kind in self.field2type.items()})
         items = self.item_feat
         without = items[items[self.config["DOMAIN_FIELD"]].isna()]
         if len(without):
@@ -194,6 +220,7 @@ class CheckedDataset(DatasetBase):
         ids, tokens = (self.item_feat[f].to_numpy(np.int64) for f in (self.iid_field, field))
         item_domain[torch.from_numpy(ids)] = of_token[torch.from_numpy(tokens)]
         item_domain[0] = -1
+        self._refuse_aliases(item_domain)
         sizes = np.bincount(item_domain[1:].numpy(), minlength=len(domains))
         if sizes.min() < 2:  # its only item would always be ranked first
             raise UserError(
@@ -202,10 +229,18 @@ class CheckedDataset(DatasetBase):
             )
         return domains, item_domain
 
+    def _refuse_aliases(self, item_domain: torch.Tensor) -> None:
+        """Refuse what columns of ``alias_of_item_id`` hold beside items."""
+        unknown = np.flatnonzero(item_domain[1:].numpy() < 0)
+        if len(unknown):
+            token = str(self.item_tokens[unknown[0]])
+            raise UserError(
+                f"alias_of_item_id: {self.config['alias_of_item_id']} hold {token!r}, expected "
+                f"items of {self.dataset_name}.item only"
+            )
+
 
 def items_hash(ids: Iterable[str], domains: Iterable[str]) -> str:
     """Return a hash of which items there are and of which domain each is, in whatever order."""
-    hasher = hashlib.sha256()
-    for item, domain in sorted(zip(ids, domains, strict=True)):
-        hasher.update(f"{item}\t{domain}\n".encode())
-    return hasher.hexdigest()
+    lines = [f"{item}\t{domain}\n" for item, domain in sorted(zip(ids, domains, strict=True))]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -17,7 +17,7 @@ from recbole_edt.data.ratio_split import RANDOM, RATIO, RatioSplit, ratio_split
 from recbole_edt.data.split_codes import CONTEXT, TEST, TRAIN, VALID
 from recbole_edt.data.store import open_interactions
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.files import read_json, replacing, write_json
+from recbole_edt.files import load_array, read_json, replacing, write_json
 
 FILES = "files"
 KINDS = ("leave_one_out", "time", FILES)
@@ -182,9 +182,12 @@ def load_or_make_split(dataset_dir: Path, name: str, wanted: str | RatioSplit) -
         return _save(store.to_file_order(codes), store.sha256, codes_path, kind)
     info = read_json(info_path)
     try:
-        codes = np.asarray(np.load(codes_path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{codes_path}: not a readable array ({error})") from None
+        codes = np.asarray(load_array(codes_path, mapped=True))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{codes_path}: not a readable array ({error}); "
+            f"delete {codes_path.parent} to split again"
+        ) from None
     if info.get("inter_sha256") != store.sha256:
         raise UserError(
             f"{info_path}: was made from another {name}.inter; "

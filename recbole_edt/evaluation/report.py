@@ -111,8 +111,12 @@ def describe_protocol(targets: Targets) -> dict[str, Any]:
         "topk": config["topk"],
         **part.hashes(),
     }
+    if repeated := targets.count_repeated():
+        protocol["repeated"] = repeated
     if config["valid_users"] is not None:
         protocol["valid_users"] = config["valid_users"]
+    if config["final_fit"]:
+        protocol["final_fit"] = True
     if sampled:
         protocol["sampled_hash"] = targets.sampled_candidates(sampled, scope)[1]
     return protocol

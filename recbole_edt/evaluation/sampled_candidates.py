@@ -8,7 +8,7 @@ import numpy as np
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.indexing import first_of_each
 from recbole_edt.errors import UserError
-from recbole_edt.files import digest, replacing
+from recbole_edt.files import digest, load_array, replacing
 
 _MOST_DRAWN = 1 << 22  # items drawn at a time: 32 MiB an array
 
@@ -50,11 +50,21 @@ def load_or_draw(
     key = digest({"split": part.split.hash, "part": name, "count": count, "scope": scope})
     if path.exists():
         try:
-            items = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{path}: not a readable array ({error})") from None
-        if items.shape != (len(rows), count):
-            raise UserError(f"{path}: shape {items.shape}, expected {(len(rows), count)}")
+            items = load_array(path)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{path}: not a readable array ({error}); delete it to draw again"
+            ) from None
+        if items.shape != (len(rows), count) or items.dtype != np.int64:
+            raise UserError(
+                f"{path}: {items.dtype} {list(items.shape)}, expected int64 {[len(rows), count]}; "
+                "delete it to draw again"
+            )
+        if items.size and not (items.min() > 0 and items.max() < part.item_num):
+            raise UserError(
+                f"{path}: items {items.min()} to {items.max()}, expected 1 to "
+                f"{part.item_num - 1}; delete it to draw again"
+            )
     else:
         items = _draw(part, rows, count, scope, int(key[:16], 16))
         with replacing(path) as temporary, open(temporary, "wb") as handle:

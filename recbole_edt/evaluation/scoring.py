@@ -11,6 +11,7 @@ from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge import Interaction
+from recbole_edt.recbole_bridge.failures import named_failures
 
 _MOST_SCORES = 1 << 27  # 512 MiB in float32
 
@@ -60,7 +61,8 @@ def score_blocks(model: Any, targets: Targets, by_domain: bool) -> Iterator[Scor
         if by_domain:
             yield from _domain_blocks(model, targets, at)
         else:
-            scores = score_targets(model, targets, at)
+            with named_failures("ranked", part.config):
+                scores = score_targets(model, targets, at)
             _refuse_nan(scores, targets, at)
             yield ScoreBlock(at, scores, None)
 

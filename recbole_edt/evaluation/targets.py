@@ -15,6 +15,7 @@ from recbole_edt.evaluation.item_facts import ItemFacts
 from recbole_edt.evaluation.sampled_candidates import load_or_draw
 from recbole_edt.files import digest
 
+_TARGETS_COUNTED = 1 << 14  # targets whose histories are looked at together: a bound on memory
 _KNOWN = {"valid": (TRAIN, CONTEXT), "test": (TRAIN, CONTEXT, VALID)}
 """Codes of the rows that are known when a part of a random split is evaluated."""
 
@@ -138,6 +139,18 @@ class Targets:
         masked = same_domain & (items != self.items[at][index])
         pairs = np.unique(index[masked] * self.part.item_num + items[masked])
         return pairs // self.part.item_num, pairs % self.part.item_num
+
+    def count_repeated(self) -> int:
+        """Return how many targets are items of their own history.
+
+        They are ranked, and yet never recommended where items of the history are not.
+        """
+        count = 0
+        for start in range(0, len(self), _TARGETS_COUNTED):
+            at = np.arange(start, min(start + _TARGETS_COUNTED, len(self)))
+            index, items = (pairs.numpy() for pairs in self.history(at))
+            count += len(np.unique(index[items == self.items[at][index]]))
+        return count
 
     def last_items(self, at: np.ndarray, count: int) -> np.ndarray:
         """Return the last items before some targets, latest first, int64 [len(at), count].

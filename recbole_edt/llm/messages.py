@@ -4,6 +4,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from recbole_edt.llm.structured import TEXT
+
 PROMPT_TOO_LONG = "prompt_too_long"
 """The one failure that asking again cannot mend."""
 
@@ -26,7 +28,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Generation:
-    """How a reply is generated; every field is part of the reply's key in the store.
+    """How a reply is generated; every field but `form` is part of the reply's key in the store.
 
     Attributes
     ----------
@@ -40,16 +42,21 @@ class Generation:
         Positive logits of tokens that are in the prompt or the reply already are divided by it,
         negative ones multiplied, as in Hugging Face's `generate`; 1 changes nothing. A server
         is not sent it: OpenAI's protocol does not know it.
+    form : str
+        What the reply is (`structured.TEXT`, ``NUMBERS`` or ``TITLES``), which follows from the
+        prompt and so is no part of the key.
     """
 
     max_new_tokens: int
     temperature: float = 0.0
     seed: int = 0
     repetition_penalty: float = 1.0
+    form: str = TEXT
 
     def key(self) -> dict[str, float]:
         """Return the fields for a reply's key in the store."""
         fields = asdict(self)
+        del fields["form"]
         if self.repetition_penalty == 1:  # younger than replies that are stored
             del fields["repetition_penalty"]
         return fields

@@ -218,6 +218,11 @@ def open_client(settings: LLMSettings) -> ModelClient:
         from recbole_edt.llm.openai_client import OpenAIClient
 
         return OpenAIClient(settings)
+    for key in ("llm_sampling", "llm_structured"):
+        if value := getattr(settings, key):
+            raise UserError(
+                f"{key}: found {value!r}, but llm is no server's URL; no other is sent it"
+            )
     if settings.llm_model:
         raise UserError(
             f"llm_model: {settings.llm_model!r}, but llm is no server's URL; name the model in llm"

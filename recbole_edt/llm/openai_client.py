@@ -16,6 +16,7 @@ from recbole_edt.llm.client import OnAnswers
 from recbole_edt.llm.messages import PROMPT_TOO_LONG, Generation, Prompt, Reply, Scores
 from recbole_edt.llm.prompts import plain_text
 from recbole_edt.llm.settings import LLMSettings
+from recbole_edt.llm.structured import TEXT, as_text, response_format, with_json
 from recbole_edt.llm.transport import (
     LOOPBACK,
     RejectedError,
@@ -28,6 +29,12 @@ _A = TypeVar("_A", Reply, Scores)
 _AnswerAndResult = TypeVar("_AnswerAndResult")
 
 KEY_VARIABLES = ("RECBOLE_EDT_API_KEY", "OPENAI_API_KEY")
+_MENDED_BY = {
+    "temperature": "llm_sampling: {temperature: null} leaves it to the server",
+    "seed": "llm_sampling: {seed: null} leaves it out",
+    "response_format": "llm_structured: False asks for text",
+}
+"""What a server refuses, and the key that leaves it out."""
 _NO_SCORES = (
     "this server cannot score (no prompt log-probabilities in {url}); use select or generate"
 )
@@ -79,7 +86,9 @@ class OpenAIClient:
         self._transport = Transport(
             url, key_for(url), settings.llm_timeout, settings.llm_retries, sleep
         )
-        named = {"model": model, "revision": settings.llm_revision}
+        named: dict[str, object] = {"model": model, "revision": settings.llm_revision}
+        how = {"sampling": dict(settings.llm_sampling), "structured": settings.llm_structured}
+        named |= {name: value for name, value in how.items() if value}  # younger than the store
         self.identity: Mapping[str, object] = {"client": "openai", "url": url, **named}
         self.source: Mapping[str, object] = {"llm": url, **named}
 
@@ -127,17 +136,17 @@ class OpenAIClient:
         turns = [{"role": "user", "content": prompt.user}]
         if prompt.system:
             turns.insert(0, {"role": "system", "content": prompt.system})
-        body: dict[str, Any] = {
-            "model": self._model,
-            "messages": turns,
-            "temperature": settings.temperature,
-        }
-        if settings.temperature > 0:
-            body["seed"] = settings.seed
+        body: dict[str, Any] = {"model": self._model, "messages": turns}
+        body |= self._sampling(settings)
+        most, form = settings.max_new_tokens, TEXT
+        if self._settings.llm_structured and (schema := response_format(settings.form)):
+            body["response_format"] = schema
+            most, form = with_json(most), settings.form
 
         def post() -> RequestResult[Reply]:
-            length = {self._length_field: settings.max_new_tokens}
-            return self._transport.post("/chat/completions", body | length, self._reply_of(prompt))
+            length = {self._length_field: most}
+            parse = self._reply_of(prompt, form)
+            return self._transport.post("/chat/completions", body | length, parse)
 
         result = post()
         if result.status == 400 and "max_completion_tokens" in result.message:
@@ -146,7 +155,15 @@ class OpenAIClient:
             result = post()
         return result
 
-    def _reply_of(self, prompt: Prompt) -> Callable[[Any], Reply]:
+    def _sampling(self, settings: Generation) -> dict[str, Any]:
+        """Return the keys of a request that say how tokens are drawn."""
+        given = dict(self._settings.llm_sampling)
+        keys = {"temperature": settings.temperature, **given}
+        if keys["temperature"] is not None and keys["temperature"] > 0:
+            keys = {"seed": settings.seed, **keys}
+        return {name: value for name, value in keys.items() if value is not None}
+
+    def _reply_of(self, prompt: Prompt, form: str) -> Callable[[Any], Reply]:
         def parse(body: Any) -> Reply:
             choice = _first_choice(body)
             message = choice.get("message")
@@ -156,7 +173,7 @@ class OpenAIClient:
                 text = "<think>"  # the server keeps thoughts apart, and the answer never began
             if not isinstance(text, str):
                 raise RejectedError("missing_content")
-            text = _valid(text)
+            text = as_text(_valid(text), form)
             read = _usage(body, "prompt_tokens", int(self.count_tokens([prompt])[0]))
             return Reply(text, read, _usage(body, "completion_tokens", -(-len(text) // 4)), finish)
 
@@ -232,6 +249,7 @@ class OpenAIClient:
                     raise UserError(
                         f"llm: {self._url + path} gives no usable answer after "
                         f"{result.retries + 1} attempts{row}; the last: {result.message}"
+                        f"{_way_out(result)}"
                     )
         return answers
 
@@ -256,6 +274,16 @@ class OpenAIClient:
             finally:
                 self._transport.stop()
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _way_out(result: RequestResult[Any]) -> str:
+    """Return the key that a refused request is mended by, as far as the refusal names its cause."""
+    if result.status not in (400, 422):
+        return ""
+    for word, key in _MENDED_BY.items():
+        if word in result.message:
+            return f"; {key}"
+    return ""
 
 
 def _is_down(result: RequestResult[Any]) -> bool:

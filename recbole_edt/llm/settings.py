@@ -29,6 +29,10 @@ class LLMSettings:
         Cost of a million tokens read and written.
     llm_tokens_per_second : float
         What a server writes over all requests, for estimates.
+    llm_sampling : mapping
+        Further keys of a request to a server; None leaves one out that would be sent.
+    llm_structured : bool
+        Whether a server is asked for JSON of a schema where a reply is a list.
     """
 
     llm: str
@@ -43,6 +47,8 @@ class LLMSettings:
     llm_price_in: float
     llm_price_out: float
     llm_tokens_per_second: float
+    llm_sampling: Mapping[str, Any]
+    llm_structured: bool
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "LLMSettings":

@@ -116,7 +116,7 @@ class ItemEncoder(nn.Module):
         if self.projection is not None:
             table = self.half_vectors if self.vectors is None else self.vectors
             chosen = table if ids is None else self._rows(table, ids)
-            parts.append(self.projection(chosen.float() - self.mean))
+            parts.append(self.projection(chosen.float() - self.mean).float())
         if self.ids is not None:
             if ids is None:
                 parts.append(self.ids.weight)

@@ -42,7 +42,7 @@ _REUSED = tuple(
     if flag.name in _NAMES
     else flag
     for flag in FLAGS
-    if flag.name not in ("inter", *PARTS, "items")
+    if flag.name not in ("inter", *PARTS, "items", "quotes")
 )  # fmt: skip
 _FLAGS = (
     Flag(
@@ -175,6 +175,8 @@ class AtomicFile(CsvFile):
     UserError
         As `CsvFile`, and for a header whose columns are not of the form NAME:TYPE.
     """
+
+    UNQUOTED = "; expected quotes around a whole cell, or none"
 
     def __init__(self, path: Path, separator: str) -> None:
         super().__init__(path, separator, quoted=separator != "\t")

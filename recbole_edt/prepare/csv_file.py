@@ -2,7 +2,9 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -39,6 +41,9 @@ class CsvFile:
     UserError
         For a missing or empty file, and a first row with more fields than the header.
     """
+
+    UNQUOTED = "; --quotes=none reads quotes as any other character"
+    """The way out of a cell whose quotes are text, for messages."""
 
     def __init__(self, path: Path, separator: str, quoted: bool = True):
         self.path, self.separator, self.quoted = path, separator, quoted
@@ -174,6 +179,7 @@ class CsvFile:
                     if next(records, None) is None:
                         return
                 except csv.Error as error:
+                    self._refuse_text_after_quote(taken, before)
                     # the last quote of a file that is never closed has a message of its own
                     if len(taken) > 1 and "unexpected end of data" not in str(error):
                         cells = next(csv.reader(taken, delimiter=self.separator), [])
@@ -186,6 +192,26 @@ class CsvFile:
                         ) from None
                 before = records.line_num
                 taken.clear()
+
+    def _refuse_text_after_quote(self, taken: list[str], before: int) -> None:
+        """Refuse a line whose quoted cell goes on after its quote: the quotes would be lost."""
+        if len(taken) != 1:
+            return
+        cells = self._quoted_then_text.finditer(taken[0])
+        found = next((match for match in cells if match["text"].strip()), None)
+        if found is not None:
+            raise UserError(
+                f"{self.path}: line {before + 1}: found {found['cell'].strip()!r}, a cell that "
+                f"goes on after its quotes{self.UNQUOTED}"
+            )
+
+    @cached_property
+    def _quoted_then_text(self) -> re.Pattern[str]:
+        """A cell that opens with a quote, and the text between its closing quote and its end."""
+        sep = re.escape(self.separator)
+        return re.compile(
+            rf'(?:^|(?<={sep}))(?P<cell>"(?:[^"]|"")*"(?P<text>[^{sep}\r\n]*))(?={sep}|\r|\n|$)'
+        )
 
     def cell(self, row: int, column: str) -> str:
         """Return one cell of a data row, counted from 0."""

@@ -72,6 +72,11 @@ FLAGS = (
     Flag("item_fields", "", "further text columns to keep (default: none)", {"metavar": "A,B"}),
     Flag("sep", ",", "what separates columns, 'tab' for tabs (default: ,)"),
     Flag(
+        "quotes", "double",
+        "double: a cell may stand in double quotes; none: they are text (default: double)",
+        {"choices": ("double", "none")},
+    ),
+    Flag(
         "unknown_items", "error",
         "interactions with items that are not in --items (default: error)",
         {"choices": ("error", "drop")},
@@ -90,7 +95,7 @@ def read(options: argparse.Namespace) -> RawData:
     """
     flags = _inter_flags(options)
     given = getattr(options, "sep", ",")  # the reader of Parquet files has none
-    separator = separator_of(given)
+    separator, quoted = separator_of(given), getattr(options, "quotes", "double") == "double"
     inter, items = _paths(options, flags)
     extra = tuple(name.strip() for name in options.item_fields.split(",") if name.strip())
     title_needed = options.require_title or options.title_col != fields.TITLE
@@ -100,8 +105,10 @@ def read(options: argparse.Namespace) -> RawData:
     sources = []
     for domain, paths in inter.items():
         item_path = items.get(domain)
-        item_file = None if item_path is None else _open(item_path, separator, options.engine)
-        tables = [_open(path, separator, options.engine) for path in paths]
+        item_file = (
+            None if item_path is None else _open(item_path, separator, quoted, options.engine)
+        )
+        tables = [_open(path, separator, quoted, options.engine) for path in paths]
         inter_file = SplitFiles(tables) if len(tables) > 1 else tables[0]
         columns, positions = inter_columns(options, inter_file)
         sources.append(Source(domain, inter_file, item_file, columns, item_columns, positions))
@@ -167,9 +174,9 @@ def separator_of(given: str) -> str:
     return separator
 
 
-def _open(path: Path, separator: str, engine: Engine) -> CsvFile | ParquetFile:
+def _open(path: Path, separator: str, quoted: bool, engine: Engine) -> CsvFile | ParquetFile:
     """Open a table; the content decides what it is, not its name."""
-    return ParquetFile(path, engine) if is_parquet(path) else CsvFile(path, separator)
+    return ParquetFile(path, engine) if is_parquet(path) else CsvFile(path, separator, quoted)
 
 
 def inter_columns(options: argparse.Namespace, file: InterTable) -> tuple[InterColumns, bool]:

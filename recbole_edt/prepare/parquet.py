@@ -5,6 +5,6 @@ from recbole_edt.prepare.reader import Reader
 
 READER = Reader(
     "Reader of two tables, interactions and items, as Parquet files or folders of them.",
-    [flag for flag in CSV.flags if flag.name != "sep"],
+    [flag for flag in CSV.flags if flag.name not in ("sep", "quotes")],
     CSV.read,
 )

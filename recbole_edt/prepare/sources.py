@@ -17,6 +17,7 @@ from recbole_edt.prepare.interactions import Interactions
 from recbole_edt.prepare.item_table import ItemColumns, items_of_rows, read_items
 from recbole_edt.prepare.parquet_file import ParquetFile
 from recbole_edt.prepare.raw import RawData
+from recbole_edt.prepare.spelling import other_spelling
 from recbole_edt.prepare.split_files import PARTS, InterTable, SplitFiles
 from recbole_edt.prepare.times import TimeFormat
 
@@ -97,7 +98,7 @@ def read_sources(sources: Sequence[Source], options: argparse.Namespace) -> RawD
     if options.unknown_items == "drop":
         notes["rows dropped, item not in the items file"] = inter.delete("item < 0")
     else:
-        _refuse_unknown_items(inter, sources, starts)
+        _refuse_unknown_items(inter, sources, tables, starts)
     inputs = [file for one in sources for file in one.inter.files]
     inputs += [file for one in sources if one.items is not None for file in one.items.files]
     return RawData(inter, items, inputs, notes, sources[0].positions, parts=parts)
@@ -202,7 +203,10 @@ def _filter_ratings(
 
 
 def _refuse_unknown_items(
-    inter: Interactions, sources: Sequence[Source], starts: list[int]
+    inter: Interactions,
+    sources: Sequence[Source],
+    tables: Sequence[pd.DataFrame],
+    starts: list[int],
 ) -> None:
     unknown, first = inter.engine.row("SELECT count(*), min(row) FROM inter WHERE item < 0")
     if not unknown:
@@ -211,8 +215,13 @@ def _refuse_unknown_items(
     source, row = sources[number], first - starts[number]
     assert source.items is not None  # else the items are those of the rows
     item = source.inter.cell(row, source.columns.item)
+    prefix = "" if source.domain is None else f"{source.domain}:"
+    other = other_spelling(item, tables[number][fields.ITEM].str.removeprefix(prefix))
+    way_out = "--unknown_items=drop leaves them out"
+    if other is not None:
+        way_out = f"the table has '{other[0]}'; expected ids that do not differ by {other[1]}"
     source.inter.refuse(
         row,
         f"item '{item}' is not in {source.items.path}, nor are those of "
-        f"{unknown - 1} other rows; --unknown_items=drop leaves them out",
+        f"{unknown - 1} other rows; {way_out}",
     )

@@ -6,7 +6,6 @@ Call `prepare_recbole` before the first import from ``recbole``. ray is never ne
 
 import importlib
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recbole_edt.library_warnings import silence_recbole
 from recbole_edt.requirements import check_requirements
 
 
@@ -63,10 +63,10 @@ def prepare_recbole() -> None:
 
     stock.get_tensorboard = lambda logger: _NoWriter()
 
-    # Its trainer builds a GradScaler by a name that torch announces to remove, once per epoch.
-    warnings.filterwarnings(
-        "ignore", message=r"`torch\.cuda\.amp\.GradScaler", category=FutureWarning
-    )
+    silence_recbole()
+    # torch asks for an explicit choice at the first sparse tensor; checks stay as they are.
+    if not torch.sparse.check_sparse_tensor_invariants.is_enabled():
+        torch.sparse.check_sparse_tensor_invariants.disable()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from recbole_edt import distributed
@@ -10,14 +11,17 @@ from recbole_edt.artefacts.inputs import attach_artefacts
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.loaders import training_loader
-from recbole_edt.errors import UserError, nearest, one_line
+from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.list_metrics import reads_vectors
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.precision import check_precision
 from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
 from recbole_edt.prepare.pipeline import ensure_default
 from recbole_edt.recbole_bridge import init_seed
+from recbole_edt.recbole_bridge.failures import named_failures
+from recbole_edt.recbole_bridge.model_checks import check_model, check_settings
 from recbole_edt.recbole_bridge.stock import is_stock
 from recbole_edt.runs.folders import Settings, without_places
 
@@ -31,6 +35,11 @@ def seed_everything(config: EDTConfig) -> None:
     # filling fresh memory costs time and changes no result
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     init_seed(config["seed"], config["reproducibility"])
+
+
+def check_hardware(config: EDTConfig) -> None:
+    """Refuse, before any work, what the device cannot do."""
+    check_precision(config["precision"], config["device"])
 
 
 def find_dataset(config: EDTConfig) -> None:
@@ -87,41 +96,38 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
     if reads_vectors([*config["metrics"], config["valid_metric"]]):
         dataset.item_vectors()  # refused now, not after training
     parts = dataset.build()
-    try:
-        loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
-    except ValueError as error:
-        if "interacted with all items" not in str(error):  # RecBole's sampler
-            raise
-        raise UserError(
-            f"dataset: {config['dataset']}: a user has interacted with every item, so that no "
-            f"negative can be drawn for {config['model']}; leave such users out before "
-            "'recbole-edt prepare', or choose a model without negatives"
-        ) from error
+    loader = _loader(config, dataset, parts)
     return loader, Targets(parts[1], "valid", config["valid_users"]), Targets(parts[2], "test")
 
 
-_REFUSALS = (
-    KeyError, ValueError, NotImplementedError, TypeError, AttributeError, IndexError, OSError,
-)  # fmt: skip
-"""What RecBole's models raise for settings and data that they cannot use."""
+def prepare_final_data(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
+    """Return the loader of the final fit, on training and validation rows; after `prepare_data`."""
+    return _loader(config, *dataset.build_final())
 
 
-def _reason(error: Exception, config: EDTConfig) -> str:
-    """Return why a model of RecBole's cannot be built, with the keys that decide it."""
-    text = one_line(error)
-    if isinstance(error, KeyError):
-        text = f"{text} is neither a key that is set nor a column that load_col loads"
-    if isinstance(error, OSError) and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}"
-    settings = config.to_dict()
-    names = [
-        key
-        for key in settings
-        if key == "selected_features" or (key.endswith("_path") and key != "data_path")
-        or "pretrain" in key or key == "train_stage"
-    ]  # fmt: skip
-    shown = ", ".join(f"{key}: {settings[key]!r}" for key in names)
-    return f"{text} ({shown})" if shown else text
+def _loader(config: EDTConfig, dataset: CrossDomainDataset, parts: list[CrossDomainDataset]) -> Any:
+    with named_failures("trained", config):
+        try:
+            return training_loader(dataset, parts, trains_on_windows(config.model_class))
+        except ValueError as error:
+            if "interacted with all items" not in str(error):  # RecBole's sampler
+                raise
+            raise UserError(_why_no_negatives(config, dataset)) from error
+
+
+def _why_no_negatives(config: EDTConfig, dataset: CrossDomainDataset) -> str:
+    """Return who has interacted with every item, and what to do about it."""
+    items = dataset.item_num - 1
+    pairs = np.unique(dataset.store.users.astype(np.int64) * dataset.item_num + dataset.store.items)
+    counts = np.bincount(pairs // dataset.item_num, minlength=dataset.user_num)
+    having_all = dataset.user_tokens[np.flatnonzero(counts[1:] == items)]
+    others = f" and {len(having_all) - 1} more" if len(having_all) > 1 else ""
+    who = f"user {str(having_all[0])!r}{others}"
+    return (
+        f"dataset: {config['dataset']}: {who} has interacted with all {items} items, so that no "
+        f"negative can be drawn for {config['model']}; expected a model "
+        f"that draws none, or data made with --max_user_inter={items - 1} of 'recbole-edt prepare'"
+    )
 
 
 def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
@@ -133,12 +139,10 @@ def build_model(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
         When a model of RecBole's refuses its settings or the dataset.
     """
     model_class = get_model(config["model"])
-    try:
+    if not is_stock(model_class):
         return model_class(config, dataset).to(config["device"])
-    except _REFUSALS as error:
-        if not is_stock(model_class):
-            raise
-        reason = _reason(error, config)
-        raise UserError(
-            f"model: {config['model']} refuses its settings or {config['dataset']}: {reason}"
-        ) from error
+    check_settings(config, dataset)
+    with named_failures("built", config):
+        model = model_class(config, dataset).to(config["device"])
+    check_model(config, model)
+    return model

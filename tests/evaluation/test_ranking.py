@@ -7,10 +7,13 @@ import torch
 from scorers import DomainTable, Pairwise, Table, random_table
 from synthetic import write_inter, write_items
 
+from recbole_edt.cli.tables import repeats_line
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.ranking import rank_targets
+from recbole_edt.evaluation.report import describe_protocol
 from recbole_edt.evaluation.scoring import histories_of
 from recbole_edt.model.registry import get_model
+from recbole_edt.runs import Protocol
 
 
 def histories(targets):
@@ -116,6 +119,17 @@ def test_a_repeated_target_is_not_masked_by_its_own_history(tmp_path, targets_of
     table.scores[:, 1:] = torch.arange(targets.part.item_num - 1)
     ranks = rank_targets(table, targets, "all")
     assert ranks.tolist() == [4, 4, 4]  # a..d are masked but a itself; e, f and g score more
+    protocol = Protocol.model_validate(describe_protocol(targets))
+    assert protocol.repeated == 3
+    assert (
+        repeats_line(protocol, 3).strip() == "3 of 3 test targets repeat an item of their history"
+    )
+
+
+def test_targets_that_repeat_nothing_are_not_mentioned(make_dataset, targets_of):
+    protocol = Protocol.model_validate(describe_protocol(targets_of(make_dataset())))
+    assert "repeated" not in protocol.to_dict()
+    assert repeats_line(protocol, 3) == ""
 
 
 def test_a_constant_scorer_comes_last(make_dataset, targets_of):

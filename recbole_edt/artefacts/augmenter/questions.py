@@ -13,6 +13,8 @@ TEMPLATES = {"select": llm.SELECT, "score": llm.SCORE, "generate": llm.GENERATE}
 
 _TOKENS = {"select": 6, "generate": 24}
 """Tokens that one proposal may take in a reply."""
+_FORMS = {"select": llm.NUMBERS, "generate": llm.TITLES}
+"""What a reply is a list of."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def make_questions(mode: str, inputs: SelectionInputs, cap: int) -> Questions:
         Most proposals of any deficit: bounds the length of replies.
     """
     names, titles = inputs.training.domain_names, inputs.titles
-    questions = Questions(mode, [], [], [], [], llm.Generation(_TOKENS.get(mode, 0) * cap), 0, 0)
+    generation = llm.Generation(_TOKENS.get(mode, 0) * cap, form=_FORMS.get(mode, llm.TEXT))
+    questions = Questions(mode, [], [], [], [], generation, 0, 0)
     cut = without_history = 0
     for deficit in np.flatnonzero(inputs.candidates.sizes).tolist():
         history = [item for item in inputs.history_items(deficit) if titles[item]]

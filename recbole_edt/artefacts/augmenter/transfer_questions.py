@@ -106,5 +106,6 @@ def transfer_questions(
     generation = llm.Generation(
         TOKENS_PER_TITLE * settings.augment_cap,
         repetition_penalty=settings.llm_repetition_penalty,
+        form=llm.TITLES,
     )
     return TransferQuestions(pairs, prompts, generation, cut)

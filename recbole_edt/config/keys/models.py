@@ -230,3 +230,5 @@ class StockKeys(KeyGroup):
     """Dropout of nodes (NGCF)."""
     message_dropout: Probability
     """Dropout of messages (NGCF)."""
+    selected_features: list
+    """Columns of NAME.item that a model with features reads (SASRecF, GRU4RecF, FDSA)."""

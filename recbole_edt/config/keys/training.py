@@ -9,6 +9,7 @@ from recbole_edt.config.rules import Label, Text, checked_by, refuse
 from recbole_edt.errors import nearest
 
 _CLIPPING = ("max_norm", "norm_type", "error_if_nonfinite", "foreach")  # torch's
+_DISTRIBUTIONS = ("uniform", "popularity", "none")
 _SAMPLING = ("distribution", "sample_num", "alpha", "dynamic", "candidate_num")  # RecBole's
 
 
@@ -26,10 +27,24 @@ def _clipping(value: Any) -> None:
         refuse(f"found {value!r}, expected 'max_norm' among its entries")
     if type(value["max_norm"]) not in (int, float) or not value["max_norm"] > 0:
         refuse(f"max_norm: found {value['max_norm']!r}, expected a number > 0")
+    norm = value.get("norm_type", 2.0)
+    if type(norm) not in (int, float) and norm != "inf":
+        refuse(f"norm_type: found {norm!r}, expected a number or inf")
 
 
 def _sampling(value: Any) -> None:
     _entries(value, _SAMPLING)
+    found = value.get("distribution")
+    if found not in (None, *_DISTRIBUTIONS):
+        hint = nearest(str(found), _DISTRIBUTIONS)
+        refuse(f"distribution: found {found!r}, expected one of {list(_DISTRIBUTIONS)}{hint}")
+    _check_count("sample_num", value.get("sample_num", 1), 1)
+    _check_count("candidate_num", value.get("candidate_num", 0), int(bool(value.get("dynamic"))))
+
+
+def _check_count(name: str, found: Any, least: int) -> None:
+    if type(found) is not int or found < least:
+        refuse(f"{name}: found {found!r}, expected a whole number of {least} or more")
 
 
 Clipping = Annotated[Any, checked_by(_clipping), Label("a mapping such as {max_norm: 1.0}")]
@@ -85,10 +100,15 @@ class TrainingKeys(KeyGroup):
     """How RecBole draws negatives; models of this package draw their own (num_negatives)."""
     shuffle: bool
     """Shuffle training rows before each epoch."""
+    precision: Literal["float32", "bf16"]
+    """bf16: matrix products of training and of encoding histories in bfloat16 (torch's autocast),
+    on GPUs that have it and on CPUs. Weights, the optimizer's state, item vectors when ranking,
+    scores, log-sum-exp of losses and metrics are float32; stock models rank in float32."""
     enable_amp: bool
-    """Mixed precision, of stock models."""
+    """RecBole's mixed precision of stock models, in float16 on a GPU; `precision: bf16` needs no
+    scaling."""
     enable_scaler: bool
-    """Scale gradients in mixed precision, of stock models."""
+    """Scale gradients in RecBole's mixed precision."""
     loss_decimal_place: int
     """Decimals of the loss in the log."""
 

@@ -9,6 +9,7 @@ from typing import BinaryIO
 import numpy as np
 
 from recbole_edt.errors import one_line
+from recbole_edt.files import load_array
 
 
 class DamagedStoreError(Exception):
@@ -57,8 +58,8 @@ def map_column(path: Path, dtype: type, count: int) -> np.ndarray:
         When the file is missing, cut short, or holds other than `count` values of `dtype`.
     """
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        values = load_array(path, mapped=True)
+    except (OSError, ValueError) as error:
         raise DamagedStoreError(f"{path}: {one_line(error)}") from None
     if values.dtype != dtype or values.shape != (count,):
         raise DamagedStoreError(
