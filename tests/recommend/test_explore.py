@@ -193,7 +193,7 @@ def test_a_run_without_artefacts_or_vectors_shows_what_it_has(root, folder, tmp_
     alone = load_run(RunFolder(folder("Pop")), {})
     with_vectors = content_of([alone], most_users=1000, k=4, show_progress=False)
     assert with_vectors["artefacts"] == []
-    assert with_vectors["vectors"].startswith("LLM vectors")  # beside the dataset
+    assert with_vectors["vectors"].startswith("item vectors of")  # beside the dataset
     alone.dataset.text_inputs.find = lambda: None
     without = content_of([alone], most_users=1000, k=4, show_progress=False)
     assert (without["vectors"], without["nearest"], without["map"]) == (None, None, None)

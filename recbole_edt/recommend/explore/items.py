@@ -68,7 +68,7 @@ def item_vectors(runs: Sequence[LoadedRun], items: np.ndarray) -> ItemVectors | 
             found = inputs.find()  # a model that reads none may still have them beside it
         if found is not None and found.has(EMBEDDINGS):
             vectors = found.item_vectors(run.dataset.item_tokens[items - 1])
-            source = f"LLM vectors of {run.config['encoder']}"
+            source = f"item vectors of {run.config['encoder']}"
             return ItemVectors(torch.from_numpy(vectors), source)
     for run in runs:
         table = _embedding_table(run.model, run.dataset.item_num)

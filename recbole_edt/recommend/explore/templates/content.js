@@ -66,10 +66,8 @@ function swatch(domain) {
 // An item as a button that opens it.
 function itemButton(item, withDomain = true) {
   const button = make("button", { type: "button", class: "item" }, make("bdi", {}, titleOf(item)));
-  if (withDomain) {
-    button.prepend(swatch(items.domain[item]));
-    button.title = `${items.ids[item]}, ${domains[items.domain[item]]}`;
-  }
+  if (withDomain) button.prepend(swatch(items.domain[item]));
+  button.title = `${titleOf(item)} (item ${items.ids[item]}, ${domains[items.domain[item]]})`;
   button.addEventListener("click", () => openItem(item));
   return button;
 }

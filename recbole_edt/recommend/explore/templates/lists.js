@@ -39,8 +39,8 @@ function heldOutLists(user) {
     show(holder);
     return;
   }
-  show(byId("held-out-target"), "Target: ", itemButton(target), make("span", { class: "soft" },
-    ` ${domains[items.domain[target]]}, ${dateOf(users.times[row])}${lastOf(user)}. Each model ranks it after what came before it.`));
+  show(byId("held-out-target"), "Target: ", itemButton(target), make("span", { class: "soft" }, " ",
+    make("bdi", {}, domains[items.domain[target]]), `, ${dateOf(users.times[row])}${lastOf(user)}. Each model ranks it after what came before it.`));
   show(holder, ...runs.map((run) => {
     const mixed = run.among.endsWith("all items");
     const lines = [...run.heldOut.subarray(user * k, (user + 1) * k)].filter(Boolean).map((one) => {

@@ -52,15 +52,16 @@ function redrawTimeline() {
 function showItem(item) {
   state.item = item;
   itemSearch.mark(item);
+  byId("near-part").hidden = item < 0;
   if (item < 0) {
     show(byId("item-card"), make("p", { class: "note" }, "Choose an item anywhere on this page."));
-    show(byId("near"));
     return;
   }
   const count = items.counts[item];
   const known = count ? `${number(count)} training interactions` : "new: nobody has it in the training rows";
   show(byId("item-card"), make("p", { class: "title" }, make("bdi", {}, titleOf(item))),
-    make("p", { class: "note" }, swatch(items.domain[item]), `${domains[items.domain[item]]}, item ${items.ids[item]}, ${known}`),
+    make("p", { class: "note" }, swatch(items.domain[item]), make("bdi", {}, domains[items.domain[item]]),
+      ", item ", make("bdi", {}, items.ids[item]), `, ${known}`),
     ownersOf(item));
   show(byId("near"), ...nearItems(item));
   if (places) {

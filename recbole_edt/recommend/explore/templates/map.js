@@ -2,11 +2,15 @@
 
 const map = { zoom: 1, centre: [0.5, 0.5], under: -1 };
 
+const mixed = (index) => Math.imul(index + 1, 2654435761) >>> 0;
+
 function prepareMap() {
   if (!places) {
     byId("map-part").hidden = true;
     return;
   }
+  // in mixed order, so that no domain is drawn over the others
+  map.order = Uint32Array.from(items.ids.keys()).sort((a, b) => mixed(a) - mixed(b));
   map.x = new Float32Array(items.ids.length);
   map.y = new Float32Array(items.ids.length);
   let [left, right, low, high] = [Infinity, -Infinity, Infinity, -Infinity];
@@ -75,7 +79,7 @@ function drawMap() {
   pen.scale(scale, scale);
   const size = (items.ids.length > 5000 ? 2 : 3) * Math.min(Math.sqrt(map.zoom), 2);
   pen.globalAlpha = 0.6;
-  for (let i = 0; i < map.x.length; i++) {
+  for (const i of map.order) {
     const [x, y] = position(i, width, height);
     if (!(x > -5 && x < width + 5 && y > -5 && y < height + 5)) continue;
     pen.fillStyle = colours[items.domain[i]];
