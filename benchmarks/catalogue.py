@@ -18,6 +18,7 @@ import torch
 from recbole_edt.cli.arguments import ArgumentParser
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.windows import ITEMS, LABELS
+from recbole_edt.model.precision import autocast
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.model.registry import get_model
 from recbole_edt.recbole_bridge import Interaction
@@ -53,7 +54,8 @@ class Steps:
     """Training steps of one model on random windows."""
 
     def __init__(self, items: int, keys: dict[str, Any], batch: int, length: int):
-        config = EDTConfig("SASRecLLM", "none", overrides={"loss_type": "SS", **keys})
+        own = {"loss_type": "SS", "item_projection": "none", "input_scale": 1.0}
+        config = EDTConfig("SASRecLLM", "none", overrides={**own, **keys})
         self.device = config["device"]
         torch.manual_seed(0)
         self.model = get_model("SASRecLLM")(config, Catalogue(items)).to(self.device).train()
@@ -71,7 +73,9 @@ class Steps:
         batch = Interaction({ITEMS: windows, LABELS: labels})
         begun = time.perf_counter()
         self.optimizer.zero_grad()
-        self.model.calculate_loss(batch).backward()
+        with autocast(self.model.precision, self.device):
+            loss = self.model.calculate_loss(batch)
+        loss.backward()
         self.optimizer.step()
         if torch.cuda.is_available():
             torch.cuda.synchronize()
@@ -89,8 +93,8 @@ def main() -> None:
     parser.add_argument("--sparse_updates", choices=["True", "False"], default="True")
     given = parser.parse_args()
     keys = {
-        "item_projection": "none", "input_scale": 1.0, "hidden_size": 64, "show_progress": False,
-        "sparse_updates": given.sparse_updates == "True", "clip_grad_norm": {"max_norm": 1.0},
+        "hidden_size": 64, "show_progress": False, "clip_grad_norm": {"max_norm": 1.0},
+        "sparse_updates": given.sparse_updates == "True",
     }  # fmt: skip
     sizes = (given.small, given.large)
     small, large = (Steps(items, keys, given.batch, given.length) for items in sizes)

@@ -15,6 +15,8 @@ from recbole_edt.errors import UserError, one_line
 
 RECBOLE = "1.2.1"
 _PACKAGES = ("recbole-edt", "recbole", "torch", "numpy", "pandas", "scipy", "transformers")
+EXPORT = ("onnx", "onnxruntime", "onnxscript")
+"""What ``recbole-edt export`` imports beside the dependencies: the extra ``export``."""
 _INSTALL_RECBOLE = f"pip install --no-deps recbole=={RECBOLE}"
 _INSTALL_TORCH = "pip install --force-reinstall torch"
 
@@ -51,6 +53,22 @@ def check_recbole() -> None:
         raise UserError(f"RecBole is not installed; {_INSTALL_RECBOLE}")
     if recbole != RECBOLE:
         raise UserError(f"RecBole {recbole} found, expected {RECBOLE}; {_INSTALL_RECBOLE}")
+
+
+def missing_for_export() -> list[str]:
+    """Return what is not installed of the packages that ``recbole-edt export`` needs."""
+    return [name for name in EXPORT if find_spec(name) is None]
+
+
+def check_export() -> None:
+    """Refuse an environment without the packages of the extra ``export``."""
+    missing = missing_for_export()
+    if missing:
+        verb = "are" if len(missing) > 1 else "is"
+        raise UserError(
+            f"export: {', '.join(missing)} {verb} not installed; pip install "
+            "'recbole-edt[export]', or in a checkout pip install -c constraints.txt '.[export]'"
+        )
 
 
 def _check_torch() -> None:

@@ -49,7 +49,7 @@ class Catalogue:
         return self.columns[name]
 
 
-def read_catalogue(dataset_dir: Path, name: str, template: str) -> Catalogue:
+def read_catalogue(dataset_dir: Path, name: str, template: str | None) -> Catalogue:
     """Read ``NAME.item`` and render every item's text.
 
     Values are taken literally: a quote is a quote and a title "NA" is a title.
@@ -60,8 +60,9 @@ def read_catalogue(dataset_dir: Path, name: str, template: str) -> Catalogue:
         The folder that holds ``NAME.item``.
     name : str
         The dataset's name.
-    template : str
-        Text of an item with fields of the file in braces, such as ``"{title}"``.
+    template : str or None
+        Text of an item with fields of the file in braces, such as ``"{title}"``; None where no
+        text is needed, and all are empty.
 
     Raises
     ------
@@ -70,32 +71,28 @@ def read_catalogue(dataset_dir: Path, name: str, template: str) -> Catalogue:
     """
     path = dataset_dir / f"{name}.item"
     columns = _read_columns(path)
-    texts = _render(path, template, columns)
+    texts = [""] * len(columns[fields.ITEM])
+    if template is not None:
+        texts = render(path, template, columns)
     hasher = hashlib.sha256()
     for item, text in zip(columns[fields.ITEM], texts, strict=True):
         hasher.update(f"{item}\t{text}\n".encode())
     return Catalogue(path, columns, texts, hasher.hexdigest())
 
 
-def _read_columns(path: Path) -> dict[str, list[str]]:
-    columns = read_columns(path, lambda name: True)
-    if fields.ITEM not in columns:
-        found = list(columns)
-        raise UserError(f"{path}: line 1 lacks the field '{fields.ITEM}:token'; found {found}")
-    if not columns[fields.ITEM]:
-        raise UserError(f"{path}: holds no items")
-    first_seen: dict[str, int] = {}
-    for number, item in enumerate(columns[fields.ITEM], start=2):
-        if not item:
-            raise UserError(f"{path}: line {number} has an empty {fields.ITEM}")
-        if first_seen.setdefault(item, number) != number:
-            raise UserError(
-                f"{path}: line {number} repeats item {item!r} of line {first_seen[item]}"
-            )
-    return columns
+def template_fields(template: str) -> list[str]:
+    """Return the fields that a template names, which `read_catalogue` has checked."""
+    return [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
 
 
-def _render(path: Path, template: str, columns: dict[str, list[str]]) -> list[str]:
+def render(path: Path, template: str, columns: dict[str, list[str]]) -> list[str]:
+    """Return the text of each item of a file; ``""`` where all fields are empty.
+
+    Raises
+    ------
+    UserError
+        When the template is malformed or names a field that is not among the columns.
+    """
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
@@ -122,6 +119,24 @@ def _render(path: Path, template: str, columns: dict[str, list[str]]) -> list[st
         filled = (text + (next(following) if name is not None else "") for text, name in literals)
         texts.append("".join(filled).strip())
     return texts
+
+
+def _read_columns(path: Path) -> dict[str, list[str]]:
+    columns = read_columns(path, lambda name: True)
+    if fields.ITEM not in columns:
+        found = list(columns)
+        raise UserError(f"{path}: line 1 lacks the field '{fields.ITEM}:token'; found {found}")
+    if not columns[fields.ITEM]:
+        raise UserError(f"{path}: holds no items")
+    first_seen: dict[str, int] = {}
+    for number, item in enumerate(columns[fields.ITEM], start=2):
+        if not item:
+            raise UserError(f"{path}: line {number} has an empty {fields.ITEM}")
+        if first_seen.setdefault(item, number) != number:
+            raise UserError(
+                f"{path}: line {number} repeats item {item!r} of line {first_seen[item]}"
+            )
+    return columns
 
 
 def _no_such_field(path: Path, name: str, columns: dict[str, list[str]], key: str = "") -> str:

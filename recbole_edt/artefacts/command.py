@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recbole_edt.artefacts.embeddings import VectorSource
 from recbole_edt.artefacts.make import make_artefacts, probe_augmenter
 from recbole_edt.data.split import Split
 from recbole_edt.llm import Shard, parse_shard
 
-__all__ = ["PROBED_USERS", "parse_shard", "run_artefacts"]
+__all__ = ["PROBED_USERS", "VectorSource", "parse_shard", "run_artefacts"]
 
 PROBED_USERS = 200
 """Users that a probe draws when no other number is given."""
@@ -23,6 +24,7 @@ def run_artefacts(
     dry_run: bool,
     probe: int | None = None,
     shard: Shard | None = None,
+    vectors: VectorSource | None = None,
 ) -> str:
     """Make artefacts, or measure the augmenter on `probe` users; return the report to print.
 
@@ -31,6 +33,6 @@ def run_artefacts(
     if probe is not None:
         return probe_augmenter(config, dataset_dir, name, split, probe)
     reports = make_artefacts(
-        config, dataset_dir, name, split, only=only, dry_run=dry_run, shard=shard
+        config, dataset_dir, name, split, only=only, dry_run=dry_run, shard=shard, vectors=vectors
     )
     return "\n".join(report.text for report in reports)

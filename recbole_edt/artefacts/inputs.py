@@ -1,13 +1,12 @@
 """A dataset's item vectors, profiles and augmented interactions, read from its artefacts."""
 
-import shlex
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recbole_edt import fields
-from recbole_edt.artefacts.settings import SETTING_KEYS
+from recbole_edt.artefacts.settings import SETTING_KEYS, refuse_to_encode
 from recbole_edt.artefacts.store import (
     ANCHOR,
     AUGMENT,
@@ -16,7 +15,9 @@ from recbole_edt.artefacts.store import (
     ArtefactSet,
     ArtefactSettings,
     find_artefacts,
+    no_such_vectors,
 )
+from recbole_edt.artefacts.suggestion import SPLIT, suggest
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.inputs import AugmentedRows, Tokens
 from recbole_edt.data.split import Split
@@ -56,8 +57,10 @@ class ArtefactInputs:
         """See `TextInputs.item_vectors`."""
         found = self.find()
         if found is None:
-            what = f"item vectors of encoder {self._config['encoder']!r}"
-            raise UserError(self._missing(EMBEDDINGS, what))
+            config, encoder = self._config, self._config["encoder"]
+            if ArtefactSettings.from_config(config).made_elsewhere:
+                raise UserError(no_such_vectors(encoder, config.dataset_dir, config["dataset"]))
+            raise UserError(self._missing(EMBEDDINGS, f"item vectors of encoder {encoder!r}"))
         vectors = found.item_vectors(items)
         self.parts_read.add(EMBEDDINGS)
         return vectors
@@ -68,6 +71,7 @@ class ArtefactInputs:
         """See `TextInputs.profile_vectors`."""
         found = self.find()
         if found is None or not found.has(PROFILES):
+            refuse_to_encode(ArtefactSettings.from_config(self._config), (PROFILES,))
             raise UserError(self._missing(PROFILES, "profiles of these settings"))
         vectors = found.profiles(users, domains)
         self.parts_read.add(PROFILES)
@@ -80,6 +84,7 @@ class ArtefactInputs:
         found = self.find()
         frame = None if found is None else found.augmented(users, item_domains)
         if frame is None:
+            refuse_to_encode(ArtefactSettings.from_config(self._config), (AUGMENT,))
             missing = self._missing(AUGMENT, "augmented interactions of these settings")
             raise UserError(f"{missing}, or set augment: False")
         self.parts_read.add(AUGMENT)
@@ -89,12 +94,8 @@ class ArtefactInputs:
     def _missing(self, part: str, what: str) -> str:
         """Return the message for a missing part, with the command that makes it."""
         config = self._config
-        given, defaults = config.external_config_dict, config.internal_config_dict
-        split = ("split", "split_ratios", "split_order", "split_group", "split_seed")
-        keys = [k for k in ("data_path", *split, "recipe", *SETTING_KEYS) if k in given]
-        flags = [f"--{k}={given[k]}" for k in keys if given[k] != defaults.get(k)]
-        dataset = f"--dataset={config['dataset']}"
-        command = shlex.join(["recbole-edt", "artefacts", dataset, "--only", part, *flags])
+        keys = ("data_path", *SPLIT, "recipe", *SETTING_KEYS)
+        command = suggest(config, keys, "artefacts", config["dataset"], "--only", part)
         return f"{config.dataset_dir}/artefacts: no {what}; make them with `{command}`"
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt.artefacts.augmenter import make_augmented
-from recbole_edt.artefacts.embeddings import make_embeddings
+from recbole_edt.artefacts.embeddings import VectorSource, import_vectors, make_embeddings
 from recbole_edt.artefacts.probe import run_probe
 from recbole_edt.artefacts.profiles import make_profiles
+from recbole_edt.artefacts.settings import refuse_to_encode
 from recbole_edt.artefacts.store import AUGMENT, EMBEDDINGS, PARTS, PROFILES
 from recbole_edt.artefacts.task import ArtefactTask, PartReport
 from recbole_edt.data.split import Split
@@ -31,6 +32,7 @@ def make_artefacts(
     only: Sequence[str] = (),
     dry_run: bool = False,
     shard: Shard | None = None,
+    vectors: VectorSource | None = None,
 ) -> list[PartReport]:
     """Make the wanted parts of the set that the configuration asks for.
 
@@ -54,6 +56,8 @@ def make_artefacts(
         Write nothing and report what there is to do and how long it would take here.
     shard : Shard, optional
         The share of the questions to a language model that this process asks; all by default.
+    vectors : VectorSource, optional
+        A file of item vectors that were made elsewhere, stored instead of encoding texts.
 
     Returns
     -------
@@ -65,14 +69,26 @@ def make_artefacts(
     UserError
         Bad input, a model that cannot be used, a damaged set, or a disk that is full.
     """
+    parts = wanted_parts(only)
+    if vectors is not None:
+        if shard is not None and shard.count > 1:
+            raise UserError("shard: vectors of a file are stored by one process")
+        with _disk_errors(dataset_dir):
+            return [import_vectors(config, dataset_dir, name, split, vectors, dry_run)]
+    task = ArtefactTask.from_config(config, dataset_dir, name, split, shard)
+    refuse_to_encode(task.settings, parts)
+    with _disk_errors(task.folder):
+        return [_MAKERS[part](task, dry_run) for part in parts]
+
+
+def wanted_parts(only: Sequence[str]) -> list[str]:
+    """Return the parts to make in their order, all when `only` is empty; refuse unknown ones."""
     for part in only:
         if part not in PARTS:
             raise UserError(
                 f"only: {part!r} is unknown; expected {', '.join(PARTS)}{nearest(part, PARTS)}"
             )
-    task = ArtefactTask.from_config(config, dataset_dir, name, split, shard)
-    with _disk_errors(task.folder):
-        return [_MAKERS[part](task, dry_run) for part in PARTS if not only or part in only]
+    return [part for part in PARTS if not only or part in only]
 
 
 def probe_augmenter(

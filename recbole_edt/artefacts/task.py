@@ -86,7 +86,7 @@ class ArtefactTask:
             When ``NAME.item`` is missing or malformed.
         """
         settings = ArtefactSettings.from_config(config)
-        catalogue = read_catalogue(dataset_dir, name, settings.text_template)
+        catalogue = read_catalogue(dataset_dir, name, settings.catalogue_template)
         return cls(config, dataset_dir, name, settings, catalogue, split, shard or Shard())
 
     @cached_property
@@ -151,9 +151,12 @@ class ArtefactTask:
         """
         source = self._vector_set()
         if source is None:
+            encoder = self.settings.encoder
+            if self.settings.made_elsewhere:
+                raise UserError(store.no_such_vectors(encoder, self.dataset_dir, self.name))
             raise UserError(
                 f"{self.dataset_dir / 'artefacts'}: no item vectors of encoder "
-                f"{self.settings.encoder!r}; make them with "
+                f"{encoder!r}; make them with "
                 f"'recbole-edt artefacts --dataset={self.name} --only {store.EMBEDDINGS}'"
             )
         return source.item_vectors(self.catalogue.ids)

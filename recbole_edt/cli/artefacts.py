@@ -1,17 +1,35 @@
 """``recbole-edt artefacts``: item vectors, augmented interactions and profiles of a dataset."""
 
+import sys
 from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from recbole_edt.cli.arguments import positive
-from recbole_edt.cli.keys import CommandParser, configuration
+from recbole_edt.cli.keys import CommandParser, add_cluster_flags, configuration
 from recbole_edt.errors import UserError
+
+if TYPE_CHECKING:
+    from recbole_edt.data.split import Split
+    from recbole_edt.executors import ClusterSettings
 
 USAGE = """\
   artefacts --dataset=NAME [--only embeddings,augment,profiles] [--dry-run] [--shard=I/N]
-            [--key=value ...]                 item vectors, augmented interactions, profiles
+            [--jobs=N] [--cluster=ray[:HOST:PORT]] [--key=value ...]
+                                              item vectors, augmented interactions, profiles
+  artefacts --dataset=NAME --only embeddings --vectors=FILE[:COLUMN] [--vector_ids=FILE]
+            [--vectors_name=NAME] [--unknown_items=drop] [--missing_items=zero]
+                                              item vectors that were made elsewhere
   artefacts --dataset=NAME --probe [--probe-users=N] [--key=value ...]
                                               what the augmenter is worth, on hidden interactions
 """
+
+_RULES = (
+    ("unknown_items", "drop", "leave out vectors of ids that are no item (default: refuse)"),
+    ("missing_items", "zero", "zeros for items without a vector (default: refuse)"),
+)
+_OF_MAKING = ("dry_run", "shard", "vectors")
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -20,19 +38,44 @@ def add_arguments(parser: CommandParser) -> None:
     add("--only", metavar="PARTS", help="of embeddings,augment,profiles (default: all)")
     add("--dry-run", action="store_true", help="print calls, tokens and time; write nothing")
     add("--shard", metavar="I/N", help="ask the I-th of N shares of the questions to the LLM")
+    add(
+        "--jobs", metavar="N", type=positive,
+        help="share the questions among N processes (on a cluster: all that it has room for)",
+    )  # fmt: skip
     add("--probe", action="store_true", help="measure the augmenter on hidden interactions")
     add("--probe-users", metavar="N", type=positive, help="users that a probe draws (default: 200)")
+    add(
+        "--vectors",
+        metavar="FILE[:COLUMN]",
+        help="store the item vectors of a .npy, .safetensors, .parquet or atomic file",
+    )
+    add("--vector_ids", metavar="FILE", help="item ids of the rows, one a line (default: FILE.txt)")
+    add("--vectors_name", metavar="NAME", help="what they are called (default: the file's name)")
+    for flag, value, text in _RULES:
+        add(f"--{flag}", metavar=value, help=text)
+    add_cluster_flags(parser)
     parser.accept_keys()
 
 
-def run(args: Namespace) -> None:
-    """Make, resume, estimate or probe artefacts, and print the report."""
+def run(args: Namespace) -> int:
+    """Make, resume, estimate or probe artefacts, print the report and return the exit status."""
     if args.probe_users is not None and not args.probe:
         raise UserError("--probe-users: of use with --probe only")
-    for flag, value in (("only", args.only), ("dry-run", args.dry_run), ("shard", args.shard)):
-        if args.probe and value:
-            raise UserError(f"--probe: measures and makes nothing; found --{flag} beside it")
-    from recbole_edt.artefacts.command import PROBED_USERS, parse_shard, run_artefacts
+    if args.probe:
+        _refuse_beside(
+            args, "probe", "measures and makes nothing", ("only", "dry_run", "shard", "vectors")
+        )
+    from recbole_edt.executors import ClusterSettings
+
+    cluster = ClusterSettings.from_flags(args.given)
+    in_tasks = cluster is not None or args.jobs is not None
+    if in_tasks:
+        flag = "jobs" if cluster is None else "cluster"
+        _refuse_beside(
+            args, flag, "shares the work of making", ("probe", "dry_run", "shard", "vectors")
+        )
+    _check_vector_flags(args)
+    from recbole_edt.artefacts.command import PROBED_USERS, VectorSource, parse_shard, run_artefacts
     from recbole_edt.data.split import configured_split, load_or_make_split
     from recbole_edt.llm.sharding import shard_from_environment
     from recbole_edt.runs import find_dataset
@@ -43,5 +86,67 @@ def run(args: Namespace) -> None:
     name, folder = config["dataset"], config.dataset_dir
     split = load_or_make_split(folder, name, configured_split(config))
     only = [part for part in (args.only or "").split(",") if part]
+    if in_tasks:
+        if shard.count > 1:
+            raise UserError("RANK, WORLD_SIZE: name one shard; expected them unset with --cluster")
+        return _make_in_tasks(config, folder, name, split, only, cluster, args.jobs)
     probed = (args.probe_users or PROBED_USERS) if args.probe else None
-    print(run_artefacts(config, folder, name, split, only, args.dry_run, probed, shard))
+    vectors = None
+    if args.vectors:
+        dropped, zeroed = (getattr(args, flag) is not None for flag, _, _ in _RULES)
+        vectors = VectorSource(args.vectors, args.vector_ids, args.vectors_name, dropped, zeroed)
+    print(run_artefacts(config, folder, name, split, only, args.dry_run, probed, shard, vectors))
+    return 0
+
+
+def _check_vector_flags(args: Namespace) -> None:
+    """Refuse flags about vectors that do not fit together."""
+    for flag, value, _ in _RULES:
+        found = getattr(args, flag)
+        if found not in (None, value):
+            raise UserError(f"--{flag}: found {found!r}, expected {value}")
+    if args.vectors is None:
+        for flag in ("vector_ids", "vectors_name", *(flag for flag, _, _ in _RULES)):
+            if getattr(args, flag) is not None:
+                raise UserError(f"--{flag}: of use with --vectors only")
+        return
+    if args.only not in (None, "embeddings"):
+        raise UserError(
+            f"--vectors: gives item vectors and nothing else; found --only {args.only}, expected "
+            "--only embeddings"
+        )
+    for key in ("encoder", "encoder_revision"):
+        if key in args.keys:
+            raise UserError(f"--vectors: takes the place of an encoder; found --{key} beside it")
+
+
+def _refuse_beside(args: Namespace, flag: str, does: str, others: Sequence[str]) -> None:
+    for other in others:
+        if getattr(args, other):
+            raise UserError(f"--{flag}: {does}; found --{other.replace('_', '-')} beside it")
+
+
+def _make_in_tasks(
+    config: Any,
+    folder: Path,
+    name: str,
+    split: "Split",
+    only: list[str],
+    cluster: "ClusterSettings | None",
+    jobs: int | None,
+) -> int:
+    from recbole_edt.artefacts.cluster import TaskFailedError, make_with_executor
+    from recbole_edt.executors import open_executor
+    from recbole_edt.runs import dataset_files
+
+    def message(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    with open_executor(cluster, jobs, dataset_files(config)) as executor:
+        try:
+            reports = make_with_executor(config, folder, name, split, executor, only, message)
+        except TaskFailedError as error:
+            message(f"recbole-edt: {error}")
+            return 1
+    print("\n".join(report.text for report in reports))
+    return 0

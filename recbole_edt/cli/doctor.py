@@ -16,7 +16,12 @@ import yaml
 from recbole_edt.cli.keys import CommandParser
 from recbole_edt.errors import UserError
 from recbole_edt.paths import properties_dir
-from recbole_edt.requirements import check_requirements, versions
+from recbole_edt.requirements import (
+    EXPORT,
+    check_requirements,
+    missing_for_export,
+    versions,
+)
 
 USAGE = """\
   doctor                                      versions, hardware, what is usable
@@ -72,6 +77,9 @@ def _pieces() -> list[tuple[str, str]]:
     pieces.append(_encoder())
     for module, use in (("tensorboard", "log_tensorboard"), ("wandb", "log_wandb")):
         pieces.append(("yes" if find_spec(module) else "no ", f"{module}, for --{use}=True"))
+    missing = missing_for_export()
+    lacking = f" (not installed: {', '.join(missing)})" if missing else ""
+    pieces.append(("no " if missing else "yes", f"{', '.join(EXPORT)}, for 'export'{lacking}"))
     return pieces
 
 

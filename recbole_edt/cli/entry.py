@@ -17,7 +17,10 @@ from recbole_edt.cli.keys import CommandParser
 from recbole_edt.errors import UserError, nearest, one_line
 from recbole_edt.requirements import check_requirements
 
-COMMANDS = ("prepare", "artefacts", "run", "evaluate", "compare", "tune", "recommend", "doctor")
+COMMANDS = (
+    "prepare", "artefacts", "run", "evaluate", "compare", "tune", "recommend", "explore", "export",
+    "doctor",
+)  # fmt: skip
 """Names of modules; each has ``USAGE``, ``add_arguments(parser)`` and ``run(args)``."""
 
 _IN_PROCESSES = ("run", "evaluate")

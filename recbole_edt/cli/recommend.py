@@ -20,20 +20,23 @@ USAGE = """\
   recommend --models=A,B --dataset=D --user=ID      the newest runs' lists side by side
   recommend --run=DIR --history=A,B,C [--domain=NAME]      after items that nobody had in training
   recommend --run=DIR --histories=FILE [--out=FILE]    the same for a CSV of user, item, time
+      [--reasons] [--new_items=FILE]          what is near each; items newer than training
+  recommend --run=DIR --users=FILE [--out=FILE]      the same for some users of the data
   recommend --run=DIR --all --out=FILE [--per-domain]    all users, as CSV or Parquet
 """
 _NEWEST = ("dataset", "output_dir")
-_KEYS = ("data_path", "eval_batch_size", "show_progress", "use_gpu", "gpu_id")
+LOADING_KEYS = ("data_path", "eval_batch_size", "show_progress", "use_gpu", "gpu_id")
 """Keys that may differ from the run's: they change where files are and how fast, not what."""
 
 _WHOM = {
-    "user": "--user=ID", "all": "--all --out=FILE", "history": "--history=ITEMS",
-    "histories": "--histories=FILE",
+    "user": "--user=ID", "users": "--users=FILE", "all": "--all --out=FILE",
+    "history": "--history=ITEMS", "histories": "--histories=FILE",
 }  # fmt: skip
-_LISTS = ("history", "histories")
+_LISTS = ("history", "histories", "users")
 _ONLY_WITH = {
-    "item": ("user",), "per-domain": ("all",), "out": ("all", "histories"), "domain": _LISTS,
-    "exclude": _LISTS, "repeats": _LISTS, "time_format": ("histories",),
+    "item": ("user",), "per-domain": ("all",), "out": ("all", "histories", "users"),
+    "domain": _LISTS, "exclude": _LISTS, "repeats": _LISTS, "reasons": _LISTS,
+    "new_items": _LISTS, "time_format": ("histories",),
 }  # fmt: skip
 
 
@@ -43,6 +46,7 @@ def add_arguments(parser: CommandParser) -> None:
     add("--run", metavar="DIR,DIR", help="folders of finished runs, one or several side by side")
     add("--models", metavar="A,B", help="the newest run of each of these models, in place of --run")
     add("--user", metavar="ID", help="a page about this user")
+    add("--users", metavar="FILE", help="users of the data, one id per line")
     add("--all", action="store_true", help="all users, into a file")
     add(
         "--history", metavar="ITEMS",
@@ -58,11 +62,16 @@ def add_arguments(parser: CommandParser) -> None:
     add("--domain", metavar="NAME", help="items of this domain only (default: all)")
     add("--exclude", metavar="ITEMS", help="ids of items that are not recommended")
     add("--repeats", action="store_true", help="items of the history may be recommended")
+    add("--reasons", action="store_true", help="beside each item the nearest one of the history")
+    add(
+        "--new_items", metavar="FILE",
+        help="CSV of item_id, domain, title: items newer than training, known by their titles",
+    )  # fmt: skip
     add("--time_format", metavar="FORMAT", help="of --histories, as in 'prepare csv'")
     add("--out", metavar="FILE", help="the file: .parquet, or any other name for CSV (default of "
         "--histories: CSV on the standard output)")  # fmt: skip
     add("--per-domain", action="store_true", help="with --all: N items of each domain")
-    keys = ", ".join((*_KEYS, *_NEWEST))
+    keys = ", ".join((*LOADING_KEYS, *_NEWEST))
     parser.accept_keys(
         f"Keys of the configuration that may be given as --key=value: {keys}; the last two only "
         "with --models."
@@ -81,7 +90,7 @@ def run(args: Namespace) -> None:
     )
     from recbole_edt.runs import load_run
 
-    overrides = {key: value for key, value in args.keys.items() if key in _KEYS}
+    overrides = {key: value for key, value in args.keys.items() if key in LOADING_KEYS}
     runs = [load_run(folder, overrides) for folder in _folders(args)]
     refuse_different_data(runs)
     if whom == "user":
@@ -89,10 +98,11 @@ def run(args: Namespace) -> None:
     elif whom == "all":
         show_progress = bool(runs[0].config["show_progress"])
         print(write_all_users(runs[0], Path(args.out), args.k, args.per_domain, show_progress))
-    elif whom == "history":
-        print(_after_history(Recommender(runs[0]), args))
     else:
-        _after_histories(Recommender(runs[0]), args)
+        recommender = Recommender(runs[0])
+        if args.new_items is not None:
+            recommender.add_items(args.new_items)
+        (_after_history if whom == "history" else _into_file)(recommender, args)
 
 
 def _options(args: Namespace) -> dict[str, Any]:
@@ -102,45 +112,49 @@ def _options(args: Namespace) -> dict[str, Any]:
         "domain": args.domain,
         "exclude": _ids("exclude", args.exclude) if args.exclude is not None else (),
         "repeats": args.repeats or None,
+        "reasons": args.reasons,
     }
 
 
-def _after_history(recommender: "Recommender", args: Namespace) -> str:
-    """Return the list after one history as a table of text."""
+def _after_history(recommender: "Recommender", args: Namespace) -> None:
+    """Print the list after one history as a table of text."""
     from tabulate import tabulate
 
     from recbole_edt.recommend import shorten
 
     items = _ids("history", args.history)
     frame = recommender.recommend([items], **_options(args)).drop(columns="user")
-    frame["title"] = [shorten(title, 60) for title in frame["title"]]
-    rows = [[f"{cell:.4f}" if name == "score" else cell for name, cell in row.items()]
+    for column in frame.columns.intersection(["title", "nearest_title"]):
+        frame[column] = [shorten(title, 60) for title in frame[column]]
+    rows = [[f"{cell:.4f}" if isinstance(cell, float) else cell for name, cell in row.items()]
             for row in frame.to_dict("records")]  # fmt: skip
     record = recommender.run.record
     where = f"in {args.domain}" if args.domain else "all domains together"
     head = f"{record.model} on {record.dataset}: next after {len(items)} items, {where}"
     align = ["right" if name in ("rank", "score") else "left" for name in frame]
     table = tabulate(rows, list(frame), "plain", disable_numparse=True, colalign=align)
-    return f"{head}\n\n{table}" if rows else f"{head}\n\n  nothing left"
+    print(f"{head}\n\n{table}" if rows else f"{head}\n\n  nothing left")
 
 
-def _after_histories(recommender: "Recommender", args: Namespace) -> None:
-    """Write the lists after the histories of a file."""
-    from recbole_edt.recommend import read_history_file, write_recommendations
+def _into_file(recommender: "Recommender", args: Namespace) -> None:
+    """Write the lists for the users or histories of a file."""
+    from recbole_edt.recommend import read_history_file, read_user_file, write_recommendations
 
-    recommender.refuse_without_histories()
-    path, dataset = Path(args.histories), recommender.run.dataset
-    given = read_history_file(path, recommender.items, dataset, args.time_format)
-    named, repeated = recommender.named(given, extend=True)
+    dataset, repeated = recommender.run.dataset, 0
+    if args.users is not None:
+        named = recommender.known_users(read_user_file(Path(args.users), dataset))
+    else:
+        recommender.refuse_without_histories()
+        path = Path(args.histories)
+        given = read_history_file(path, recommender.items, dataset, args.time_format)
+        named, repeated = recommender.named(given, extend=True)
     out = None if args.out is None else Path(args.out)
     rows = write_recommendations(recommender, named, out, **_options(args))
     if out is None:
         return
-    known = int((named.histories.users > 0).sum())
-    print(
-        f"{rows:,} recommendations for {len(named.names):,} users ({known:,} of them known, "
-        f"{len(named.names) - known:,} new) written to {out}"
-    )
+    new = int((named.histories.users == 0).sum())
+    known = "" if args.users else f" ({len(named.names) - new:,} of them known, {new:,} new)"
+    print(f"{rows:,} recommendations for {len(named.names):,} users{known} written to {out}")
     if repeated:
         print(f"{repeated:,} rows of {path} are in {dataset.dataset_name}.inter already")
 
@@ -162,7 +176,7 @@ def _shown(args: Namespace) -> int:
 
 def _check(args: Namespace) -> str:
     """Refuse flags that do not go together; return for whom items are recommended."""
-    allowed = _KEYS + (_NEWEST if args.models is not None else ())
+    allowed = LOADING_KEYS + (_NEWEST if args.models is not None else ())
     for key in args.keys:
         if key not in allowed:
             flags = ("run", "models", "k", *_WHOM, *_ONLY_WITH)
@@ -173,7 +187,7 @@ def _check(args: Namespace) -> str:
     if args.models is not None and args.keys.get("dataset") is None:
         raise UserError("--models: expected --dataset=NAME beside it")
     given = {*args.given} | {
-        flag for flag in ("all", "per-domain", "repeats") if _is_set(args, flag)
+        flag for flag in ("all", "per-domain", "repeats", "reasons") if _is_set(args, flag)
     }
     asked = [whom for whom in _WHOM if whom in given]
     if asked == ["user", "history"]:

@@ -30,7 +30,7 @@ from recbole_edt.runs import RunFolder, dataset_files, find_dataset, refuse_stal
 
 _EVALUATION_KEYS = (
     "split", "split_ratios", "split_order", "split_group", "split_seed", "candidates",
-    "sampled_candidates", "valid_users", "tail_ratio",
+    "sampled_candidates", "valid_users", "tail_ratio", "final_fit",
 )  # fmt: skip
 
 WriteLine = Callable[[str], None]

@@ -47,8 +47,10 @@ REPLACED = {
 """RecBole's keys that are refused here, and what to use instead."""
 
 WITHOUT_EFFECT = {
-    "preload_weight": "vectors of items come from 'recbole-edt artefacts'",
-    "additional_feat_suffix": "only .inter, .item and .user files are read",
+    "preload_weight": "'recbole-edt artefacts --only embeddings --vectors=FILE' stores vectors of "
+    "items",
+    "additional_feat_suffix": "only .inter, .item and .user files are read; 'recbole-edt artefacts "
+    "--only embeddings --vectors=NAME.SUFFIX' stores vectors of items",
     "device": "use_gpu and gpu_id choose the device",
 }
 """Keys that RecBole accepts and nothing reads here; a value other than null is refused."""
@@ -197,6 +199,11 @@ def resolve(
         raise UserError(
             f"repeatable: found True, expected False with candidates: {values['candidates']}, "
             "which never ranks items of the history; candidates: all does"
+        )
+    if values["precision"] != "float32" and values.get("enable_amp"):
+        raise UserError(
+            f"enable_amp: found True, expected False with precision: {values['precision']}, which "
+            "is mixed precision too"
         )
     if (
         spec.sequential

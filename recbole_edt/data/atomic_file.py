@@ -9,13 +9,16 @@ from typing import BinaryIO
 
 import numpy as np
 
+from recbole_edt import fields
 from recbole_edt.errors import UserError, nearest, one_line
 from recbole_edt.files import is_number
 
 TOKEN, TOKEN_SEQ, FLOAT, FLOAT_SEQ = _TYPES = ["token", "token_seq", "float", "float_seq"]
 """Types of a column, as RecBole names them."""
 
+_ENCODING = "utf-8-sig"  # a byte order mark at the start, as Windows writes it, is no text
 _BLOCK = 1 << 24  # bytes checked at a time
+_PREPARE = "'recbole-edt prepare atomic --sources=DIR/NAME --dataset=NEW' reads such a file"
 _TAB, _LINE_END, _QUOTE, _RETURN, _NUL = b'\t\n"\r\0'
 
 
@@ -28,21 +31,42 @@ def check_header(path: Path, needed: Sequence[str]) -> None:
         Naming the file and the column or line.
     """
     try:
-        with open(path, encoding="utf-8") as handle:
+        with open(path, encoding=_ENCODING) as handle:
             header, first = (handle.readline().rstrip("\n") for _ in range(2))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; make it with 'recbole-edt prepare'") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not valid UTF-8 ({error})") from None
-    for field in header.split("\t"):
-        if field.partition(":")[2] not in _TYPES:
-            raise UserError(f"{path}: column {field!r}: expected NAME:TYPE, TYPE one of {_TYPES}")
-    names = [name for name, _ in _columns(header)]
+    _check_types(path, header)
+    kinds = dict(_columns(header))
     for name in needed:
-        if name not in names:
-            raise UserError(f"{path}: no column {name!r} among {names}{nearest(name, names)}")
+        if name not in kinds:
+            raise UserError(
+                f"{path}: no column {name!r} among {list(kinds)}{nearest(name, kinds)}; {_PREPARE} "
+                "with --user_col, --item_col, --time_col or --domain_col"
+            )
+        wanted = FLOAT if name == fields.TIME else TOKEN
+        if kinds[name] != wanted:
+            raise UserError(f"{path}: column '{name}:{kinds[name]}'; expected '{name}:{wanted}'")
     if not first:
         raise UserError(f"{path}: no row after the header (line 2 is empty)")
+
+
+def _check_types(path: Path, header: str) -> None:
+    """Refuse a header whose columns are not of the form NAME:TYPE, and another separator."""
+    other = [mark for mark in ",;| " if f":{TOKEN}{mark}" in header or f":{FLOAT}{mark}" in header]
+    if "\t" not in header and other:
+        raise UserError(
+            f"{path}: line 1: columns are separated by {other[0]!r}, expected a tab; {_PREPARE} "
+            f"with --sep={other[0]!r}"
+        )
+    for field in header.split("\t"):
+        _, colon, kind = field.partition(":")
+        if kind not in _TYPES:
+            raise UserError(
+                f"{path}: column {field!r}: expected NAME:TYPE, TYPE one of {_TYPES}"
+                f"{'' if colon else '; prepare csv reads tables without types'}"
+            )
 
 
 def check_rows(path: Path, is_read: Callable[[str], bool]) -> int:
@@ -70,7 +94,7 @@ def check_rows(path: Path, is_read: Callable[[str], bool]) -> int:
         Naming the file, the line and what was found.
     """
     with open(path, "rb") as handle:
-        columns, rows = _columns(handle.readline().decode()), 0
+        columns, rows = _columns(handle.readline().decode(_ENCODING)), 0
         for number, block in _blocks(handle):
             data = np.frombuffer(block, np.uint8)
             ends = np.flatnonzero(data == _LINE_END)
@@ -108,7 +132,7 @@ def _check_text(path: Path, number: int, block: bytes, data: np.ndarray, ends: n
 
 def columns_of(path: Path) -> list[tuple[str, str]]:
     """Return name and type of each column of a file whose header `check_header` accepts."""
-    with open(path, encoding="utf-8") as handle:
+    with open(path, encoding=_ENCODING) as handle:
         return _columns(handle.readline())
 
 
@@ -128,7 +152,7 @@ def read_columns(path: Path, is_read: Callable[[str], bool]) -> dict[str, list[s
         When the file is missing or no UTF-8, or a row has another length than the header.
     """
     try:
-        with open(path, encoding="utf-8", newline="\n") as handle:
+        with open(path, encoding=_ENCODING, newline="\n") as handle:
             names = [name for name, _ in _columns(handle.readline())]
             wanted = [(number, name) for number, name in enumerate(names) if is_read(name)]
             columns: dict[str, list[str]] = {name: [] for _, name in wanted}
@@ -169,7 +193,7 @@ def _check_cells(
         if cell.startswith('"') and (is_read(name) or cell.count('"') % 2):
             raise UserError(
                 f"{where}: {name} is {cell!r}; expected no leading quotation mark, "
-                "which opens a quote"
+                f"which opens a quote for RecBole's reader; {_PREPARE}"
             )
 
 

@@ -21,7 +21,7 @@ from recbole_edt.data.atomic_file import (
 from recbole_edt.data.column_keys import check_column_keys
 from recbole_edt.data.split import Split, configured_split, load_or_make_split
 from recbole_edt.data.store import Interactions, TokenIds, Tokens, open_interactions
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, nearest
 from recbole_edt.recbole_bridge import DatasetBase
 from recbole_edt.recbole_bridge.failures import raised_in_recbole, reason_of, shown_keys
 
@@ -91,6 +91,20 @@ class CheckedDataset(DatasetBase):
             "item": (fields.ITEM, self.config["DOMAIN_FIELD"]),
         }
 
+    def always_loaded(self, source: str) -> Sequence[str]:
+        """Return the columns of ``inter`` or ``item`` that every model reads."""
+        return self._needed_columns().get(source, ())
+
+    def check_loaded(self, path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
+        """Refuse a column of ``load_col`` that a file lacks: RecBole would not mention it."""
+        for name in wanted:
+            # the default names a domain column that DOMAIN_FIELD may have replaced
+            if name not in found and name != fields.DOMAIN:
+                raise UserError(
+                    f"load_col: {path.suffix[1:]}: {path} has no column {name!r}"
+                    f"{nearest(name, found)}; found {', '.join(found)}"
+                )
+
     def check_headers(self, folder: Path, name: str) -> None:
         """Refuse files without a needed column."""
         for suffix, columns in self._needed_columns().items():
@@ -157,12 +171,14 @@ class CheckedDataset(DatasetBase):
                 raise UserError(f"{path}: line {repeated[0] + 2} repeats item {item!r}")
 
     def check_tables(self, folder: Path, name: str) -> None:
-        """Refuse columns left out by ``load_col``, items without a domain and unknown items."""
+        """Refuse columns left out by ``unload_col``, items without a domain and unknown items."""
         for suffix, columns in self._needed_columns().items():
             table = getattr(self, f"{suffix}_feat")
             unread = [column for column in columns if table is None or column not in table]
             if unread:
-                raise UserError(f"load_col: {suffix}: lacks {unread[0]!r}")
+                raise UserError(
+                    f"unload_col: {suffix}: found {unread[0]!r}, which every model reads"
+                )
         check_column_keys(self.config, {k: kind.value for k, kind in self.field2type.items()})
         items = self.item_feat
         without = items[items[self.config["DOMAIN_FIELD"]].isna()]
@@ -226,7 +242,5 @@ class CheckedDataset(DatasetBase):
 
 def items_hash(ids: Iterable[str], domains: Iterable[str]) -> str:
     """Return a hash of which items there are and of which domain each is, in whatever order."""
-    hasher = hashlib.sha256()
-    for item, domain in sorted(zip(ids, domains, strict=True)):
-        hasher.update(f"{item}\t{domain}\n".encode())
-    return hasher.hexdigest()
+    lines = [f"{item}\t{domain}\n" for item, domain in sorted(zip(ids, domains, strict=True))]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

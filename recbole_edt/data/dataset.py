@@ -35,6 +35,15 @@ class CrossDomainDataset(FlatDataset):
 
     text_inputs: TextInputs | None = None
 
+    def build_final(self) -> tuple["CrossDomainDataset", list["CrossDomainDataset"]]:
+        """Return what `FlatDataset.build_final` does; augmented interactions stay where they are.
+
+        Their anchors are training rows, also where the validation row has the same item.
+        """
+        if self.config["augment"]:
+            _ = self._augmented  # which the copy then has too
+        return super().build_final()
+
     def scored_histories(self, users: np.ndarray, ends: np.ndarray) -> Interaction:
         """Gather what a model reads to score users, augmented with ``augment_inference``.
 

@@ -1,5 +1,6 @@
 """Interactions as one flat table sorted by user and time; histories are gathered per batch."""
 
+from copy import copy
 from typing import TypeVar
 
 import numpy as np
@@ -52,21 +53,39 @@ class FlatDataset(CheckedDataset):
         """
         self._open_flat()
         has_history = self._has_history()
-        in_order = self._in_recboles_order()
-        parts: list[_Part] = []
-        for code, name in _PARTS.items():
-            chosen = self.codes == code
-            if code != TRAIN or self.is_sequential:
-                chosen &= has_history
-            lost = int(((self.codes == code) & ~has_history).sum()) if code != TRAIN else 0
+        for code in (VALID, TEST):
+            lost = int(((self.codes == code) & ~has_history).sum())
             if lost:
                 self.logger.info(f"{lost} targets have no history before them and are left out")
-            rows = in_order[chosen[in_order]]
-            if not len(rows):
+        parts = self._parts(has_history)
+        for part, name in zip(parts, _PARTS.values(), strict=True):
+            if not len(part.rows):
                 raise UserError(
                     f"{self.dataset_path}: no {name} target in split {self.split.kind!r}; "
                     "expected users with at least three interactions"
                 )
+        return parts
+
+    def build_final(self: _Part) -> tuple[_Part, list[_Part]]:
+        """Return the dataset of the final fit and its parts: validation rows are training rows.
+
+        Call it after `build`. Everything that is computed from training rows, counts and
+        negatives among it, is then computed from both; the validation part is empty. Test rows,
+        the split and its hash are as they were.
+        """
+        final = copy(self)
+        final.codes = np.where(self.codes == VALID, np.uint8(TRAIN), self.codes)
+        return final, final._parts(final._has_history())
+
+    def _parts(self: _Part, has_history: np.ndarray) -> list[_Part]:
+        """Return the part of each code of `_PARTS`, and set what samplers read of this object."""
+        in_order = self._in_recboles_order()
+        parts: list[_Part] = []
+        for code in _PARTS:
+            chosen = self.codes == code
+            if code != TRAIN or self.is_sequential:
+                chosen &= has_history
+            rows = in_order[chosen[in_order]]
             part = self.copy(PartTable(self.flat, rows))
             part.rows = rows
             parts.append(part)

@@ -1,5 +1,6 @@
 """Histories that are given rather than read from ``NAME.inter``, as a dataset that models score."""
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import torch
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.flat_table import Column, FlatTable
 from recbole_edt.data.indexing import insert_after, last_index_of, occurrences, ranges
+from recbole_edt.data.store import TokenIds, Tokens
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,29 @@ class Histories:
     def owners(self) -> np.ndarray:
         """The history of each row, int64 [R]."""
         return np.repeat(np.arange(len(self)), np.diff(self.starts))
+
+
+def with_items(
+    dataset: CrossDomainDataset, ids: Sequence[str], domains: Sequence[int]
+) -> CrossDomainDataset:
+    """Return a dataset with further items, for scoring only: no interaction or file has them.
+
+    Parameters
+    ----------
+    dataset : CrossDomainDataset
+        Stays as it is.
+    ids : sequence of str
+        Ids that the dataset does not have, n of them.
+    domains : sequence of int
+        Domain of each.
+    """
+    more, field = copy(dataset), dataset.iid_field
+    known = dataset.field2id_token[field]
+    tokens = Tokens(known.vocabulary, [*known.more, *ids])
+    more.field2id_token = {**dataset.field2id_token, field: tokens}
+    more.field2token_id = {**dataset.field2token_id, field: TokenIds(tokens)}
+    more.item_domain = torch.cat([dataset.item_domain, torch.tensor(domains, dtype=torch.int64)])
+    return more
 
 
 def with_histories(dataset: CrossDomainDataset, given: Histories) -> CrossDomainDataset:

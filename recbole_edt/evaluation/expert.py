@@ -62,6 +62,13 @@ class ContentExpert:
             return scores * self.weights[domain]
         return scores * self.weights[self.item_domain]  # the padding item's column is never read
 
+    def add_items(self, vectors: Tensor, domains: Tensor) -> None:
+        """Append items with LLM vectors, float [n, m], of some domains, int64 [n]."""
+        device = self.unit.device
+        self.unit = torch.cat([self.unit, unit_vectors(vectors).to(device)])
+        self.item_domain = torch.cat([self.item_domain, domains.to(device)])
+        self._units = {}
+
     def _unit_of(self, domain: int) -> Tensor:
         if domain not in self._units:
             self._units[domain] = self.unit[self.item_domain == domain]

@@ -115,6 +115,8 @@ def describe_protocol(targets: Targets) -> dict[str, Any]:
         protocol["repeated"] = repeated
     if config["valid_users"] is not None:
         protocol["valid_users"] = config["valid_users"]
+    if config["final_fit"]:
+        protocol["final_fit"] = True
     if sampled:
         protocol["sampled_hash"] = targets.sampled_candidates(sampled, scope)[1]
     return protocol

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from recbole_edt.model.batch_share import draw_rows, gather_rows, generator, shares
+from recbole_edt.model.precision import full_precision
 
 
 def soft_alignment(x: Tensor, y: Tensor, temperature: float) -> Tensor:
@@ -14,11 +15,12 @@ def soft_alignment(x: Tensor, y: Tensor, temperature: float) -> Tensor:
     Vectors are not normalised and T carries a gradient [code]. Of a share of a batch the pairs of
     all shares are compared, and the result is the share's part.
     """
-    x, y = gather_rows(x, y)
-    similar = x @ y.T / temperature
-    targets = ((x @ x.T + y @ y.T) * (temperature / 2)).softmax(dim=1)
-    forth = (targets * similar.log_softmax(dim=1)).sum(1)
-    back = (targets.T * similar.T.log_softmax(dim=1)).sum(1)
+    x, y = gather_rows(x.float(), y.float())
+    with full_precision(x.device):
+        similar = x @ y.T / temperature
+        targets = ((x @ x.T + y @ y.T) * (temperature / 2)).softmax(dim=1)
+        forth = (targets * similar.log_softmax(dim=1)).sum(1)
+        back = (targets.T * similar.T.log_softmax(dim=1)).sum(1)
     return -(forth + back).mean() / (2 * shares())
 
 

@@ -13,6 +13,7 @@ from recbole_edt.model.candidate_sets import (
     NextItemLoss,
     rows_in_domains,
 )
+from recbole_edt.model.precision import autocast, full_precision
 from recbole_edt.model.protocols import SINGLE_PHASE, KeyedConfig
 from recbole_edt.model.smoothing import SmoothingSettings, TargetSmoothing, nearest_items
 from recbole_edt.recbole_bridge import InputType, Interaction, SequentialRecommender
@@ -30,7 +31,7 @@ class CrossDomainModel(SequentialRecommender):
     Parameters
     ----------
     config : EDTConfig
-        ``loss_type``, ``loss_scope``, ``num_negatives``, ``unseen_negatives``,
+        ``loss_type``, ``loss_scope``, ``num_negatives``, ``unseen_negatives``, ``precision``,
         ``target_smoothing`` and what belongs to it, and ``MAX_ITEM_LIST_LENGTH``.
     dataset : CrossDomainDataset
         The training part.
@@ -56,6 +57,7 @@ class CrossDomainModel(SequentialRecommender):
     def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
         self.max_length: int = config["MAX_ITEM_LIST_LENGTH"]
+        self.precision: str = config["precision"]
         self.loss_type: str = config["loss_type"]
         self.loss_scope: str = config["loss_scope"]
         self.num_negatives: int = config["num_negatives"]
@@ -79,6 +81,17 @@ class CrossDomainModel(SequentialRecommender):
             self.smooth_targets(phases[0])
         self._table: tuple[Tensor, Tensor | None] | None = None
         self._domain_tables: dict[int, tuple[Tensor, Tensor | None]] = {}
+
+    def append_items(self, domains: Tensor) -> None:
+        """Append items of some domains, int64 [n], to those that are scored."""
+        item_domain = torch.cat([self.item_domain, domains.to(self.item_domain.device)])
+        rows = rows_in_domains(item_domain.cpu(), self.num_domains).to(item_domain.device)
+        for k in range(self.num_domains):
+            items = (item_domain == k).nonzero().flatten()
+            self.register_buffer(f"domain_items_{k}", items, persistent=False)
+        self.item_domain, self.row_in_domain = item_domain, rows
+        self.n_items = len(item_domain)
+        self._discard_tables()
 
     def _target_smoothing(self, dataset: CrossDomainDataset) -> TargetSmoothing:
         """Return the neighbours of all items that may be labels, as many as any phase asks for."""
@@ -109,9 +122,13 @@ class CrossDomainModel(SequentialRecommender):
     def whole_table(self) -> tuple[Tensor, Tensor | None]:
         """Return `score_table`, computed once until weights or the mode change."""
         if self._table is None:
-            with torch.no_grad():
+            with torch.no_grad(), full_precision(self.item_domain.device):
                 self._table = self.score_table()
         return self._table
+
+    def item_representations(self) -> Tensor:
+        """Return the vectors that items are scored by, [n_items, d]."""
+        return self.whole_table()[0]
 
     def _domain_table(self, domain: int) -> tuple[Tensor, Tensor | None]:
         """Return the rows of `whole_table` of one domain's items, side by side in memory."""
@@ -150,7 +167,7 @@ class CrossDomainModel(SequentialRecommender):
 
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Return the scores of all items after each history, [B, n_items]."""
-        states = self.last_states(interaction)
+        states = self._last_states(interaction)
         scores = states[0].new_empty(len(states[0]), self.n_items)
         scores[:, 0] = -torch.inf
         for k, state in enumerate(states):
@@ -159,8 +176,17 @@ class CrossDomainModel(SequentialRecommender):
 
     def domain_scores(self, interaction: Interaction, rows: Sequence[Tensor]) -> Iterator[Tensor]:
         """Yield the scores of each domain's items; see `protocols.ScoresDomains`."""
-        for k, (state, some) in enumerate(zip(self.last_states(interaction), rows, strict=True)):
+        for k, (state, some) in enumerate(zip(self._last_states(interaction), rows, strict=True)):
             yield self._scores_of_domain(k, state[some])
+
+    def _last_states(self, interaction: Interaction) -> list[Tensor]:
+        """Return `last_states` as float32, encoded in the key ``precision``.
+
+        The products with item vectors are taken in float32: bfloat16 has so few digits that items
+        would tie.
+        """
+        with autocast(self.precision, self.item_domain.device):
+            return [state.float() for state in self.last_states(interaction)]
 
     def _scores_of_domain(self, domain: int, states: Tensor) -> Tensor:
         vectors, bias = self._domain_table(domain)
@@ -169,7 +195,7 @@ class CrossDomainModel(SequentialRecommender):
     def predict(self, interaction: Interaction) -> Tensor:
         """Return the score of one item after each history, [B]."""
         vectors, bias = self.whole_table()
-        states = torch.stack(list(self.last_states(interaction)), dim=1)
+        states = torch.stack(self._last_states(interaction), dim=1)
         item = interaction[self.ITEM_ID]
         state = states[torch.arange(len(item), device=item.device), self.item_domain[item]]
         score = (state * vectors[item]).sum(1)

@@ -62,6 +62,8 @@ class DomainThread(nn.Module):
         rows = DomainRows(inside)
         if rows.length == 0:
             return torch.zeros_like(items)
-        hidden = backbone(rows.pack(items), self.positions)
-        state = self.weight * hidden + self.up(self.dropout(torch.relu(self.down(hidden))))
-        return rows.unpack(state)
+        return rows.unpack(self.adapt(backbone(rows.pack(items), self.positions)))
+
+    def adapt(self, hidden: Tensor) -> Tensor:
+        """Map backbone states h [..., d] to s h + U ReLU(V h)."""
+        return self.weight * hidden + self.up(self.dropout(torch.relu(self.down(hidden))))

@@ -116,7 +116,7 @@ class ItemEncoder(nn.Module):
         if self.projection is not None:
             table = self.half_vectors if self.vectors is None else self.vectors
             chosen = table if ids is None else self._rows(table, ids)
-            parts.append(self.projection(chosen.float() - self.mean))
+            parts.append(self.projection(chosen.float() - self.mean).float())
         if self.ids is not None:
             if ids is None:
                 parts.append(self.ids.weight)
@@ -149,6 +149,21 @@ class ItemEncoder(nn.Module):
         """
         self.register_buffer("unseen", unseen, persistent=False)
         self.register_buffer("neighbours", neighbours, persistent=False)
+
+    @torch.no_grad()
+    def append(self, vectors: Tensor) -> None:
+        """Append items by their LLM vectors, float [n, m], with id vector and bias zero."""
+        count, device = len(vectors), self.half_vectors.device
+        vectors = vectors.to(device)
+        self.half_vectors = torch.cat([self.half_vectors, vectors.half()])
+        if self.vectors is not None:
+            self.vectors = nn.Parameter(torch.cat([self.vectors, vectors.half().float()]))
+        if self.ids is not None:
+            weight = self.ids.weight
+            rows = torch.cat([weight, weight.new_zeros(count, weight.shape[1])])
+            self.ids = nn.Embedding.from_pretrained(rows, padding_idx=0)
+        if self.bias is not None:
+            self.bias = nn.Parameter(torch.cat([self.bias, self.bias.new_zeros(count)]))
 
     def for_scoring(self) -> tuple[Tensor, Tensor | None]:
         """Return vectors and biases of all items, those of unseen ones from their neighbours'.

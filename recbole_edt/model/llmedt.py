@@ -194,6 +194,23 @@ class LLMEDT(SharedModel):
         self.backbone.eval()
         return states
 
+    @property
+    def splits_scores(self) -> bool:
+        """Whether scores have a part of the domain's thread: in the domain phase."""
+        return self.phase == DOMAIN
+
+    @torch.no_grad()
+    def domain_parts(self, interaction: Interaction, rows: Tensor, items: Tensor) -> Tensor:
+        """Return <h_T, e_i> and <h'^k_T, e_i> of some scores, [n, 2]; see `SplitsScores`."""
+        table = self.whole_table()[0]
+        ids, lengths = self.history(interaction)
+        (shared,) = self._last_of([self.shared_state(table[ids])], lengths)
+        states = torch.stack(self.last_states(interaction), 1)  # [B, K, d]
+        both = states[rows, self.item_domain[items]]
+        vectors, shared = table[items], shared[rows]
+        parts = (shared * vectors).sum(1), ((both - shared) * vectors).sum(1)
+        return torch.stack(parts, 1)
+
     def _last_of(self, states: Sequence[Tensor], lengths: Tensor) -> list[Tensor]:
         return [self.gather_indexes(state, lengths - 1) for state in states]
 

@@ -46,8 +46,17 @@ def cross_entropy(states: Tensor, items: Tensor, bias: Tensor | None, labels: Te
 
 
 def _cross_entropy(states: Tensor, items: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
-    logits = states @ items.T if bias is None else torch.addmm(bias, states, items.T)
-    return F.cross_entropy(logits, labels, reduction="sum")
+    logits = scores_of_items(states, items, bias)
+    return F.cross_entropy(logits.float(), labels, reduction="sum")
+
+
+def scores_of_items(states: Tensor, items: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the scores of n items, [M, n]; under autocast the biases stay float32."""
+    if bias is None:
+        return states @ items.T
+    if torch.is_autocast_enabled(states.device.type):
+        return states @ items.T + bias
+    return torch.addmm(bias, states, items.T)
 
 
 def sampled_softmax(
@@ -71,7 +80,7 @@ def sampled_softmax(
         Items that the negatives are drawn from.
     """
     log_weight = math.log(max(num_candidates - 1, 1) / negatives.shape[1])
-    others = (negatives + log_weight).masked_fill(is_label, -torch.inf)
+    others = (negatives.float() + log_weight).masked_fill(is_label, -torch.inf)
     logits = torch.cat([positive.unsqueeze(1), others], dim=1)
     return (logits.logsumexp(1) - positive).sum()
 

@@ -155,6 +155,63 @@ class ScoresDomains(Protocol):
         """
 
 
+@runtime_checkable
+class TakesNewItems(Protocol):
+    """A model that reads items by their LLM vectors, and so can score items newer than training."""
+
+    def add_items(self, vectors: Tensor, domains: Tensor, seen: Tensor) -> None:
+        """Append items to those that are scored; they take the numbers after the last one.
+
+        Parameters
+        ----------
+        vectors : torch.Tensor
+            LLM vectors, float32 [n, m].
+        domains : torch.Tensor
+            Domain of each, int64 [n].
+        seen : torch.Tensor
+            Which items so far have a training interaction, bool [n_items].
+
+        Raises
+        ------
+        UserError
+            When this model's settings leave the vectors unread.
+        """
+
+
+@runtime_checkable
+class RepresentsItems(Protocol):
+    """A model that has a vector of each item."""
+
+    def item_representations(self) -> Tensor:
+        """Return the vector of each item, float [n_items, d]."""
+
+
+@runtime_checkable
+class SplitsScores(Protocol):
+    """A model whose scores are sums of a shared part and one of the item's domain.
+
+    Attributes
+    ----------
+    splits_scores : bool
+        Whether they are in the present phase.
+    """
+
+    @property
+    def splits_scores(self) -> bool:
+        """See the attribute."""
+
+    def domain_parts(self, interaction: Any, rows: Tensor, items: Tensor) -> Tensor:
+        """Return both parts of some scores, float32 [n, 2].
+
+        Parameters
+        ----------
+        interaction : Interaction
+            Histories of B users.
+        rows, items : torch.Tensor
+            Which history and which item each score is of, int64 [n].
+        """
+
+
 class Capabilities:
     """A model's optional capabilities, each with the default of a plain RecBole model.
 
@@ -231,6 +288,28 @@ class Capabilities:
     def scores_domains(self) -> bool:
         """Whether the model offers ``domain_scores``."""
         return isinstance(self._model, ScoresDomains)
+
+    @property
+    def takes_new_items(self) -> bool:
+        """Whether the model offers ``add_items``."""
+        return isinstance(self._model, TakesNewItems)
+
+    def item_representations(self) -> Tensor | None:
+        """Return a vector per item [at least n_items, d]; RecBole's embedding, or None."""
+        if isinstance(self._model, RepresentsItems):
+            return self._model.item_representations()
+        embedding = getattr(self._model, "item_embedding", None)
+        return embedding.weight if isinstance(embedding, nn.Embedding) else None
+
+    @property
+    def splits_scores(self) -> bool:
+        """Whether the model offers ``domain_parts``, and its scores now have two parts."""
+        return isinstance(self._model, SplitsScores) and bool(self._model.splits_scores)
+
+    def domain_parts(self, interaction: Any, rows: Tensor, items: Tensor) -> Tensor:
+        """Return the shared part of scores and that of the domain, [n, 2]."""
+        parts: Tensor = self._model.domain_parts(interaction, rows, items)
+        return parts
 
     @property
     def can_reuse_phase(self) -> bool:

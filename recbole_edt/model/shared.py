@@ -55,7 +55,7 @@ class SharedModel(CrossDomainModel):
             trainable=config["item_vectors"] == "trainable",
         )
         self._vectors_rate: float | None = config["item_vectors_learning_rate"]
-        neighbours = config["new_item_neighbours"]
+        self._neighbours = neighbours = config["new_item_neighbours"]
         if neighbours and vectors is not None:
             groups = [self.members(k) for k in range(self.num_domains)]
             seen = torch.from_numpy(dataset.seen_items())
@@ -63,6 +63,32 @@ class SharedModel(CrossDomainModel):
         self.backbone = Backbone(BackboneSettings.from_config(config))
         self.positions = nn.Parameter(torch.empty(self.max_length, width))
         nn.init.normal_(self.positions, std=config["initializer_range"])
+
+    def add_items(self, vectors: Tensor, domains: Tensor, seen: Tensor) -> None:
+        """Append items, which are scored as those without interactions; see `TakesNewItems`."""
+        if self.items.projection is None:
+            raise UserError(
+                "item_projection: found none, with which items are known by number; expected pca "
+                "or mlp to score new items"
+            )
+        first = self.n_items
+        self.items.append(vectors)
+        self.append_items(domains)
+        if not self._neighbours:
+            return
+        table, device = self.items.half_vectors.float(), self.item_domain.device
+        known = torch.zeros(self.n_items, dtype=torch.bool, device=device)
+        known[:first] = seen.to(device)
+        is_new = torch.arange(self.n_items, device=device) >= first
+        groups = [
+            members[(known | is_new)[members]]
+            for members in map(self.members, range(self.num_domains))
+        ]
+        unseen, near = nearest_seen(table, known, groups, self._neighbours)
+        before = self.items.unseen, self.items.neighbours
+        if len(before[0]):
+            unseen, near = torch.cat([before[0], unseen]), torch.cat([before[1], near])
+        self.items.set_neighbours(unseen, near)
 
     def sparse_parameters(self) -> list[nn.Parameter]:
         """Return the tables of items if steps change single rows of them, otherwise nothing."""

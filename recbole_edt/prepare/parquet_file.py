@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import duckdb
+import numpy as np
 
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.prepare.engine import Engine, first_line, literal, name
@@ -39,6 +40,8 @@ class ParquetFile:
 
     Attributes
     ----------
+    types : dict of str to str
+        Type of each column by its name, as DuckDB writes it.
     columns : list of str
         Their names.
 
@@ -59,13 +62,13 @@ class ParquetFile:
             described = engine.db.execute(f"DESCRIBE SELECT * FROM {self._source}").fetchall()
         except duckdb.Error as error:
             raise UserError(f"{path}: {first_line(error)}") from None
-        self._types = {row[0]: str(row[1]) for row in described}
-        self.columns = list(self._types)
+        self.types = {row[0]: str(row[1]) for row in described}
+        self.columns = list(self.types)
 
     def require(self, needed: Iterable[tuple[str, str]]) -> None:
         """Refuse a table without some columns, each given after the flag that names it."""
         for flag, column in needed:
-            if column not in self._types:
+            if column not in self.types:
                 raise UserError(
                     f"{self.path}: no column '{column}'{nearest(column, self.columns)}; found "
                     f"{', '.join(self.columns)}; --{flag}=NAME names another"
@@ -79,9 +82,9 @@ class ParquetFile:
         UserError
             When the column holds dates or timestamps.
         """
-        if self._types[column].startswith(_TIMES):
+        if self.types[column].startswith(_TIMES):
             raise UserError(
-                f"time_format: column '{column}' of {self.path} is of type {self._types[column]}, "
+                f"time_format: column '{column}' of {self.path} is of type {self.types[column]}, "
                 "which needs none; expected texts or numbers"
             )
 
@@ -115,7 +118,7 @@ class ParquetFile:
         """
         picked = []
         for index, column in enumerate(columns):
-            kind, cell = self._types[column], name(column)
+            kind, cell = self.types[column], name(column)
             base = kind.partition("(")[0].partition(" ")[0]
             allowed: tuple[str, ...] = _IDS
             expected = "texts or whole numbers"
@@ -136,6 +139,34 @@ class ParquetFile:
             )
         except duckdb.Error as error:
             raise UserError(f"{self.path}: {first_line(error)}") from None
+
+    def vectors(self, column: str) -> np.ndarray:
+        """Return a column of lists of equal length, float32 [N, m]; what is null is NaN.
+
+        Raises
+        ------
+        UserError
+            For lists of different lengths or of other things than numbers, and a damaged file.
+        """
+        kind, cell = self.types[column], name(column)
+        if kind.partition("[")[0].partition("(")[0] not in _NUMBERS or kind.count("]") != 1:
+            raise UserError(
+                f"{self.path}: column '{column}' is of type {kind}; expected lists of numbers"
+            )
+        lists = f"{cell}::FLOAT[]"
+        try:
+            sizes = self._engine.arrays(f"SELECT coalesce(len({lists}), 0) n FROM {self._source}")
+            values = self._engine.arrays(f"SELECT unnest({lists}) v FROM {self._source}")["v"]
+        except duckdb.Error as error:
+            raise UserError(f"{self.path}: column '{column}': {first_line(error)}") from None
+        lengths = sizes["n"]
+        other = np.flatnonzero(lengths != lengths[:1])
+        if len(other):
+            row = int(other[0])
+            self.refuse(row, f"{column} has {lengths[row]} values, row 1 has {lengths[0]}")
+        if np.ma.isMaskedArray(values):
+            values = np.ma.filled(values, np.nan)
+        return values.reshape(len(lengths), -1) if len(lengths) else values.reshape(0, 0)
 
     def refuse(self, row: int, complaint: str) -> NoReturn:
         """Raise `UserError` about a row, counted from 0."""

@@ -49,6 +49,10 @@ class DatasetBase(SequentialDataset):
     def check_headers(self, folder: Path, name: str) -> None:
         """Check the dataset's files before the first one is read."""
 
+    def always_loaded(self, source: str) -> Sequence[str]:
+        """Return the columns of ``inter`` or ``item`` that are loaded whatever ``load_col`` has."""
+        return ()
+
     def header_of(self, path: Path) -> list[tuple[str, str]]:
         """Return name and type of each column of a file."""
         raise NotImplementedError
@@ -87,6 +91,9 @@ class DatasetBase(SequentialDataset):
         """Return the interactions as tensors, or as what behaves like them."""
         return super()._dataframe_to_interaction(table)
 
+    def check_loaded(self, path: Path, wanted: Sequence[str], found: Sequence[str]) -> None:
+        """Check the columns that ``load_col`` names against those of a file."""
+
     def check_table(self, path: Path, table: pd.DataFrame, is_items: bool) -> None:
         """Check the table of one file."""
 
@@ -120,11 +127,21 @@ class DatasetBase(SequentialDataset):
 
     def _load_feat(self, filepath: str, source: Any) -> pd.DataFrame | None:
         path = Path(filepath)
-        load, unload = self._get_load_and_unload_col(source)
+        name = getattr(source, "value", source)
+        try:
+            load, unload = self._get_load_and_unload_col(source)
+        except ValueError:
+            raise UserError(
+                f"unload_col: {name}: found beside the columns of load_col; give one of the two "
+                "(load_col: null loads all columns)"
+            ) from None
+        if load is not None:
+            load |= set(self.always_loaded(name))
         if load == set():
             return None
-        columns = {}
-        for field, kind in self.header_of(path):
+        columns, header = {}, self.header_of(path)
+        self.check_loaded(path, sorted(load or ()), [field for field, _ in header])
+        for field, kind in header:
             if (load is None or field in load) and field not in (unload or ()):
                 columns[field] = FeatureType(kind)
                 if source != "link":
@@ -165,6 +182,9 @@ class DatasetBase(SequentialDataset):
 
     def _filter_inter_by_user_or_item(self) -> None:
         """Drop nothing: `check_tables` refuses interactions with unlisted users or items."""
+
+    def _filter_by_inter_num(self) -> None:
+        """Drop nothing: the keys are refused, and RecBole would count all rows in Python."""
 
     def _remap(self, remap_list: list[tuple[Any, str, Any]]) -> None:
         if not remap_list or self._remap_numbered(remap_list):

@@ -1,9 +1,11 @@
 """RecBole's trainer behind public methods: its epochs, optimizer and loggers, nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from typing import Any, TypeVar
 
+import torch
 from torch import nn, optim
 
 from recbole_edt.errors import UserError
@@ -65,7 +67,8 @@ class EpochTrainer(Trainer):
         """
         with named_failures("trained", self.config):
             try:
-                loss = self._train_epoch(train_data, epoch - 1, show_progress=show_progress)
+                with self._mixed_precision():
+                    loss = self._train_epoch(train_data, epoch - 1, show_progress=show_progress)
             except ValueError as error:
                 if "loss is nan" not in str(error):
                     raise
@@ -73,6 +76,25 @@ class EpochTrainer(Trainer):
                     f"model: the loss is not a number in epoch {epoch}; training has diverged"
                 ) from None
         return sum(loss) if isinstance(loss, tuple) else loss
+
+    @contextmanager
+    def _mixed_precision(self) -> Iterator[None]:
+        """Let RecBole's autocast around each loss be on, in bfloat16, where ``precision`` says so.
+
+        RecBole names no type, so that torch's default of the device counts: float16 on a GPU.
+        """
+        if self.config["precision"] != "bf16":
+            yield
+            return
+        kind, before = self.device.type, bool(self.config["enable_amp"])
+        default = torch.get_autocast_dtype(kind)
+        torch.set_autocast_dtype(kind, torch.bfloat16)
+        self.enable_amp = True  # RecBole's copy of the key
+        try:
+            yield
+        finally:
+            self.enable_amp = before
+            torch.set_autocast_dtype(kind, default)
 
     def build_optimizer(
         self, parameters: Iterable[nn.Parameter], learning_rate: float, weight_decay: float

@@ -6,9 +6,11 @@ from recbole_edt.recommend.history_file import read_history_file
 from recbole_edt.recommend.item_labels import shorten
 from recbole_edt.recommend.recommender import Recommender, load
 from recbole_edt.recommend.scoring import TopItems, best_items, next_scores
+from recbole_edt.recommend.user_file import read_user_file
 from recbole_edt.recommend.user_page import refuse_different_data, show_user
 
 __all__ = [
     "Recommender", "TopItems", "best_items", "load", "next_scores", "read_history_file",
-    "refuse_different_data", "shorten", "show_user", "write_all_users", "write_recommendations",
+    "read_user_file", "refuse_different_data", "shorten", "show_user", "write_all_users",
+    "write_recommendations",
 ]  # fmt: skip

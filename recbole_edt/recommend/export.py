@@ -8,7 +8,7 @@ from typing import Any
 
 from recbole_edt.progress import progress_of
 from recbole_edt.recommend.given_histories import NamedHistories
-from recbole_edt.recommend.recommender import COLUMNS, Recommender
+from recbole_edt.recommend.recommender import Recommender
 from recbole_edt.recommend.scoring import TopItems
 from recbole_edt.recommend.table_file import WriteColumns, csv_rows, table_file
 
@@ -31,19 +31,22 @@ def write_recommendations(
     k : int
         Items per history.
     **options
-        ``domain``, ``exclude`` and ``repeats`` of `Recommender.recommend`.
+        ``domain``, ``exclude``, ``repeats`` and ``reasons`` of `Recommender.recommend`.
 
     Raises
     ------
     UserError
         As `Recommender.recommend`, and for a path that cannot be written to; nothing is written.
     """
+    reasons = options.pop("reasons", False)
     shown = bool(recommender.run.config["show_progress"])
     with progress_of(len(named.names), "recommend", "user", shown) as bar:
         names, top = recommender.best(named, k, **options, report=bar.update)
-    with _opened(path, COLUMNS) as write:
+    with _opened(path, recommender.columns(reasons)) as write:
         for part in _parts(top):
             frame = recommender.frame(names, part)
+            if reasons:
+                frame = recommender.with_reasons(frame, named, part)
             frame["user"] = frame["user"].astype(str)
             write({name: frame[name].to_numpy() for name in frame})
     return len(top.items)

@@ -1,6 +1,7 @@
 """The items that a run scores, as arrays by their numbers: ids, titles, domains."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from copy import copy
 
 import numpy as np
 import pandas as pd
@@ -41,6 +42,17 @@ class ItemIndex:
         rows = pd.Index(catalogue.ids, dtype=object).get_indexer(self.ids)
         self.titles = np.array([*titles, ""], dtype=object)[rows]
         self._numbers = pd.Index(self.ids[1:], dtype=object)
+
+    def extended(
+        self, ids: Sequence[str], titles: Sequence[str], domains: Sequence[int]
+    ) -> "ItemIndex":
+        """Return these items and further ones, numbered after them."""
+        more = copy(self)
+        more.ids = np.append(self.ids, np.array(ids, dtype=object))
+        more.titles = np.append(self.titles, np.array(titles, dtype=object))
+        more.domains = np.append(self.domains, np.array(domains, dtype=np.int64))
+        more._numbers = pd.Index(more.ids[1:], dtype=object)
+        return more
 
     def __len__(self) -> int:
         return len(self.ids)

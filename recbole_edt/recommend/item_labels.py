@@ -21,7 +21,7 @@ class ItemLabels:
         titles = catalogue.columns.get(fields.TITLE, [""] * len(catalogue.ids))
         self._title_of = dict(zip(catalogue.ids, titles, strict=True))
         self._ids = run.dataset.field2id_token[run.dataset.iid_field]
-        self._counts = run.dataset.item_counts()
+        self._counts = run.trained_on.item_counts()
 
     def item_id(self, number: int) -> str:
         """Return the id as in ``NAME.item``."""
@@ -36,7 +36,7 @@ class ItemLabels:
         return self._dataset.domains[int(self._dataset.item_domain[number])]
 
     def is_new(self, number: int) -> bool:
-        """Return whether no training row has the item."""
+        """Return whether no row that the model was trained on has the item."""
         return not self._counts[number]
 
 

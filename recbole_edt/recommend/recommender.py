@@ -1,22 +1,34 @@
 """A finished run as a recommender: items that come next after any histories."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
-from recbole_edt.data.histories import extended, with_histories
+from recbole_edt.data.histories import Histories, extended, with_histories, with_items
 from recbole_edt.errors import UserError, nearest
+from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recommend.given_histories import (
     GivenHistories,
     NamedHistories,
     read_histories,
+    user_numbers,
 )
-from recbole_edt.recommend.item_index import ItemIndex
+from recbole_edt.recommend.item_index import ItemIndex, as_tokens
 from recbole_edt.recommend.lists import Candidates, Pairs, batches_by_length, top_items
+from recbole_edt.recommend.new_items import checked_vectors, read_new_items, vectors_of
+from recbole_edt.recommend.reasons import (
+    REASONS,
+    SHARE,
+    item_directions,
+    nearest_of_history,
+    thread_shares,
+)
 from recbole_edt.recommend.scoring import NextTargets, TopItems, score_next
 from recbole_edt.runs import LoadedRun, RunFolder, load_run
 
@@ -73,6 +85,7 @@ class Recommender:
 
     def __init__(self, run: LoadedRun):
         self.run, self.items = run, ItemIndex(run)
+        self._directions: Tensor | None = None
 
     def recommend(
         self,
@@ -82,6 +95,7 @@ class Recommender:
         exclude: Excluded = (),
         repeats: bool | None = None,
         extend: bool = False,
+        reasons: bool = False,
     ) -> pd.DataFrame:
         """Return the best items after each history.
 
@@ -102,6 +116,8 @@ class Recommender:
         extend : bool
             Put what the dataset has of a known user before what is given. Otherwise a history is
             what is given, and the dataset's interactions of that user are not read.
+        reasons : bool
+            Add what is near in the history; see `with_reasons`.
 
         Returns
         -------
@@ -115,7 +131,46 @@ class Recommender:
             For an unknown item, an empty history, and a model that does not read histories, or
             reads more of them than items and times.
         """
-        return self.frame(*self.best(self.named(histories, extend)[0], k, domain, exclude, repeats))
+        named, _ = self.named(histories, extend)
+        return self._table(named, k, domain, exclude, repeats, reasons)
+
+    def recommend_users(
+        self,
+        users: Iterable[Any],
+        k: int = 10,
+        domain: str | None = None,
+        exclude: Excluded = (),
+        repeats: bool | None = None,
+        reasons: bool = False,
+    ) -> pd.DataFrame:
+        """Return the best items for users of the dataset, after all that it has of them.
+
+        Parameters
+        ----------
+        users : iterable
+            User ids.
+        k, domain, exclude, repeats, reasons
+            As for `recommend`.
+
+        Raises
+        ------
+        UserError
+            For an unknown user, and as `recommend`; but any model can do this.
+        """
+        return self._table(self.known_users(users), k, domain, exclude, repeats, reasons)
+
+    def _table(
+        self,
+        named: NamedHistories,
+        k: int,
+        domain: str | None,
+        exclude: Excluded,
+        repeats: bool | None,
+        reasons: bool,
+    ) -> pd.DataFrame:
+        names, top = self.best(named, k, domain, exclude, repeats)
+        frame = self.frame(names, top)
+        return self.with_reasons(frame, named, top) if reasons else frame
 
     def score(
         self, histories: GivenHistories, items: Iterable[Any], extend: bool = False
@@ -149,6 +204,49 @@ class Recommender:
             scores[at] = batch[:, columns.to(batch.device)].cpu().numpy()
         return pd.DataFrame(scores, index=pd.Index(named.names, name="user"), columns=items)
 
+    def add_items(
+        self, items: "pd.DataFrame | str | Path", vectors: np.ndarray | None = None
+    ) -> None:
+        """Let items newer than training be part of histories and lists, by their titles.
+
+        They are scored as items of training that nobody had: by their LLM vectors, with the bias
+        and id vector of their neighbours where the run has ``new_item_neighbours``.
+
+        Parameters
+        ----------
+        items : pandas.DataFrame, or path of a CSV file
+            ``item_id``, ``domain`` and ``title``, or what the run's ``text_template`` names.
+        vectors : numpy.ndarray, optional
+            Their LLM vectors [n, m]; made by the run's encoder from the titles by default.
+
+        Raises
+        ------
+        UserError
+            When the model does not read LLM vectors, the encoder is not to be had, or an item is
+            known already, listed twice, of an unknown domain or without a text.
+        """
+        run = self.run
+        if not capabilities_of(run.model).takes_new_items:
+            raise UserError(
+                f"run: {run.folder.path}: {run.record.model} knows items by number; items newer "
+                "than training need a model of LLM vectors, such as LLMEDT, SASRecLLM or Similarity"
+            )
+        template = run.config["text_template"]
+        new = read_new_items(items, self.items, template, needs_text=vectors is None)
+        if run.artefacts is None:
+            made = np.zeros((len(new.ids), 0), dtype=np.float32)  # the model will refuse
+        elif vectors is None:
+            made = vectors_of(run, new.texts)
+        else:
+            made = checked_vectors(run, vectors, len(new.ids))
+        table, domains = torch.from_numpy(made), torch.tensor(new.domains)
+        run.model.add_items(table, domains, torch.from_numpy(run.dataset.seen_items()))
+        if run.expert is not None:
+            run.expert.add_items(table, domains)
+        dataset = with_items(run.dataset, new.ids, new.domains)
+        self.run, self._directions = replace(run, dataset=dataset), None
+        self.items = self.items.extended(new.ids, new.titles, new.domains)
+
     def named(self, histories: GivenHistories, extend: bool) -> tuple[NamedHistories, int]:
         """Return histories as numbers, and how many of their rows the dataset has; see `extend`."""
         self.refuse_without_histories()
@@ -161,6 +259,25 @@ class Recommender:
             return named, 0
         both, repeated = extended(self.run.dataset, named.histories)
         return NamedHistories(named.names, both), repeated
+
+    def known_users(self, users: Iterable[Any]) -> NamedHistories:
+        """Return all that the dataset has of some users; `UserError` for an unknown one."""
+        names, dataset = list(users), self.run.dataset
+        tokens = as_tokens(names)
+        numbers = user_numbers(dataset, tokens)
+        if not numbers.all():
+            token = tokens[int(np.argmin(numbers))]
+            ids = dataset.field2id_token[dataset.uid_field][1:]
+            raise UserError(
+                f"users: {token!r} is not in {dataset.dataset_name}.inter{nearest(token, ids)}"
+            )
+        starts, none = np.zeros(len(names) + 1, dtype=np.int64), np.empty(0, dtype=np.int64)
+        given = Histories(numbers, starts, none, none.astype(np.float64))
+        both, _ = extended(dataset, given)
+        empty = np.flatnonzero(np.diff(both.starts) == 0)
+        if len(empty):
+            raise UserError(f"users: {tokens[empty[0]]!r} has no interaction")
+        return NamedHistories(tokens, both)
 
     def best(
         self,
@@ -199,6 +316,40 @@ class Recommender:
             top.scores,
         )
         return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
+
+    def columns(self, reasons: bool) -> tuple[str, ...]:
+        """Return the columns of a table of recommendations; see `with_reasons`."""
+        if not reasons:
+            return COLUMNS
+        splits = capabilities_of(self.run.model).splits_scores
+        return (*COLUMNS, *REASONS, *([SHARE] if splits else []))
+
+    def with_reasons(
+        self, frame: pd.DataFrame, named: NamedHistories, top: TopItems
+    ) -> pd.DataFrame:
+        """Return recommendations with what explains each.
+
+        ``nearest_item`` and ``nearest_title``: the item of the history that is nearest to it, by
+        the cosine of the model's item representations. ``thread_share``, of LLMEDT with its domain
+        phase: the share of the domain's thread in the score (see `reasons.thread_shares`).
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+            As `frame` returns it for `top`.
+        named : NamedHistories
+            The histories.
+        top : TopItems
+            The recommendations.
+        """
+        if self._directions is None:
+            self._directions = item_directions(self.run)
+        nearest = nearest_of_history(self._directions, named.histories, top)
+        columns = dict(zip(REASONS, (self.items.ids[nearest], self.items.titles[nearest]),
+                           strict=True))  # fmt: skip
+        if capabilities_of(self.run.model).splits_scores and len(top.items):
+            columns[SHARE] = thread_shares(self.run, self._targets(named), top)
+        return frame.assign(**columns)
 
     def refuse_without_histories(self) -> None:
         """Refuse a model that knows users by number alone; `UserError`."""

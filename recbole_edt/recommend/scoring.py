@@ -131,7 +131,7 @@ def _lacking(run: LoadedRun, field: str) -> Exception:
     )
 
 
-def next_scores(run: LoadedRun, users: np.ndarray) -> Tensor:
+def next_scores(run: LoadedRun, users: np.ndarray, repeats: bool | None = None) -> Tensor:
     """Score all items after the users' complete histories, which are masked.
 
     Held-out interactions belong to the history: the question is what comes after them.
@@ -142,11 +142,15 @@ def next_scores(run: LoadedRun, users: np.ndarray) -> Tensor:
         Model and dataset.
     users : numpy.ndarray
         int64 [B], user numbers of the dataset.
+    repeats : bool, optional
+        Whether items of the history may be recommended; by default the key ``repeatable`` decides
+        (see `recbole_edt.evaluation.repeats`).
 
     Returns
     -------
     torch.Tensor
-        float32 [B, item_num] on the CPU; -inf for the padding item and items of the history.
+        float32 [B, item_num] on the CPU; -inf for the padding item and, without `repeats`, for
+        items of the history.
 
     Raises
     ------
@@ -155,7 +159,7 @@ def next_scores(run: LoadedRun, users: np.ndarray) -> Tensor:
     """
     targets, at = NextTargets(run.dataset, users), np.arange(len(users))
     scores = score_next(run, targets, at).cpu()
-    if not recommends_history(run.dataset):
+    if not (recommends_history(run.dataset) if repeats is None else repeats):
         scores[targets.history(at)] = -torch.inf
     scores[:, 0] = -torch.inf
     return scores

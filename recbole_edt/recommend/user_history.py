@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pandas as pd
 
 from recbole_edt import fields
@@ -32,13 +33,24 @@ def history_lines(
     return lines
 
 
+def seconds_of(times: np.ndarray) -> np.ndarray:
+    """Return times in seconds since 1970 from seconds or smaller units; NaN for what is no date.
+
+    Parameters
+    ----------
+    times : numpy.ndarray
+        Float [n].
+    """
+    seconds = np.where((times >= _FIRST_YEAR) & np.isfinite(times), times, np.nan)
+    while (is_finer := seconds > _LATEST).any():  # milliseconds, or finer
+        seconds = np.where(is_finer, seconds / 1000, seconds)
+    return seconds
+
+
 def date_of(timestamp: float) -> str:
     """Return the UTC date of a time in seconds or smaller units; empty for what is no date."""
-    if not _FIRST_YEAR <= timestamp < float("inf"):
-        return ""
-    while timestamp > _LATEST:  # milliseconds, or finer
-        timestamp /= 1000
-    return datetime.fromtimestamp(float(timestamp), UTC).strftime("%Y-%m-%d")
+    seconds = float(seconds_of(np.array([timestamp]))[0])
+    return "" if np.isnan(seconds) else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
 
 
 def artefact_lines(run: LoadedRun, labels: ItemLabels, user: str, suffix: str) -> list[str]:
@@ -51,7 +63,7 @@ def artefact_lines(run: LoadedRun, labels: ItemLabels, user: str, suffix: str) -
         lines += ["", f"profiles{suffix}"]
         columns = texts[fields.DOMAIN], texts["stage"], texts["group"], texts["text"]
         lines += [
-            f"  {_profile_name(domain, stage, group)}: {text}"
+            f"  {profile_name(domain, stage, group)}: {text}"
             for domain, stage, group, text in zip(*columns, strict=True)
         ] or ["  none"]
     if artefacts.has(AUGMENT):
@@ -67,7 +79,7 @@ def artefact_lines(run: LoadedRun, labels: ItemLabels, user: str, suffix: str) -
     return lines
 
 
-def _profile_name(domain: str, stage: str, group: object) -> str:
+def profile_name(domain: str, stage: str, group: object) -> str:
     """Return what a profile's text is about: a domain, a group's part in one, or all of it."""
     if stage == OVERALL:
         return OVERALL

@@ -40,7 +40,7 @@ def show_user(
     stem = f"{runs[0].config.dataset_dir}/{dataset.dataset_name}"
     numbers = dataset.field2token_id
     user_number = number_of("user", user, numbers[dataset.uid_field], f"{stem}.inter")
-    labels, run_labels = ItemLabels(runs[0]), _run_labels(runs)
+    labels, names = ItemLabels(runs[0]), run_labels(runs)
     item_number = None
     if item is not None:
         item_number = number_of("item", item, numbers[dataset.iid_field], f"{stem}.item")
@@ -48,14 +48,14 @@ def show_user(
     lines = [f"user {user} of {dataset.dataset_name}"]
     lines += [f"{run.record.model}: {run.folder.path}" for run in runs]
     lines += history_lines(dataset, labels, user_number, shown)
-    for run, label in zip(runs, run_labels, strict=True):
+    for run, label in zip(runs, names, strict=True):
         lines += artefact_lines(run, labels, user, f" ({label})" if len(runs) > 1 else "")
     for number, domain in enumerate(dataset.domains):
         allowed = dataset.item_domain == number
         lists = [_recommended(labels, row, k, allowed) for row in scores]
-        lines += ["", f"next in {domain}", *_side_by_side(run_labels, lists)]
+        lines += ["", f"next in {domain}", *_side_by_side(names, lists)]
     lists = [_recommended(labels, row, k, None) for row in scores]
-    lines += ["", "next, all domains together", *_side_by_side(run_labels, lists)]
+    lines += ["", "next, all domains together", *_side_by_side(names, lists)]
     if any("  new" in line for line in lines):
         lines += ["", "new: nobody has it in the training rows"]
     if item_number is not None:
@@ -77,6 +77,7 @@ def refuse_different_data(runs: Sequence[LoadedRun]) -> None:
             ("dataset", first.record.dataset, run.record.dataset),
             ("split", first.dataset.split.hash[:12], run.dataset.split.hash[:12]),
             ("domains", first.dataset.domains, run.dataset.domains),
+            ("items", first.dataset.items_hash[:12], run.dataset.items_hash[:12]),
         ):
             if one != other:
                 raise UserError(
@@ -97,7 +98,8 @@ def _recommended(labels: ItemLabels, scores: Tensor, k: int, allowed: Tensor | N
     return lines or ["  nothing left"]
 
 
-def _run_labels(runs: Sequence[LoadedRun]) -> list[str]:
+def run_labels(runs: Sequence[LoadedRun]) -> list[str]:
+    """Return the model of each run, with its folder's name where a model comes twice."""
     models = [run.record.model for run in runs]
     if len({*models}) == len(models):
         return models
@@ -129,7 +131,7 @@ def _item_lines(
     if number in dataset.flat[dataset.iid_field][history_rows(dataset, user)]:
         return [*lines, "  in the user's history, so it is not recommended"]
     in_domain = dataset.item_domain == dataset.item_domain[number]
-    for label, row in zip(_run_labels(runs), scores, strict=True):
+    for label, row in zip(run_labels(runs), scores, strict=True):
         rank, among = rank_of(row, number, in_domain)
         overall, among_all = rank_of(row, number, torch.ones_like(in_domain))
         lines.append(

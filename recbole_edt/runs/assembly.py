@@ -14,6 +14,7 @@ from recbole_edt.data.loaders import training_loader
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.list_metrics import reads_vectors
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.precision import check_precision
 from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
@@ -34,6 +35,11 @@ def seed_everything(config: EDTConfig) -> None:
     # filling fresh memory costs time and changes no result
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     init_seed(config["seed"], config["reproducibility"])
+
+
+def check_hardware(config: EDTConfig) -> None:
+    """Refuse, before any work, what the device cannot do."""
+    check_precision(config["precision"], config["device"])
 
 
 def find_dataset(config: EDTConfig) -> None:
@@ -90,14 +96,23 @@ def prepare_data(config: EDTConfig, dataset: CrossDomainDataset) -> tuple[Any, T
     if reads_vectors([*config["metrics"], config["valid_metric"]]):
         dataset.item_vectors()  # refused now, not after training
     parts = dataset.build()
+    loader = _loader(config, dataset, parts)
+    return loader, Targets(parts[1], "valid", config["valid_users"]), Targets(parts[2], "test")
+
+
+def prepare_final_data(config: EDTConfig, dataset: CrossDomainDataset) -> Any:
+    """Return the loader of the final fit, on training and validation rows; after `prepare_data`."""
+    return _loader(config, *dataset.build_final())
+
+
+def _loader(config: EDTConfig, dataset: CrossDomainDataset, parts: list[CrossDomainDataset]) -> Any:
     with named_failures("trained", config):
         try:
-            loader = training_loader(dataset, parts, trains_on_windows(config.model_class))
+            return training_loader(dataset, parts, trains_on_windows(config.model_class))
         except ValueError as error:
             if "interacted with all items" not in str(error):  # RecBole's sampler
                 raise
             raise UserError(_why_no_negatives(config, dataset)) from error
-    return loader, Targets(parts[1], "valid", config["valid_users"]), Targets(parts[2], "test")
 
 
 def _why_no_negatives(config: EDTConfig, dataset: CrossDomainDataset) -> str:

@@ -5,19 +5,22 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from recbole_edt import distributed
 from recbole_edt.artefacts.store import ArtefactSettings, identity_now, refuse_other_artefacts
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.split import Split
+from recbole_edt.model.precision import FLOAT32
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.runs.assembly import (
     agree_on_settings,
     build_model,
+    check_hardware,
     open_dataset,
     prepare_data,
+    prepare_final_data,
     seed_everything,
 )
 from recbole_edt.runs.folders import (
@@ -28,11 +31,12 @@ from recbole_edt.runs.folders import (
     lock_path,
 )
 from recbole_edt.runs.logs import logging_to, no_logging
-from recbole_edt.runs.measuring import measure
+from recbole_edt.runs.measuring import Fit, measure, write_record
 from recbole_edt.runs.record import RunRecord
 from recbole_edt.runs.reuse import reuse_first_phase
 from recbole_edt.training.checkpoint import refuse_other_data
-from recbole_edt.training.trainer import get_trainer
+from recbole_edt.training.final_fit import ChosenEpochs
+from recbole_edt.training.trainer import PhasedTrainer, get_trainer
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +79,7 @@ def execute(
     is_main = distributed.is_main()
     settings = config.to_dict()
     agree_on_settings(settings)
-    show_progress = config["show_progress"] and sys.stderr.isatty() and is_main
+    check_hardware(config)
     if lock_path(settings).exists() and is_main:
         with exclusive_run(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it
@@ -86,14 +90,11 @@ def execute(
     if is_finished:
         return _checked(folder, config, dataset)
     train_data, valid, test = prepare_data(config, dataset)
-    init_seed(config["seed"], config["reproducibility"])
     if config["sampled_candidates"]:  # a draw that cannot be made is no news for after training
         with distributed.main_first():
             for targets in (valid, test):
                 targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
-    begun = time.perf_counter()
-    model = build_model(config, train_data.dataset)
-    build_seconds = time.perf_counter() - begun
+    model, build_seconds = _seeded_model(config, train_data)
     # from here on the run's folder is written to
     with exclusive_run(settings, wait) if is_main else nullcontext():
         folder, is_earlier, is_finished = _choose(settings, resume)
@@ -109,12 +110,52 @@ def execute(
                 if is_earlier:
                     _log.info("nothing to resume yet: starting from the beginning")
                 reuse_first_phase(trainer, shared_from, valid)
-            _log.info(f"device: {config['device']}")
-            trainer.fit(train_data, valid, show_progress=show_progress)
-            record = measure(config, folder, trainer, dataset, valid, test, build_seconds)
-            if is_main:
-                record.write(folder.metrics_path)
+            precision = "" if config["precision"] == FLOAT32 else f", {config['precision']}"
+            _log.info(f"device: {config['device']}{precision}")
+            trainer.fit(train_data, valid, show_progress=_shows_progress(config))
+            fits = [Fit.of(trainer, build_seconds)]
+            if config["final_fit"]:
+                chosen = trainer.chosen_epochs
+                measured = measure(config, trainer, dataset, [valid])
+                del model, trainer, train_data
+                trainer, again = _fit_again(config, folder, dataset, chosen, is_earlier)
+                on_test = measure(config, trainer, dataset, [test], measured.weights)
+                measured, fits = measured.and_test_of(on_test), [*fits, again]
+            else:
+                measured = measure(config, trainer, dataset, [valid, test])
+            record = write_record(config, folder, dataset, test, measured, fits)
     return CompletedRun(folder, record)
+
+
+def _seeded_model(config: EDTConfig, train_data: Any) -> tuple[Any, float]:
+    """Return a new model, its first weights drawn from the seed, and how long it took."""
+    init_seed(config["seed"], config["reproducibility"])
+    begun = time.perf_counter()
+    model = build_model(config, train_data.dataset)
+    return model, time.perf_counter() - begun
+
+
+def _fit_again(
+    config: EDTConfig,
+    folder: RunFolder,
+    dataset: CrossDomainDataset,
+    chosen: ChosenEpochs,
+    is_earlier: bool,
+) -> tuple[PhasedTrainer, Fit]:
+    """Train a new model on training and validation rows, or go on where an earlier process was."""
+    train_data = prepare_final_data(config, dataset)
+    model, build_seconds = _seeded_model(config, train_data)
+    trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
+    trainer = trainer_class(config, model, folder.final_fit.path, is_final=True)
+    if is_earlier:
+        trainer.resume()
+    _log.info("final fit: training and validation rows, epochs as chosen on validation")
+    trainer.fit_again(train_data, chosen, _shows_progress(config))
+    return trainer, Fit.of(trainer, build_seconds)
+
+
+def _shows_progress(config: EDTConfig) -> bool:
+    return config["show_progress"] and sys.stderr.isatty() and distributed.is_main()
 
 
 def _choose(settings: Settings, resume: bool) -> tuple[RunFolder, bool, bool]:

@@ -37,12 +37,13 @@ class Part(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", populate_by_name=True)
 
     OMITTED: ClassVar[frozenset[str]] = frozenset()
-    """Keys that are not written when they are None; the other ones are written as ``null``."""
+    """Keys that are not written when they have their default; others are, None as ``null``."""
 
     @model_serializer(mode="wrap")
     def _without_omitted(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         content = handler(self)
-        return {k: v for k, v in content.items() if v is not None or k not in self.OMITTED}
+        defaults = {k: type(self).model_fields[k].default for k in self.OMITTED}
+        return {k: v for k, v in content.items() if k not in defaults or v != defaults[k]}
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as ``metrics.json`` holds it."""
@@ -127,14 +128,16 @@ class Protocol(Part):
     valid_users: int | None = None  # of a sample of the validation users only
     repeated: int | None = None  # test targets that are in their history; None for none
 
-    OMITTED = frozenset(("items_hash", "sampled_hash", "valid_users", "repeated"))
+    final_fit: bool = False  # whether validation rows were trained on before test was ranked
+
+    OMITTED = frozenset(("items_hash", "sampled_hash", "valid_users", "repeated", "final_fit"))
     COMPARED: ClassVar[tuple[str, ...]] = (
         "split", "split_hash", "items_hash", "candidates", "sampled", "sampled_hash",
-        "valid_users",
+        "valid_users", "final_fit",
     )  # fmt: skip
     """What runs of one table have in common, in the order in which it is compared."""
 
-    def compared(self) -> dict[str, str | int | None]:
+    def compared(self) -> dict[str, str | int | bool | None]:
         """Return `COMPARED` with values, without ``items_hash`` where the run has none."""
         values = {key: getattr(self, key) for key in self.COMPARED}
         return {k: v for k, v in values.items() if k != "items_hash" or v is not None}
@@ -145,7 +148,8 @@ class Protocol(Part):
         scope = {"target_domain": "the target's domain", "all": "all domains"}[self.candidates]
         items = f"{self.sampled} sampled items" if self.sampled else "all items"
         chosen = f"; epochs chosen on {self.valid_users} users" if self.valid_users else ""
-        return f"{items} of {scope}{chosen}"
+        fit = "; final fit on training and validation rows" if self.final_fit else ""
+        return f"{items} of {scope}{chosen}{fit}"
 
     def data_hashes(self) -> dict[str, str]:
         """Return the hashes of the rows and items that the run was trained on, if it has them."""
@@ -167,7 +171,8 @@ class Phase(Part):
     seconds : float
         Training without evaluation.
     valid, test : Report, optional
-        After this phase; of phases before the last one only.
+        After this phase; of phases before the last one only. With a final fit, test figures are
+        those after its phase.
     """
 
     name: str
@@ -184,6 +189,14 @@ class Phase(Part):
         """The best epoch, the latest where each domain has its own."""
         best = self.best_epoch
         return max(best.values()) if isinstance(best, dict) else best
+
+
+class FinalPhase(Part):
+    """One phase of the final fit: its name, how many epochs, per domain where separate, seconds."""
+
+    name: str
+    epochs: BestEpoch
+    seconds: Number
 
 
 class ArtefactsRead(Part):

@@ -65,6 +65,16 @@ class RunFolder:
         """Weights and state of training."""
         return self.path / "checkpoint"
 
+    @property
+    def final_fit(self) -> "RunFolder":
+        """The folder of the final fit (key ``final_fit``): its weights and its curves."""
+        return RunFolder(self.path / "final")
+
+    @property
+    def export_dir(self) -> Path:
+        """Where the run is exported to, unless another folder is named."""
+        return self.path / "export"
+
     def reevaluation_path(self, candidates: str, sampled: int | None) -> Path:
         """Return where test figures by another protocol are written."""
         return self.path / f"evaluate-{candidates}-{sampled or 'full'}.json"

@@ -21,10 +21,13 @@ from recbole_edt.recbole_bridge.model_state import has_other_state
 from recbole_edt.runs.assembly import (
     agree_on_settings,
     build_model,
+    check_hardware,
     open_dataset,
     prepare_data,
+    prepare_final_data,
     seed_everything,
 )
+from recbole_edt.runs.figures import Report
 from recbole_edt.runs.folders import RunFolder, Settings
 from recbole_edt.runs.record import RunRecord
 from recbole_edt.training.checkpoint import (
@@ -51,8 +54,10 @@ class LoadedRun:
         Its configuration.
     dataset : CrossDomainDataset
         All interactions, as evaluation sees them.
+    trained_on : CrossDomainDataset
+        The training part; that of the final fit, where there was one.
     model : RecBole model
-        With the run's chosen weights, in evaluation mode.
+        With the run's chosen weights, or those of its final fit, in evaluation mode.
     expert : ContentExpert or None
         What the run adds to the model's scores, with the weights that it chose.
     catalogue : Catalogue
@@ -65,6 +70,7 @@ class LoadedRun:
     record: RunRecord
     config: EDTConfig
     dataset: CrossDomainDataset
+    trained_on: CrossDomainDataset
     model: Any
     expert: ContentExpert | None
     catalogue: Catalogue
@@ -91,20 +97,28 @@ def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
     record = folder.read_record()
     config = EDTConfig(None, None, [str(folder.config_path)], overrides)
     agree_on_settings(config.to_dict())
+    check_hardware(config)
     seed_everything(config)
     dataset = open_dataset(config)
     refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)
-    catalogue = read_catalogue(config.dataset_dir, config["dataset"], config["text_template"])
+    template = store.ArtefactSettings.from_config(config).catalogue_template
+    catalogue = read_catalogue(config.dataset_dir, config["dataset"], template)
     artefacts = _artefacts_of(folder, record, config, dataset, catalogue)
     train_data, valid, test = prepare_data(config, dataset)
+    weights, fitted = folder, (valid, record.model_valid)
+    if config["final_fit"]:
+        train_data = prepare_final_data(config, dataset)
+        weights, fitted = folder.final_fit, (test, record.model_test)
     init_seed(config["seed"], config["reproducibility"])
     model = build_model(config, train_data.dataset)
-    _load_weights(folder, model)
+    _load_weights(weights, model)
     model.eval()
     if has_other_state(model):
-        _refuse_lost_state(folder, record, model, valid)
+        _refuse_lost_state(folder, record, model, *fitted)
     expert = _expert_of(record, config, test.part)
-    return LoadedRun(folder, record, config, test.part, model, expert, catalogue, artefacts)
+    return LoadedRun(
+        folder, record, config, test.part, train_data.dataset, model, expert, catalogue, artefacts
+    )
 
 
 def _artefacts_of(
@@ -150,18 +164,20 @@ def _load_weights(folder: RunFolder, model: Any) -> None:
         ) from None
 
 
-def _refuse_lost_state(folder: RunFolder, record: RunRecord, model: Any, valid: Targets) -> None:
+def _refuse_lost_state(
+    folder: RunFolder, record: RunRecord, model: Any, targets: Targets, before: Report
+) -> None:
     """Refuse a model whose state outside tensors does not come back with its construction.
 
     RecBole's EASE and ItemKNN compute theirs from the training rows when they are built; whether
-    another does, only its scores show: validation is ranked again and compared.
+    another does, only its scores show: targets are ranked again and compared with what they gave.
     """
-    before, protocol = record.model_valid, record.protocol
+    protocol = record.protocol
     names = list(before.overall.metrics)
     names = [name for name in names if not is_list_metric(name)] or names
     depth = max(int(name.split("@")[1]) for name in names)
     try:
-        found = evaluate(model, valid, names, protocol.candidates, protocol.sampled, depth=depth)
+        found = evaluate(model, targets, names, protocol.candidates, protocol.sampled, depth=depth)
         now, then = flatten_metrics(found.report), before.flat()
         # never for what is not a number
         same = all(abs(value - then[name]) < _TOLERANCE for name, value in now.items())

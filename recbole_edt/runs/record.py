@@ -16,6 +16,7 @@ from recbole_edt.files import read_json, write_json
 from recbole_edt.runs.figures import (
     ArtefactsRead,
     Cost,
+    FinalPhase,
     Number,
     Part,
     Phase,
@@ -58,6 +59,9 @@ class RunRecord(Part):
         The model's own figures beside those with the expert.
     phases : list of Phase
         In the order of training.
+    final_fit : list of FinalPhase, optional
+        Phases of the final fit; None without one. Its weights are those that `test` is of, and
+        what is loaded; `valid` and `phases` are of the fit before, which chose epochs.
     artefacts : ArtefactsRead, optional
         None when the model read none.
     cost : Cost
@@ -68,6 +72,8 @@ class RunRecord(Part):
         Commit of the checkout, None outside one.
     device : str, optional
         What the run used, such as ``cpu`` or ``cuda``; None in records of earlier versions.
+    precision : str, optional
+        Value of that key, None for float32.
     """
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
@@ -80,13 +86,15 @@ class RunRecord(Part):
     expert_weights: dict[str, Number] | None = None
     without_expert: WithoutExpert | None = None
     phases: list[Phase]
+    final_fit: list[FinalPhase] | None = None
     artefacts: ArtefactsRead | None
     cost: Cost
     versions: dict[str, str]
     git: str | None
     device: str | None = None
+    precision: str | None = None
 
-    OMITTED = frozenset(("expert_weights", "without_expert", "device"))
+    OMITTED = frozenset(("expert_weights", "without_expert", "final_fit", "device", "precision"))
 
     @classmethod
     def read(cls, path: Path) -> "RunRecord":
@@ -135,6 +143,11 @@ class RunRecord(Part):
     def model_valid(self) -> Report:
         """Validation figures of the model's own scores, without a content expert."""
         return self.without_expert.valid if self.without_expert else self.valid
+
+    @property
+    def model_test(self) -> Report:
+        """Test figures of the model's own scores, without a content expert."""
+        return self.without_expert.test if self.without_expert else self.test
 
 
 def _migrate(path: Path, content: object) -> dict[str, object]:

@@ -48,7 +48,12 @@ class BestEpoch:
         if self.weights and (gain < self.score or (self.keep_on_tie and gain == self.score)):
             self.stale += 1
             return
-        self.score, self.epoch, self.stale = gain, epoch, 0
+        self.score = gain
+        self.keep(epoch, model)
+
+    def keep(self, epoch: int, model: torch.nn.Module) -> None:
+        """Keep the model's present weights as those of the best epoch."""
+        self.epoch, self.stale = epoch, 0
         self.weights = {
             name: tensor.detach().to("cpu", copy=True)
             for name, tensor in model.state_dict().items()

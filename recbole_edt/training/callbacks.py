@@ -36,10 +36,13 @@ class LogLines(Callback):
         Gets the lines.
     metric : str
         Validation metric that they show, overall and per domain.
+    is_final : bool
+        Whether they are of the final fit, which validates nothing.
     """
 
-    def __init__(self, logger: logging.Logger, metric: str):
+    def __init__(self, logger: logging.Logger, metric: str, is_final: bool = False):
         self._logger, self._metric = logger, metric
+        self._prefix = "final fit: " * is_final
 
     def on_validation(self, phase: PhaseState, history: History) -> None:
         """Log loss, score and seconds."""
@@ -50,9 +53,10 @@ class LogLines(Callback):
             if name.startswith(f"{metric}/")
         )
         loss = f"loss {row['loss']:8.4f}" if row["epoch"] else "no change yet"
+        valid = f"valid {metric} {row[metric]:.4f} ({domains})  " if metric in row else ""
         self._logger.info(
-            f"{row['phase']} epoch {row['epoch']:3d}  {loss:13}  valid {metric} {row[metric]:.4f} "
-            f"({domains})  {row['seconds']:.1f} s"
+            f"{self._prefix}{row['phase']} epoch {row['epoch']:3d}  {loss:13}  {valid}"
+            f"{row['seconds']:.1f} s"
         )
 
     def on_phase_end(self, phase: PhaseState, history: History) -> None:
@@ -61,7 +65,9 @@ class LogLines(Callback):
         best = record["best_epoch"]
         if isinstance(best, dict):
             best = ", ".join(f"{domain} {epoch}" for domain, epoch in best.items())
-        self._logger.info(f"{record['name']} phase: {record['epochs']} epochs, best {best}")
+        self._logger.info(
+            f"{self._prefix}{record['name']} phase: {record['epochs']} epochs, best {best}"
+        )
 
 
 class TensorBoardScalars(Callback):
@@ -83,16 +89,26 @@ class TensorBoardScalars(Callback):
 
 
 class WandbMetrics(Callback):
-    """Loss and validation metrics for RecBole's logger of Weights & Biases."""
+    """Loss and validation metrics for RecBole's logger of Weights & Biases.
 
-    def __init__(self, logger: Any):
-        self._logger = logger
+    Parameters
+    ----------
+    logger : recbole WandbLogger
+        The logger.
+    is_final : bool
+        Whether they are of the final fit, which has a step axis of its own and validates nothing.
+    """
+
+    def __init__(self, logger: Any, is_final: bool = False):
+        self._logger, self._is_final = logger, is_final
 
     def on_validation(self, phase: PhaseState, history: History) -> None:
         """Log loss and metrics."""
-        step = len(history.curves)
-        loss = {"loss": history.curves[-1]["loss"], "train_step": step}
-        self._logger.log_metrics(loss, head="train")
+        step, head = len(history.curves), "final" if self._is_final else "train"
+        loss = {"loss": history.curves[-1]["loss"], f"{head}_step": step}
+        self._logger.log_metrics(loss, head=head)
+        if self._is_final:
+            return
         self._logger.log_metrics({**validation_metrics(history), "valid_step": step}, head="valid")
 
 
@@ -109,6 +125,8 @@ class Checkpoints(Callback):
         The training loader's.
     hashes : mapping
         What identifies split and items; another run's checkpoint is refused by it.
+    is_final : bool
+        Whether they are of the final fit, which the checkpoint then records.
     """
 
     def __init__(
@@ -117,9 +135,10 @@ class Checkpoints(Callback):
         model: Any,
         generator: torch.Generator | None,
         hashes: Mapping[str, str],
+        is_final: bool = False,
     ):
-        self._folder, self._model = folder, model
-        self._generator, self._hashes = generator, hashes
+        self._folder, self._model, self._generator = folder, model, generator
+        self._head = {**hashes, "fit": "final"} if is_final else {**hashes}
 
     def on_validation(self, phase: PhaseState, history: History) -> None:
         """Save."""
@@ -128,9 +147,7 @@ class Checkpoints(Callback):
         tensors |= checkpoint.pack_model(self._model) | with_prefix("rng/", rng)
         values |= {"rng": rng_values, "phases": history.phases, "curves": history.curves}
         name = f"{phase.name}-{phase.epoch}{'-end' * phase.done}"
-        checkpoint.save_state(
-            self._folder / "checkpoint", name, tensors, {**self._hashes, **values}
-        )
+        checkpoint.save_state(self._folder / "checkpoint", name, tensors, {**self._head, **values})
         history.write_curves(self._folder / "curves.csv")
 
     def on_phase_end(self, phase: PhaseState, history: History) -> None:

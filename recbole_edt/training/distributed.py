@@ -16,6 +16,7 @@ from torch import Tensor
 from recbole_edt import distributed
 from recbole_edt.errors import UserError
 from recbole_edt.model import batch_share
+from recbole_edt.model.precision import full_precision
 from recbole_edt.model.protocols import capabilities_of, trains_on_windows
 from recbole_edt.recbole_bridge.model_state import has_other_state
 
@@ -126,7 +127,9 @@ class PhaseInShares:
         for some in (_Way.WHOLE, way):
             batch_share.set_rng_states(before)
             torch.set_rng_state(of_torch)
-            losses.append(float(distributed.add_up(self._part(some, batch, args, keys).double())))
+            with full_precision(self._model.device):  # rounding to bfloat16 is beyond the tolerance
+                loss = self._part(some, batch, args, keys)
+            losses.append(float(distributed.add_up(loss.double())))
         batch_share.set_rng_states(before)
         torch.set_rng_state(of_torch)
         self._model.train()

@@ -30,8 +30,8 @@ class PhaseLoop:
         Trains epochs, evaluates, and holds model and configuration.
     train_data : data loader
         Training batches.
-    valid_data : Targets
-        What epochs are selected on.
+    valid_data : Targets or None
+        What epochs are selected on; None for a subclass that selects otherwise.
     history : History
         Gets every validated epoch and every finished phase.
     callbacks : sequence of Callback
@@ -44,7 +44,7 @@ class PhaseLoop:
         self,
         trainer: EpochTrainer,
         train_data: Any,
-        valid_data: Targets,
+        valid_data: Targets | None,
         history: History,
         callbacks: Sequence[Callback],
         show_progress: bool,
@@ -76,7 +76,7 @@ class PhaseLoop:
         if saved:
             self._restore(phase, saved)
         elif self._capabilities.may_stay_unchanged(name):
-            self._validate(phase, 0.0, 0.0)
+            self._end_epoch(phase, 0.0, 0.0)
         processes = in_shares(self._model, self._config["seed"])
         while not phase.has_ended():
             phase.begin_epoch()
@@ -88,8 +88,8 @@ class PhaseLoop:
             phase.optimizer = self._trainer.optimizer  # RecVAE's trainer has two, in turn
             if phase.epoch % self._config["eval_step"] and phase.epoch < phase.settings.epochs:
                 continue
-            score = self._validate(phase, loss / len(self._train_data), seconds)
-            if callback_fn:
+            score = self._end_epoch(phase, loss / len(self._train_data), seconds)
+            if callback_fn and score is not None:
                 callback_fn(phase.epoch, score)
         load_weights(self._model, self._model.state_dict() | phase.best_weights())
         if not phase.done:  # else resumed after its end
@@ -102,12 +102,16 @@ class PhaseLoop:
         """Enter a phase with a new optimizer."""
         trainer = self._trainer
         self._capabilities.begin_phase(name)
-        settings = PhaseSettings.from_config(name, self._config)
-        if trainer.epochs != self._config["epochs"]:  # RecBole's models that only count have one
-            settings = replace(settings, epochs=trainer.epochs)
+        settings = self._settings(name)
         trainer.optimizer = phase_optimizer(trainer, self._capabilities, settings)
         steps = len(self._train_data)
         return PhaseState(settings, self._model, trainer.optimizer, steps, self._best_epochs(name))
+
+    def _settings(self, name: str) -> PhaseSettings:
+        settings, epochs = PhaseSettings.from_config(name, self._config), self._trainer.epochs
+        if epochs != self._config["epochs"]:  # RecBole's models that only count have one
+            settings = replace(settings, epochs=epochs)
+        return settings
 
     def _best_epochs(self, name: str) -> list[BestEpoch]:
         """Return one best epoch per domain where domains are separate, otherwise one for all."""
@@ -119,24 +123,29 @@ class PhaseLoop:
             return [BestEpoch(metric, keep_on_tie=on_tie)]
         return [
             BestEpoch(f"{metric}/{domain}", prefix, on_tie)
-            for domain, prefix in zip(self._valid_data.part.domains, parts, strict=True)
+            for domain, prefix in zip(self._train_data.dataset.domains, parts, strict=True)
         ]
 
-    def _validate(self, phase: PhaseState, loss: float, seconds: float) -> float:
-        """Validate an epoch with the weights that would be kept, and return its score."""
-        trainer, config = self._trainer, self._config
+    def _end_epoch(self, phase: PhaseState, loss: float, seconds: float) -> float | None:
+        """Select the weights to keep and record the epoch; return its validation score, if any."""
         with phase.averaged_weights():
-            result = trainer.evaluate(self._valid_data)
-            for best in phase.best:
-                score = round(result[best.metric], config["metric_decimal_place"])
-                best.update(score, phase.epoch, self._model, trainer.valid_metric_bigger)
-        score = result[trainer.valid_metric]
-        phase.adjust_rate(score)
+            score, result = self._select(phase)
+        if score is not None:
+            phase.adjust_rate(score)
         row = {"phase": phase.name, "epoch": phase.epoch, "loss": loss}
         self._history.curves.append({**row, "seconds": round(seconds, 6), **result})
         for callback in self._callbacks:
             callback.on_validation(phase, self._history)
         return score
+
+    def _select(self, phase: PhaseState) -> tuple[float | None, dict[str, float]]:
+        """Validate the model as it is and keep it if it is the best; return score and metrics."""
+        trainer, digits = self._trainer, self._config["metric_decimal_place"]
+        result = trainer.evaluate(self._valid_data)
+        for best in phase.best:
+            score = round(result[best.metric], digits)
+            best.update(score, phase.epoch, self._model, trainer.valid_metric_bigger)
+        return result[trainer.valid_metric], result
 
     def _restore(self, phase: PhaseState, saved: checkpoint.SavedState) -> None:
         load_weights(self._model, checkpoint.model_weights(saved.tensors))

@@ -25,7 +25,7 @@ _OF_ALIGNMENT = ("align_phase", "beta", "temperature")
 _TRAINABLE = "trainable"
 _ELSEWHERE = frozenset((
     "model", "recipe", "phases", "align_phase", "beta", "temperature", _KEY,
-    "content_expert", "group_edges", "sampled_candidates",
+    "content_expert", "group_edges", "sampled_candidates", "final_fit",
     "data_path", "output_dir", "show_progress", "log_tensorboard", "log_wandb", "wandb_project",
 ))  # fmt: skip
 
@@ -75,7 +75,7 @@ class ReusableRun:
     Attributes
     ----------
     path, checkpoint_dir : pathlib.Path
-        Its folder, and that of its weights.
+        Its folder, and that of its weights; those of the first fit where there was a final one.
     config : EDTConfig
         Its configuration; keys that are younger than the run have their default.
     split_hash : str

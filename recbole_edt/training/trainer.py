@@ -22,6 +22,7 @@ from recbole_edt.training.callbacks import (
     TensorBoardScalars,
     WandbMetrics,
 )
+from recbole_edt.training.final_fit import ChosenEpochs, FinalLoop
 from recbole_edt.training.history import History
 from recbole_edt.training.loop import PhaseLoop
 from recbole_edt.training.packing import pack_rng, unpack_rng
@@ -43,9 +44,11 @@ class PhasedTrainer(EpochTrainer):
         The model.
     run_dir : pathlib.Path
         Where checkpoints and curves are written.
+    is_final : bool
+        Whether it is for `fit_again`, in place of `fit`; logs and checkpoints then say so.
     """
 
-    def __init__(self, config: Any, model: Any, run_dir: Path):
+    def __init__(self, config: Any, model: Any, run_dir: Path, is_final: bool = False):
         is_main = distributed.is_main()  # the only process that writes
         # RecBole's constructor makes it
         config["checkpoint_dir"] = str(run_dir / "checkpoint") if is_main else "."
@@ -53,7 +56,7 @@ class PhasedTrainer(EpochTrainer):
         super().__init__(config, model)
         self.logger = logging.getLogger(__name__)
         self.capabilities = capabilities_of(model)
-        self.run_dir = run_dir
+        self.run_dir, self._is_final = run_dir, is_final
         self.metrics = metric_names(config["metrics"], config["topk"])
         if self.valid_metric not in self.metrics:
             self.metrics = [*self.metrics, self.valid_metric]
@@ -64,8 +67,14 @@ class PhasedTrainer(EpochTrainer):
             self._callbacks.append(TensorBoardScalars(self.run_dir / "tensorboard"))
         if is_main:
             self._callbacks += [
-                WandbMetrics(self.wandblogger), LogLines(self.logger, self.valid_metric)
-            ]  # fmt: skip
+                WandbMetrics(self.wandblogger, is_final),
+                LogLines(self.logger, self.valid_metric, is_final),
+            ]
+
+    @property
+    def chosen_epochs(self) -> ChosenEpochs:
+        """What validation has chosen, after `fit`."""
+        return ChosenEpochs.from_history(self.history, self.valid_metric)
 
     @property
     def phases(self) -> list[dict[str, Any]]:
@@ -103,11 +112,49 @@ class PhasedTrainer(EpochTrainer):
         """
         if valid_data is None:
             raise UserError("fit: validation data is missing; epochs are chosen on it")
-        part, generator, saved_state = valid_data.part, train_data.generator, self._saved
-        checkpoint.refuse_other_data(self.run_dir, saved_state.values if saved_state else {}, part)
-        callbacks = list(self._callbacks)
-        if distributed.is_main():
-            callbacks.append(Checkpoints(self.run_dir, self.model, generator, part.hashes()))
+        callbacks = self._all_callbacks(train_data)
+        loop = PhaseLoop(self, train_data, valid_data, self.history, callbacks, show_progress)
+        self._train_phases(loop, train_data, callback_fn)
+        result = self.evaluate(valid_data)
+        for callback in callbacks:
+            callback.on_end()
+        return result[self.valid_metric], result
+
+    def fit_again(self, train_data: Any, chosen: ChosenEpochs, show_progress: bool = False) -> None:
+        """Train all phases for epochs that are chosen already, without any validation.
+
+        Parameters
+        ----------
+        train_data : data loader
+            Batches of training and validation rows.
+        chosen : ChosenEpochs
+            By the first fit, that of a trainer and a model of its own.
+        show_progress : bool
+            Whether epochs show a progress bar.
+        """
+        callbacks = self._all_callbacks(train_data)
+        loop = FinalLoop(chosen, self, train_data, None, self.history, callbacks, show_progress)
+        self._train_phases(loop, train_data)
+        for callback in callbacks:
+            callback.on_end()
+
+    def _all_callbacks(self, train_data: Any) -> list[Callback]:
+        if not distributed.is_main():
+            return self._callbacks
+        hashes, generator = train_data.dataset.hashes(), train_data.generator
+        saving = Checkpoints(self.run_dir, self.model, generator, hashes, self._is_final)
+        return [*self._callbacks, saving]
+
+    def _train_phases(
+        self,
+        loop: PhaseLoop,
+        train_data: Any,
+        callback_fn: Callable[[int, float], None] | None = None,
+    ) -> None:
+        """Run all phases, or those that a checkpoint has left; end in evaluation mode."""
+        generator, saved_state = train_data.generator, self._saved
+        recorded = saved_state.values if saved_state else {}
+        checkpoint.refuse_other_data(self.run_dir, recorded, train_data.dataset)
         distributed.copy_from_main(self.model.state_dict())
         if self.config["train_neg_sample_args"].get("dynamic", False):
             train_data.get_model(self.model)
@@ -116,16 +163,11 @@ class PhasedTrainer(EpochTrainer):
         draws = pack_rng(generator)
         names = self.capabilities.phases
         start = names.index(saved_state.phase) if saved_state else len(self.phases)
-        loop = PhaseLoop(self, train_data, valid_data, self.history, callbacks, show_progress)
         for name in names[start:]:
             unpack_rng(*draws, generator)
             loop.run(name, saved_state, callback_fn)
             saved_state = None
         self.model.eval()
-        result = self.evaluate(valid_data)
-        for callback in callbacks:
-            callback.on_end()
-        return result[self.valid_metric], result
 
     def resume(self) -> bool:
         """Load the checkpoint in ``run_dir``, from which `fit` continues; False without one.
@@ -145,7 +187,8 @@ class PhasedTrainer(EpochTrainer):
             raise UserError(f"{self.run_dir}/checkpoint: of another model ({reason})") from None
         self._saved = saved
         self.history = History(saved.values["phases"], saved.values["curves"])
-        self.logger.info(f"resuming after {saved.phase} epoch {saved.values['epoch']}")
+        fit = "final fit: " * self._is_final
+        self.logger.info(f"{fit}resuming after {saved.phase} epoch {saved.values['epoch']}")
         return True
 
     def reuse_first_phase(self, source: ReusableRun, valid_data: Targets) -> None:

@@ -187,6 +187,28 @@ def test_empty_merges_and_groups(make):
         make(lambda text: "", at="nothing")
 
 
+def test_cut_thoughts_are_counted_apart(make):
+    """With or without the opening tag, which some models have in the prompt."""
+
+    def answer(text):
+        if "Known of" in text:
+            done = "<think>hm</think>" + describe(text)
+            return Reply("They", finish="length") if "w13" in text else done
+        return "<think>teas, so" if '"w3"' in text and '"w4"' in text else describe(text)
+
+    report, _, found, _ = make(answer)
+    made = entry(found)
+    assert made["masked_groups"] == {"cut_thought": 1}
+    assert made["masked"] == {"cut_thought": 1, "too_few_items": 1}  # bob's merging
+    assert (made["cut_thoughts"], made["failed"]) == (2, 2)
+    texts = {(line["user_id"], line["stage"]): line["text"] for line in lines_of(found)}
+    assert texts["ann", "overall"] == "likes w1 and w2; likes w12"
+    assert ("bob", "overall") not in texts
+    assert "2 replies ended inside a thought; with a larger llm_thinking_tokens" in report
+    with pytest.raises(UserError, match=r"\(cut_thought 6\); raise llm_thinking_tokens"):
+        make(lambda text: "<think>hm", at="thoughts")
+
+
 def test_failed_groups_are_asked_again_before_merging(make):
     def answer(text):
         if "Known of" not in text and '"w3"' in text and '"w4"' in text:

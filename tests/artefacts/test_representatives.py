@@ -151,6 +151,20 @@ def test_what_is_asked_and_what_becomes_of_the_replies(make):
     assert "6 ordered pairs of domains" in report
 
 
+def test_cut_thoughts_are_counted_apart(make):
+    def answer(text):
+        if own_titles(text) == ["black tea", "espresso"]:
+            return "<think>\n- kettle\n- pan"
+        return "<think>hm</think>none"
+
+    task = make(answer)
+    report = make_augmented(task, False).text
+    made = entry(task)
+    assert made["rejects"] == {"cut_thought": 1}
+    assert (made["cut_thoughts"], made["failed"], made["accepted"]) == (1, 1, 0)
+    assert "1 replies ended inside a thought; with a larger llm_thinking_tokens" in report
+
+
 def test_users_never_see_themselves_and_examples_are_training_rows(make):
     texts = []
     task = make(lambda text: texts.append(text) or "none", augment_examples=1)

@@ -238,6 +238,28 @@ def test_runs_of_different_splits_are_refused(make_dataset, compare, tmp_path):
     assert all(name in outcome.err for name in ("candidates: ", str(first), str(everything)))
 
 
+def test_a_final_fit_is_of_all_rows_or_of_none(make_dataset, compare, tmp_path):
+    make_dataset()
+    plain, final = finished_run(tmp_path, 1), finished_run(tmp_path, 1, final_fit=True)
+    outcome = compare(f"--runs={plain},{final}")
+    assert outcome.status == 2
+    assert outcome.err.splitlines()[-1] == (
+        f"recbole-edt: final_fit: {plain} has False, {final} has True; "
+        "expected one and the same in a comparison"
+    )
+    (tmp_path / "rows.yaml").write_text(
+        "rows: {once: {model: Pop}, again: {model: Pop, final_fit: True}}"
+    )
+    outcome = compare(f"--file={tmp_path / 'rows.yaml'}", "--seeds=1")
+    assert outcome.status == 2
+    assert "final_fit: once has False, again has True" in outcome.err
+    outcome = compare(f"--runs={final}")
+    assert outcome.status == 0
+    assert "final fit on training and validation rows" in outcome.out
+    page = next(tmp_path.rglob("report.html")).read_text()
+    assert "on training and validation rows" in page
+
+
 def test_runs_of_other_items_are_refused(make_dataset, compare, tmp_path):
     make_dataset()
     first, second, old = (finished_run(tmp_path, seed) for seed in (1, 2, 3))

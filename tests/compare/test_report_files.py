@@ -112,7 +112,13 @@ def test_several_targets_per_user(tmp_path):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("split_hash", "other"), ("candidates", "all"), ("sampled", 100), ("sampled_hash", "x")],
+    [
+        ("split_hash", "other"),
+        ("candidates", "all"),
+        ("sampled", 100),
+        ("sampled_hash", "x"),
+        ("final_fit", True),
+    ],
 )
 def test_runs_that_do_not_belong_together_are_refused(copy, key, value):
     path = copy / "runs" / "1-2" / "metrics.json"

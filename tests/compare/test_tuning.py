@@ -162,14 +162,17 @@ def test_shipped_spaces_fit_their_models(path):
     assert len(tuning.next_jobs(1)) == 4
 
 
-def test_scores_of_sampled_metrics_choose_nothing(tmp_path):
+def test_trials_end_with_validation_on_the_full_ranking(tmp_path):
     (tmp_path / "space.hyper").write_text(SPACE)
     space, row = read_search_space(tmp_path / "space.hyper"), ComparisonRow("A", "SASRec", {})
-    keys = {"sampled_candidates": 5, "output_dir": str(tmp_path)}
+    of_test = {"sampled_candidates": 5, "final_fit": True}
+    keys = {**of_test, "output_dir": str(tmp_path)}
     tuning = RowTuning(row, "toy", keys, 1, space, "random", 2)
-    assert all(job.settings["sampled_candidates"] is None for _, job in tuning.next_jobs(2))
+    for _, job in tuning.next_jobs(2):
+        assert job.settings["sampled_candidates"] is None
+        assert job.settings["final_fit"] is False
     best = yaml.safe_load(tuning.configuration_of(Trial(1, {"n_heads": 2}, score=0.5)))
-    assert best == {"model": "SASRec", "dataset": "toy", "sampled_candidates": 5, "n_heads": 2}
+    assert best == {"model": "SASRec", "dataset": "toy", **of_test, "n_heads": 2}
 
 
 def test_a_model_that_learns_nothing_is_not_called_unconverged(

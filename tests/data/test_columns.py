@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 from synthetic import write_inter, write_items
 
-from recbole_edt.data.store import Tokens, building, columns, open_interactions, opening
+from recbole_edt.data.store import (
+    Tokens,
+    building,
+    columns,
+    open_interactions,
+    opening,
+    vocabulary,
+)
 from recbole_edt.errors import UserError
 from recbole_edt.files import sha256_of
 
@@ -61,16 +68,21 @@ def test_columns_are_maps_that_cannot_be_written_to(folder):
         assert not column.flags.owndata
 
 
-def test_tokens_and_numbers_find_each_other(tmp_path):
+def test_tokens_and_numbers_find_each_other(tmp_path, monkeypatch):
+    monkeypatch.setattr(vocabulary, "_DECODED", 300)  # several pieces
     names = [f"u{n * 7919 % 1000}" for n in range(1000)] + ["ü", "漢字", "NA", '3" pan', "u"]
     write_inter(tmp_path / "toy" / "toy.inter", [(name, "i", 1) for name in names])
     known = open_interactions(tmp_path / "toy", "toy").user_vocabulary
     assert known.tokens(range(len(known))) == names
+    assert known.tokens([1001, 1000, 4, 1001]) == ["漢字", "ü", names[4], "漢字"]
+    assert known.tokens([]) == []
     assert [known.number(name) for name in names] == list(range(1, len(names) + 1))
     assert known.numbers(names).tolist() == list(range(1, len(names) + 1))  # through a table
     assert known.numbers(["u", "v"]).tolist() == [1005, 0]  # one by one
     tokens = Tokens(known, ["new"])
     assert tokens[[0, 1, 1006]].tolist() == ["[PAD]", "u0", "new"]
+    assert tokens[1004:].tolist() == ['3" pan', "u", "new"]
+    assert tokens.tolist() == ["[PAD]", *names, "new"]
     assert tokens[-1] == "new"
     assert "new" in tokens
     assert "newer" not in tokens

@@ -3,12 +3,15 @@
 import pytest
 from synthetic import finish_runs
 
+import recbole_edt
+
 QUICK = (
     "--epochs=1", "--shared_min_epochs=0", "--hidden_size=8", "--inner_size=8", "--adapter_size=4",
 )  # fmt: skip
 MODELS = {
     "LLMEDT": QUICK, "SASRec": QUICK[:1], "BPR": QUICK[:1], "EASE": (), "ItemKNN": (), "Pop": (),
     "GRU4Rec": (*QUICK[:1], "--content_expert=True"), "FPMC": QUICK[:1], "Popularity": (),
+    "Similarity": (),
 }  # fmt: skip
 
 
@@ -21,6 +24,19 @@ def root(tmp_path_factory):
 def folder(root):
     """Return a function that gives the finished run of a model."""
     return finish_runs(root, MODELS)
+
+
+@pytest.fixture(scope="session")
+def loaded(folder):
+    """Return a function that loads the run of a model once; what it returns stays as it is."""
+    known = {}
+
+    def load(model):
+        if model not in known:
+            known[model] = recbole_edt.load(folder(model))
+        return known[model]
+
+    return load
 
 
 @pytest.fixture

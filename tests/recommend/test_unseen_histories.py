@@ -22,19 +22,6 @@ COLUMNS = ["user", "rank", "item_id", "title", "domain", "score"]
 SEEN = ["d0-1", "d1-4", "d0-3"]
 
 
-@pytest.fixture(scope="module")
-def loaded(folder):
-    """Return a function that loads the run of a model once."""
-    known = {}
-
-    def load(model):
-        if model not in known:
-            known[model] = recbole_edt.load(folder(model))
-        return known[model]
-
-    return load
-
-
 def rows_of(root, user):
     """Return the items and times of a user in the file."""
     table = pd.read_csv(root / "dataset" / "toy" / "toy.inter", sep="\t", dtype=str)

@@ -42,7 +42,7 @@ def test_what_is_in_the_file_is_in_the_record():
     assert (record.model, record.dataset, record.seed) == ("LLMEDT", "toy", 2026)
     assert record.protocol.compared() == {
         key: content["protocol"].get(key) for key in record.protocol.COMPARED
-    }
+    } | {"final_fit": False}
     assert record.test.overall.users == content["test"]["overall"]["users"]
     assert record.expert_weights == content["expert_weights"]
     assert [phase.name for phase in record.phases] == ["shared", "domain"]

@@ -71,7 +71,8 @@ def make_by_representatives(
                 AUGMENT, f"{len(of_shard):,} of {count:,} questions are answered"
             )
         noise = NoiseFilter(training, allowed, unit, titles, settings)
-        result = read_transfers(questions, replies, noise, encode)
+        thinks = model.thinking_tokens > 0
+        result = read_transfers(questions, replies, noise, encode, thinks)
         rows = augmented_rows(
             training,
             np.array(result.users, np.int64),
@@ -91,7 +92,9 @@ def _of_model(task: ArtefactTask, questions: TransferQuestions, result: Transfer
     return task.model_entry(llm.TRANSFER.entry()) | {
         "questions": len(questions.prompts),
         "none_replies": result.none,
-        "failed": count_failed(result.rejects),
+        # with more tokens to think, a cut thought becomes an answer
+        "failed": count_failed(result.rejects) + result.rejects[llm.CUT_THOUGHT],
+        "cut_thoughts": result.rejects[llm.CUT_THOUGHT],
         "spent": task.language_model.spent_on(questions.requests).rounded(),
     }
 
@@ -101,6 +104,7 @@ def read_transfers(
     replies: Sequence[llm.Reply],
     noise: NoiseFilter,
     encode: TitleEncoder,
+    thinks: bool = False,
 ) -> TransferredItems:
     """Read the titles in all replies, encode each once, and filter them.
 
@@ -112,15 +116,19 @@ def read_transfers(
         Decides about the titles of each reply.
     encode : callable
         The item encoder.
+    thinks : bool
+        Whether the model is known to think aloud before it answers.
     """
     result = TransferredItems()
     by_question: list[tuple[int, list[str]]] = []
-    for number, reply in enumerate(replies):
+    only_thoughts = llm.thoughts_without_answer(replies, thinks)
+    for number, (reply, only_thought) in enumerate(zip(replies, only_thoughts, strict=True)):
         if reply.failure is not None:
             result.rejects[FAILED + reply.failure] += 1
             continue
         # More than asked for are read, so that a bad one does not cost a good one its place.
-        parsed = llm.parse_titles(reply.text, 2 * int(questions.pairs.limits[number]))
+        limit = 2 * int(questions.pairs.limits[number])
+        parsed = llm.parse_titles(reply.text, limit, only_thought=only_thought)
         result.none += parsed.none
         result.rejects.update(parsed.rejects)
         titles = [title for title in parsed.titles if noise.has_known_script(title)]

@@ -8,15 +8,17 @@ from recbole_edt.artefacts.embeddings.encoding import (
     finished_batches,
     plan_encoding,
 )
+from recbole_edt.artefacts.embeddings.imported import VectorSource, import_vectors
 from recbole_edt.artefacts.embeddings.make import make_embeddings
 from recbole_edt.artefacts.embeddings.title_vectors import (
     TitleEncoder,
     title_encoder,
     unit_vectors,
+    vectors_of_new_items,
 )
 
 __all__ = [
-    "EncodingPlan", "TextEncoder", "TitleEncoder", "encode_texts", "estimate_seconds",
-    "find_encoder", "finished_batches", "make_embeddings", "plan_encoding", "title_encoder",
-    "unit_vectors",
+    "EncodingPlan", "TextEncoder", "TitleEncoder", "VectorSource", "encode_texts",
+    "estimate_seconds", "find_encoder", "finished_batches", "import_vectors", "make_embeddings",
+    "plan_encoding", "title_encoder", "unit_vectors", "vectors_of_new_items",
 ]  # fmt: skip

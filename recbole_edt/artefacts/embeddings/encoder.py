@@ -14,13 +14,23 @@ import numpy as np
 import torch
 from transformers import AutoModel
 
-from recbole_edt.artefacts.settings import ArtefactSettings
+from recbole_edt.artefacts.settings import ELSEWHERE, ArtefactSettings
 from recbole_edt.errors import UserError, one_line
 from recbole_edt.llm import ModelFolder, find_model_folder, load_pretrained
 
 
 def find_encoder(name: str, revision: str | None) -> ModelFolder:
-    """Find the model of the key `encoder`; see `llm.find_model_folder`."""
+    """Find the model of the key `encoder`; see `llm.find_model_folder`.
+
+    Raises
+    ------
+    UserError
+        Also for vectors that were made elsewhere: no text can be encoded like them.
+    """
+    if name.startswith(ELSEWHERE):
+        raise UserError(
+            f"encoder: {name} was made elsewhere and encodes no text; set encoder to a model"
+        )
     return find_model_folder(name, revision, "encoder")
 
 

@@ -18,6 +18,7 @@ from recbole_edt.artefacts.embeddings.encoding import (
     finished_batches,
     plan_encoding,
 )
+from recbole_edt.artefacts.embeddings.imported import find_imported
 from recbole_edt.artefacts.store import EMBEDDINGS, ArtefactSet, Entry, save_item_vectors
 from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
 from recbole_edt.errors import UserError
@@ -39,6 +40,8 @@ def make_embeddings(task: ArtefactTask, dry_run: bool) -> PartReport:
     UserError
         When the encoder cannot be used, another process is making them, or a shard is asked for.
     """
+    if task.settings.made_elsewhere:
+        return find_imported(task, dry_run)
     reused = reuse_part(task, EMBEDDINGS, _describe, "the vectors", "encode", dry_run)
     if reused is not None:
         return reused

@@ -1,7 +1,8 @@
 """Unit vectors of items, and of titles that are in no catalogue."""
 
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,42 @@ def unit_vectors(vectors: np.ndarray) -> np.ndarray:
     vectors = vectors.astype(np.float32)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+
+
+def vectors_of_new_items(
+    settings: ArtefactSettings, entry: Mapping[str, Any], texts: Sequence[str]
+) -> np.ndarray:
+    """Return vectors of texts as a set's item vectors were made, float32 [n, m].
+
+    Parameters
+    ----------
+    settings : ArtefactSettings
+        Name the encoder.
+    entry : mapping
+        Of the item vectors in the set's manifest.
+    texts : sequence of str
+        The rendered template of each item, none of them empty.
+
+    Raises
+    ------
+    UserError
+        When the encoder cannot be loaded, or is not the one that made the set.
+    """
+    encoder = TextEncoder.from_settings(settings)
+    made_by = entry.get("weights_sha256")
+    if encoder.dim != entry["dim"] or made_by not in (None, encoder.weights_sha256):
+        raise UserError(
+            f"encoder: the weights in {encoder.folder.path} are not those that made the item "
+            "vectors; expected the same for new items"
+        )
+    return _encode(encoder, settings.encoder_batch_size, texts).astype(np.float32)
+
+
+def _encode(encoder: TextEncoder, batch_size: int, texts: Sequence[str]) -> np.ndarray:
+    """Return vectors of texts rounded as the stored ones are, float16 [n, m]."""
+    plan = plan_encoding(texts, encoder, batch_size)
+    table = np.concatenate([encoder.encode(plan.batch(i)) for i in range(len(plan))])
+    return table.astype(np.float16)[plan.rows]
 
 
 def title_encoder(settings: ArtefactSettings, dim: int) -> TitleEncoder:
@@ -41,10 +78,7 @@ def title_encoder(settings: ArtefactSettings, dim: int) -> TitleEncoder:
 
     def encode(titles: Sequence[str]) -> np.ndarray:
         texts = [_as_item_text(settings.text_template, title) for title in titles]
-        plan = plan_encoding(texts, encoder, settings.encoder_batch_size)
-        table = np.concatenate([encoder.encode(plan.batch(i)) for i in range(len(plan))])
-        # Rounded as the stored vectors are.
-        return unit_vectors(table.astype(np.float16)[plan.rows])
+        return unit_vectors(_encode(encoder, settings.encoder_batch_size, texts))
 
     return encode
 

@@ -119,21 +119,36 @@ def _read(
 ) -> StageTexts:
     """Read the replies about groups; `texts` is as long as all questions."""
     result = StageTexts([""] * len(questions.prompts))
-    for index, reply in zip(indices.tolist(), replies, strict=True):
+    for index, (reply, only_thought) in zip(
+        indices.tolist(), _with_thoughts(task, replies), strict=True
+    ):
         quoted = [titles[item] for item in questions.items[index]]
-        result.texts[index] = _text(reply, quoted, settings, result, "empty_reply")
+        result.texts[index] = _text(reply, only_thought, quoted, settings, result, "empty_reply")
         if reply.failure not in (None, llm.PROMPT_TOO_LONG):
             result.failed.add(index)
     if len(replies) and not any(result.texts):
         raise UserError(
             f"llm: {task.settings.llm['llm']}: none of {len(replies)} replies about groups is "
-            f"usable ({report.by_reason(result.masked)})"
+            f"usable ({report.by_reason(result.masked)}){_hint(result)}"
         )
     return result
 
 
+def _with_thoughts(
+    task: ArtefactTask, replies: Sequence[llm.Reply]
+) -> list[tuple[llm.Reply, bool]]:
+    """Return each reply and whether it is a thought that was cut."""
+    thinks = task.language_model.thinking_tokens > 0
+    return list(zip(replies, llm.thoughts_without_answer(replies, thinks), strict=True))
+
+
+def _hint(result: StageTexts) -> str:
+    return "; raise llm_thinking_tokens" if result.masked[llm.CUT_THOUGHT] else ""
+
+
 def _text(
     reply: llm.Reply,
+    only_thought: bool,
     titles: Sequence[str],
     settings: ProfileSettings,
     result: StageTexts,
@@ -143,12 +158,12 @@ def _text(
     if reply.failure is not None:
         result.masked[reply.failure] += 1
         return ""
-    summary = llm.parse_summary(reply.text)
+    summary = llm.parse_summary(reply.text, only_thought=only_thought)
     was_cut = summary.cut or reply.finish == "length"
     result.unfinished += reply.finish == "length"
     text = summary.text.strip('" ')
     if not text:
-        result.masked[empty] += 1
+        result.masked[llm.CUT_THOUGHT if summary.rejects[llm.CUT_THOUGHT] else empty] += 1
         return ""
     if settings.profile_hide_titles:
         text, count = without_titles(text, titles, was_cut)
@@ -190,9 +205,13 @@ def _read_merged(
     for user, part in zip(questions.users.tolist(), questions.items, strict=True):
         items.setdefault(user, set()).update(part.tolist())
     result = StageTexts()
-    for number, (user, reply) in enumerate(zip(users.tolist(), replies, strict=True)):
+    thoughts = _with_thoughts(task, replies)
+    for number, (user, (reply, only_thought)) in enumerate(
+        zip(users.tolist(), thoughts, strict=True)
+    ):
         quoted = [titles[item] for item in sorted(items[user])]
-        result.texts.append(_text(reply, quoted, settings, result, EMPTY_MERGE))
+        text = _text(reply, only_thought, quoted, settings, result, EMPTY_MERGE)
+        result.texts.append(text)
         if reply.failure not in (None, llm.PROMPT_TOO_LONG):
             result.failed.add(number)
     waiting = len({int(questions.users[index]) for index in groups.failed})
@@ -201,7 +220,7 @@ def _read_merged(
     if not any(result.texts):
         raise UserError(
             f"llm: {task.settings.llm['llm']}: none of {len(replies)} merging replies is usable "
-            f"({report.by_reason(+result.masked)})"
+            f"({report.by_reason(+result.masked)}){_hint(result)}"
         )
     return result
 
@@ -234,13 +253,16 @@ def _write(
     spent = {name: model.spent_on(requests).rounded() for name, requests in stages.items()}
     total = {key: round(sum(one[key] for one in spent.values()), 6) for key in spent[GROUP]}
     prompts = {GROUP: llm.GROUP.entry(), OVERALL: llm.MERGE.entry()}
+    cut_thoughts = groups.masked[llm.CUT_THOUGHT] + overall.masked[llm.CUT_THOUGHT]
     counted = {
         **questions.entry(),
         "merges": len(merging.prompts),
         "masked": dict(sorted((+(questions.masked + overall.masked)).items())),
         "masked_groups": dict(sorted(groups.masked.items())),
         "repetition": repeated,
-        "failed": len(groups.failed) + len(overall.failed),
+        # with more tokens to think, a cut thought is answered, and its user's texts merged anew
+        "failed": len(groups.failed) + len(overall.failed) + cut_thoughts,
+        "cut_thoughts": cut_thoughts,
         "unfinished": groups.unfinished + overall.unfinished,
         "hidden_titles": groups.hidden + overall.hidden,
         **task.model_entry(prompts),
@@ -304,13 +326,12 @@ def _estimate(
     estimate = model.estimate(first)
     tokens = round(estimate.generated_tokens / estimate.calls) if estimate.calls else 0
     expected = " ".join(["word"] * max(1, tokens))
-    stored = model.stored(first)
-    groups = StageTexts(
-        [
-            llm.parse_summary(reply.text).text if isinstance(reply, llm.Reply) else expected
-            for reply in stored
-        ]
-    )
+    groups = StageTexts()
+    stored = [r if isinstance(r, llm.Reply) else None for r in model.stored(first)]
+    known = [reply or llm.Reply("") for reply in stored]
+    for was_stored, (reply, only_thought) in zip(stored, _with_thoughts(task, known), strict=True):
+        text = llm.parse_summary(reply.text, only_thought=only_thought).text
+        groups.texts.append(text if was_stored else expected)
     _, prompts = _merging(task, questions, everything, groups)
     second = model.estimate(llm.GenerateRequests(prompts, _merge_generation(settings)))
     lines = [

@@ -24,6 +24,7 @@ from recbole_edt.artefacts.store.lookup import (
     find_set,
     find_source_set,
     identity_now,
+    no_such_vectors,
     refuse_other_artefacts,
     require_set,
 )
@@ -34,8 +35,8 @@ from recbole_edt.artefacts.store.vector_files import save_item_vectors
 __all__ = [
     "ANCHOR", "AUGMENT", "EMBEDDINGS", "GROUP", "MODE", "OVERALL", "PARTS", "PROFILES", "SCORE",
     "ArtefactSet", "ArtefactSettings", "Entry", "embedded_dir", "exclusive_lock", "find_artefacts",
-    "find_set", "find_source_set", "identity_now", "load_set", "record_part",
-    "refuse_other_artefacts",
+    "find_set", "find_source_set", "identity_now", "load_set", "no_such_vectors",
+    "record_part", "refuse_other_artefacts",
     "require_set", "save_augmented", "save_item_vectors", "save_profiles", "set_folder",
     "set_hash", "share_part",
 ]  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import recbole_edt
 from recbole_edt.artefacts.catalogue import read_catalogue
-from recbole_edt.artefacts.settings import ArtefactSettings
+from recbole_edt.artefacts.settings import ELSEWHERE, ArtefactSettings
 from recbole_edt.artefacts.store.artefact_set import ArtefactSet, load_set
 from recbole_edt.artefacts.store.identity import (
     EMBEDDINGS,
@@ -52,7 +52,7 @@ def identity_now(
     dataset_dir: Path, name: str, settings: ArtefactSettings, split: Split
 ) -> dict[str, Any]:
     """Return the identity of the set that these settings ask for; see `find_artefacts`."""
-    catalogue = read_catalogue(dataset_dir, name, settings.text_template)
+    catalogue = read_catalogue(dataset_dir, name, settings.catalogue_template)
     return settings.identity(catalogue, split)
 
 
@@ -84,6 +84,33 @@ def find_source_set(
             if other.has(part) and wanted == {key: other.identity.get(key) for key in wanted}:
                 return other
     return None
+
+
+def stored_vectors(dataset_dir: Path, name: str) -> list[str]:
+    """Return the `encoder` of each set of vectors that were made elsewhere, sorted."""
+    sets = (
+        load_set(path.parent)
+        for root in _roots(dataset_dir, name)
+        for path in root.glob(f"*/{MANIFEST}")
+    )
+    encoders = (str(one.identity["encoder"]) for one in sets if one.has(EMBEDDINGS))
+    return sorted({encoder for encoder in encoders if encoder.startswith(ELSEWHERE)})
+
+
+def no_such_vectors(encoder: str, dataset_dir: Path, name: str) -> str:
+    """Return the message for an `encoder` of vectors made elsewhere that a dataset lacks."""
+    known = stored_vectors(dataset_dir, name)
+    store = f"'recbole-edt artefacts --dataset={name} --only {EMBEDDINGS} --vectors=FILE'"
+    if encoder in known:
+        return (
+            f"encoder: {encoder} was stored for other items than {dataset_dir / name}.item has "
+            f"now; store vectors of these with {store}"
+        )
+    there = f"there are {', '.join(known)}" if known else "there are none"
+    return (
+        f"encoder: {encoder}: no such vectors in {dataset_dir / 'artefacts'}"
+        f"{nearest(encoder, known)}; {there}; store them with {store}"
+    )
 
 
 def require_set(dataset_dir: Path, name: str, wanted: str, identity: Identity) -> ArtefactSet:

@@ -1,7 +1,8 @@
-"""How far a running cell is, read from the ``curves.csv`` that it writes."""
+"""How far a running cell is, read from the ``curves.csv`` that each of its fits writes."""
 
 import csv
 import time
+from pathlib import Path
 
 from recbole_edt.compare.cell_job import CellJob
 from recbole_edt.runs import RunFolder
@@ -20,10 +21,11 @@ class CellProgress:
 
     def __init__(self, job: CellJob):
         self.job = job
-        self._path = RunFolder(job.run_dir).curves_path
+        self._folder = RunFolder(job.run_dir)
         self._started_at = time.monotonic()
         self._phase, self._epoch = "starting", 0
-        self._validations = 0  # on file by now
+        self._validations = 0  # epochs on file by now
+        self._left = 0  # the most that may follow
         self._read()
         self._validations_before = self._validations  # of an earlier process
         self._first_update: tuple[float, int] | None = None  # time, validations
@@ -35,14 +37,17 @@ class CellProgress:
         return time.monotonic() - self._started_at
 
     def _read(self) -> None:
-        try:
-            with open(self._path, encoding="utf-8", newline="") as handle:
-                rows = list(csv.DictReader(handle))
-        except FileNotFoundError:
-            return
-        if rows:
-            self._phase, self._epoch = rows[-1]["phase"], int(rows[-1]["epoch"])
-            self._validations = len(rows)
+        first = _rows(self._folder.curves_path)
+        fits, final = 1, []
+        if self.job.settings["final_fit"]:
+            fits, final = 2, _rows(self._folder.final_fit.curves_path)
+        if first:
+            row = [*first, *final][-1]
+            self._phase, self._epoch = "final fit " * bool(final) + row["phase"], int(row["epoch"])
+            self._validations = len(first) + len(final)
+        # the final fit has no more epochs than the one before
+        most = 2 * len(first) if final else fits * self.job.epochs
+        self._left = max(0, most - self._validations)
 
     def update(self) -> None:
         """Read the file and measure the pace from the first validation of this process on."""
@@ -56,8 +61,16 @@ class CellProgress:
             return None
         since, first = self._first_update
         per_epoch = (time.monotonic() - since) / (self._validations - first)
-        return per_epoch * max(0, self.job.epochs - self._validations)
+        return per_epoch * self._left
 
     def __str__(self) -> str:
         epoch = f" epoch {self._epoch}" if self._validations else ""
         return f"{self.job.name}: {self._phase}{epoch}"
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as handle:
+            return list(csv.DictReader(handle))
+    except FileNotFoundError:
+        return []

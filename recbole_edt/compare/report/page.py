@@ -3,7 +3,6 @@
 import jinja2
 from markupsafe import Markup
 
-from recbole_edt.compare.report import palette
 from recbole_edt.compare.report.contents import contents_of
 from recbole_edt.compare.report.figures import Figures
 from recbole_edt.compare.report.figures.files import inline_svg
@@ -11,6 +10,7 @@ from recbole_edt.compare.report.headline import lead, tiles
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.tables import common_settings, unfinished_table
 from recbole_edt.compare.report.texts import one_line
+from recbole_edt.pages import environment, palette
 
 
 def html_page(significance: Significance, figures: Figures) -> str:
@@ -33,8 +33,6 @@ def html_page(significance: Significance, figures: Figures) -> str:
     template = _environment().get_template("report.html.j2")
     return template.render(
         title=one_line(f"{comparison.dataset}: side by side"),
-        light=palette.LIGHT,
-        dark=palette.DARK,
         settings=common_settings(comparison),
         lead=lead(significance),
         warnings=warnings,
@@ -51,14 +49,7 @@ def html_page(significance: Significance, figures: Figures) -> str:
 
 
 def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("recbole_edt.compare.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["one_line"] = one_line
-    environment.globals["row_colours"] = palette.ROW_COLOURS
-    return environment
+    made = environment("recbole_edt.compare.report")
+    made.filters["one_line"] = one_line
+    made.globals["row_colours"] = palette.ROW_COLOURS
+    return made

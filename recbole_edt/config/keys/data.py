@@ -2,6 +2,9 @@
 
 from typing import Annotated, Any
 
+from pydantic import PlainValidator
+
+from recbole_edt import fields
 from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, Name
 from recbole_edt.config.rules import Label, Text, checked_by, refuse
 
@@ -12,6 +15,32 @@ def _gpu_ids(value: Any) -> None:
     if not good and value not in ("", None):
         refuse(f"found {value!r}, expected numbers such as 0 or 0,1; empty text for no GPU")
 
+
+_PREPARE = "'recbole-edt prepare atomic --sources=DIR/NAME --dataset=NEW' reads such files"
+
+
+def _only(expected: str) -> PlainValidator:
+    """Return the check of a key of RecBole that has one value here."""
+
+    def check(value: Any) -> None:
+        if value != expected and value != repr(expected)[1:-1]:  # '\\t' is a tab for RecBole
+            refuse(f"found {value!r}, expected {expected!r}; {_PREPARE}")
+
+    return checked_by(check)
+
+
+_UserField = Annotated[Any, _only(fields.USER), Label("text")]
+_ItemField = Annotated[Any, _only(fields.ITEM), Label("text")]
+_TimeField = Annotated[Any, _only(fields.TIME), Label("text")]
+_Separator = Annotated[Any, _only("\t"), Label("text")]
+
+
+def _utf8(value: Any) -> None:
+    if value is not None and str(value).lower() not in ("utf-8", "utf8", "utf-8-sig"):
+        refuse(f"found {value!r}, expected utf-8; convert the files, for example with iconv")
+
+
+_Encoding = Annotated[Any, checked_by(_utf8), Label("text")]
 
 GpuIds = Annotated[Any, checked_by(_gpu_ids), Label("a number or text")]
 
@@ -44,16 +73,21 @@ class RunKeys(KeyGroup):
 class DataKeys(KeyGroup):
     """What is read."""
 
-    USER_ID_FIELD: Text
-    """Column of users."""
-    ITEM_ID_FIELD: Text
-    """Column of items."""
-    TIME_FIELD: Text
-    """Column of times."""
+    USER_ID_FIELD: _UserField
+    """Column of users. Files with other names are read by `prepare atomic`."""
+    ITEM_ID_FIELD: _ItemField
+    """Column of items, as above."""
+    TIME_FIELD: _TimeField
+    """Column of times, as above."""
+    field_separator: _Separator
+    """What separates columns: a tab. Files with another separator are read by `prepare atomic`."""
+    encoding: _Encoding
+    """Encoding of the files: UTF-8; a byte order mark at their start is passed over."""
     DOMAIN_FIELD: Name
     """Column of `NAME.item` with an item's domain."""
     load_col: dict | None
-    """Columns that are loaded, by file; titles stay outside RecBole."""
+    """Columns that are loaded, by file, beside those that every model reads (`user_id`, `item_id`,
+    `timestamp`; `item_id` and `DOMAIN_FIELD`); titles stay outside RecBole."""
     MAX_ITEM_LIST_LENGTH: Count
     """Longest history T that is read."""
 

@@ -128,6 +128,9 @@ class EvaluationKeys(KeyGroup):
     valid_users: Count | None
     """Validate on this many users, the same ones for every model and seed; empty: on all. Test is
     always on all."""
+    final_fit: bool
+    """Once epochs are chosen, train anew on training and validation rows for these epochs; test is
+    ranked with these weights (configuration.md)."""
     eval_batch_size: Count
     """Histories scored at a time."""
     metric_decimal_place: CountFromZero

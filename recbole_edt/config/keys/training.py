@@ -100,10 +100,15 @@ class TrainingKeys(KeyGroup):
     """How RecBole draws negatives; models of this package draw their own (num_negatives)."""
     shuffle: bool
     """Shuffle training rows before each epoch."""
+    precision: Literal["float32", "bf16"]
+    """bf16: matrix products of training and of encoding histories in bfloat16 (torch's autocast),
+    on GPUs that have it and on CPUs. Weights, the optimizer's state, item vectors when ranking,
+    scores, log-sum-exp of losses and metrics are float32; stock models rank in float32."""
     enable_amp: bool
-    """Mixed precision, of stock models."""
+    """RecBole's mixed precision of stock models, in float16 on a GPU; `precision: bf16` needs no
+    scaling."""
     enable_scaler: bool
-    """Scale gradients in mixed precision, of stock models."""
+    """Scale gradients in RecBole's mixed precision."""
     loss_decimal_place: int
     """Decimals of the loss in the log."""
 

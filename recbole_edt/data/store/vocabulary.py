@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from recbole_edt.data.indexing import joined_ranges
 from recbole_edt.data.store.columns import map_bytes, map_column, new_file, write_column
 
 PADDING = "[PAD]"
 """The token of number 0, as RecBole has it."""
 
+_DECODED = 1 << 16  # tokens at a time, which bounds the memory beside the result
 _BISECTED = 64  # tokens that are looked up one by one; more of them through one table
 
 
@@ -49,7 +52,22 @@ class Vocabulary:
 
     def tokens(self, indices: Iterable[int]) -> list[str]:
         """Return the tokens with some indices (numbers less 1)."""
-        return [self.bytes_of(index).decode() for index in indices]
+        wanted = np.fromiter(indices, np.int64)
+        decoded: list[str] = []
+        for first in range(0, len(wanted), _DECODED):
+            decoded += self._decode(wanted[first : first + _DECODED])
+        return decoded
+
+    def _decode(self, indices: np.ndarray) -> list[str]:
+        """Decode the bytes of some tokens as one text, and cut that."""
+        ends = self._ends[indices]
+        lengths = ends - np.where(indices > 0, self._ends[indices - 1], 0)
+        text = self._text[joined_ranges(ends - lengths, lengths)]
+        # of UTF-8, a byte 10xxxxxx goes on with a character
+        characters = np.cumsum((text & 0xC0) != 0x80, dtype=np.int64)
+        cuts = np.r_[0, characters][np.r_[0, np.cumsum(lengths)]].tolist()
+        whole = text.tobytes().decode()
+        return [whole[start:end] for start, end in pairwise(cuts)]
 
     def number(self, token: str) -> int:
         """Return the number of a token, 0 when there is no such token."""
@@ -136,8 +154,7 @@ class Tokens(Sequence[Any]):
         numbers = np.arange(len(self))[index]
         if numbers.ndim == 0:
             return self[int(numbers)]
-        tokens = [self._token(number) for number in numbers.ravel().tolist()]
-        return np.array(tokens, dtype=str).reshape(numbers.shape)
+        return np.array(self._tokens(numbers.ravel()), dtype=str).reshape(numbers.shape)
 
     def _token(self, number: int) -> str:
         if number == 0:
@@ -146,8 +163,17 @@ class Tokens(Sequence[Any]):
             return self.vocabulary.bytes_of(number - 1).decode()
         return self.more[number - 1 - len(self.vocabulary)]
 
+    def _tokens(self, numbers: np.ndarray) -> list[str]:
+        known = (numbers > 0) & (numbers <= len(self.vocabulary))
+        if known.all():
+            return self.vocabulary.tokens(numbers - 1)
+        decoded = iter(self.vocabulary.tokens(numbers[known] - 1))
+        pairs = zip(numbers.tolist(), known.tolist(), strict=True)
+        return [next(decoded) if is_known else self._token(n) for n, is_known in pairs]
+
     def __iter__(self) -> Iterator[str]:
-        return (self._token(number) for number in range(len(self)))
+        for first in range(0, len(self), _DECODED):
+            yield from self._tokens(np.arange(first, min(first + _DECODED, len(self))))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self.tolist(), dtype=dtype or str)

@@ -173,7 +173,7 @@ class ABXI(CrossDomainModel):
             )
         ]  # fmt: skip
 
-    def _query(self, domain: int, mixed: Tensor, projected: Tensor, own: Tensor) -> Tensor:
+    def query(self, domain: int, mixed: Tensor, projected: Tensor, own: Tensor) -> Tensor:
         """Return z_k [n, d] of the mixed states, their shared projection and the domain's own."""
         invariant = mixed + projected + self.dropout(self.invariant_maps[domain](mixed))
         own = own + self.dropout(self.project_own[domain](own))
@@ -214,7 +214,7 @@ class ABXI(CrossDomainModel):
             here = (domains == k).nonzero().flatten()
             of_domain = mixed.new_zeros(len(here), mixed.shape[1])
             of_domain[has_own[here]] = states
-            z = z.index_copy(0, here, self._query(k, mixed[here], projected[here], of_domain))
+            z = z.index_copy(0, here, self.query(k, mixed[here], projected[here], of_domain))
         return z
 
     def last_states(self, interaction: Interaction) -> list[Tensor]:
@@ -234,7 +234,7 @@ class ABXI(CrossDomainModel):
         for k, (states, rows) in enumerate(zip(own, threads[1:], strict=True)):
             of_domain = torch.zeros_like(mixed)
             of_domain[rows.wanted.any(1)] = states
-            queries.append(self._query(k, mixed, projected, of_domain))
+            queries.append(self.query(k, mixed, projected, of_domain))
         return queries
 
     def score_table(self) -> tuple[Tensor, None]:

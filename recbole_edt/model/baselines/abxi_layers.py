@@ -68,8 +68,9 @@ class RowAttention(nn.Module):
             [wanted slots, d], row by row.
         """
         rows, length = real.shape
-        padded = tokens.new_zeros(rows, length, 3 * tokens.shape[1])
-        padded[real] = self.query_key_value(tokens)
+        projected = self.query_key_value(tokens)
+        padded = projected.new_zeros(rows, length, projected.shape[1])
+        padded[real] = projected
         heads = padded.view(rows, length, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = heads
         if empty is None:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recbole_edt.model.precision import full_precision
+
 
 def successor_graph(
     users: np.ndarray,
@@ -86,6 +88,7 @@ class GraphConvolution(nn.Module):
         """Map all item vectors [n_items, d] to [n_items, d]."""
         layer, total = vectors, vectors
         for bias in self.bias:
-            layer = torch.sparse.mm(self.graph, self.dropout(layer)) + bias[self.group]
+            with full_precision(vectors.device):  # torch has no sparse product in bfloat16
+                layer = torch.sparse.mm(self.graph, self.dropout(layer)) + bias[self.group]
             total = total + layer
         return total / (len(self.bias) + 1)

@@ -36,6 +36,16 @@ class Similarity(Untrained):
         weight = config["similarity_popularity"]
         self.register_buffer("popularity", weight * torch.log1p(counts), persistent=False)
 
+    def add_items(self, vectors: Tensor, domains: Tensor, seen: Tensor) -> None:
+        """Append items, which nobody has taken; see `protocols.TakesNewItems`."""
+        self.unit = torch.cat([self.unit, unit_vectors(vectors).to(self.unit.device)])
+        self.popularity = torch.cat([self.popularity, self.popularity.new_zeros(len(vectors))])
+        self.n_items = len(self.unit)
+
+    def item_representations(self) -> Tensor:
+        """Return the LLM vectors at length one, [n_items, m]."""
+        return self.unit
+
     def full_sort_predict(self, interaction: Interaction) -> Tensor:
         """Return the scores of all items after each history, [B, n_items]."""
         items, lengths = interaction[self.ITEM_SEQ], interaction[self.ITEM_SEQ_LEN]

@@ -172,8 +172,8 @@ class TriCDR(CrossDomainModel):
         part = cast(TargetPart, self.targets[domain])
         inside = self.item_domain[ids] == domain
         own, other = DomainRows(inside), DomainRows((ids > 0) & ~inside)
-        target = self._encode(part.target_encoder, self._target_items(), own.pack(ids))
-        source = self._encode(part.source_encoder, self._source_items(domain), other.pack(ids))
+        target = self._encode(part.target_encoder, self.target_table(), own.pack(ids))
+        source = self._encode(part.source_encoder, self.source_table(domain), other.pack(ids))
         seen_own, seen_other = own.seen[user, slot], other.seen[user, slot]
         if own.length:
             query = target[user, (seen_own - 1).clamp(min=0)] * (seen_own > 0).unsqueeze(1)
@@ -189,16 +189,18 @@ class TriCDR(CrossDomainModel):
             seen_other > 0,
         )
 
-    def _source_items(self, domain: int) -> nn.Embedding:
+    def source_table(self, domain: int) -> nn.Embedding:
+        """Return the item vectors that the source sequences of a target domain are made of."""
         if self.source_items is None:
             return self.mixed_items
         return cast(nn.Embedding, self.source_items[domain])
 
-    def _target_items(self) -> nn.Embedding:
+    def target_table(self) -> nn.Embedding:
+        """Return the item vectors of target sequences and candidates."""
         return self.mixed_items if self.target_items is None else self.target_items
 
     def _candidates(self, ids: Tensor | None) -> tuple[Tensor, None]:
-        weight = self._target_items().weight
+        weight = self.target_table().weight
         return F.normalize(weight if ids is None else F.embedding(ids, weight), dim=1), None
 
     def query(self, domain: int, views: Views) -> Tensor:
@@ -299,7 +301,7 @@ def nt_xent(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     torch.Tensor
         Mean over all 2B vectors; of a share of a batch its part of the mean over all.
     """
-    first, second = gather_rows(first, second)
+    first, second = gather_rows(first.float(), second.float())
     both = F.normalize(torch.cat([first, second]), dim=1)
     itself = torch.eye(len(both), dtype=torch.bool, device=both.device)
     similarity = (both @ both.T / temperature).masked_fill(itself, -torch.inf)

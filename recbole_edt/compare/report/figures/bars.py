@@ -9,11 +9,11 @@ from recbole_edt.compare.report.figures.canvas import (
     round_ticks,
     text_width,
 )
-from recbole_edt.compare.report.palette import row_colour
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.summary import score
 from recbole_edt.compare.report.texts import metric_title, one_line, scope_title
 from recbole_edt.compare.results import RowResult
+from recbole_edt.pages.palette import row_colour
 
 _LABEL, _BARS, _VALUE, _ROW = 215, 235, 66, 24  # CSS pixels; the first one at most
 

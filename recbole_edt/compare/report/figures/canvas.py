@@ -14,8 +14,8 @@ from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
-from recbole_edt.compare.report.palette import LIGHT, ROW_COLOURS
 from recbole_edt.compare.report.texts import one_line
+from recbole_edt.pages.palette import LIGHT, ROW_COLOURS
 
 INK, SOFT, RULE, PAGE = (LIGHT[name] for name in ("ink", "soft", "rule", "page"))
 _DPI = 96  # CSS pixels of an inch

@@ -12,11 +12,11 @@ from recbole_edt.compare.report.figures.canvas import (
     points,
     round_ticks,
 )
-from recbole_edt.compare.report.palette import row_colour
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.summary import score, training
 from recbole_edt.compare.report.texts import metric_title
 from recbole_edt.compare.results import RowResult
+from recbole_edt.pages.palette import row_colour
 
 _FASTEST = 0.1  # seconds; 0 has no logarithm
 _LEFT, _TOP, _WIDTH, _LABEL, _LINE = 64, 34, 406, 230, 19  # CSS pixels

@@ -14,8 +14,8 @@ from recbole_edt.compare.report.figures.canvas import (
     points,
     round_ticks,
 )
-from recbole_edt.compare.report.palette import row_colour
 from recbole_edt.compare.results import ComparisonResult
+from recbole_edt.pages.palette import row_colour
 
 _LEFT, _TOP, _WIDTH, _HEIGHT, _GAP = 48, 44, 274, 114, 26  # CSS pixels
 _NARROWEST = 34  # a phase

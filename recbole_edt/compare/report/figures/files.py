@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 
 from recbole_edt.compare.report.figures import Figures
 from recbole_edt.compare.report.figures.canvas import ReportFigure
-from recbole_edt.compare.report.palette import LIGHT
 from recbole_edt.files import replacing, write_text
+from recbole_edt.pages.palette import LIGHT
 
 _VARIABLE = {colour: f"var(--{name})" for name, colour in LIGHT.items()}
 _KINDS = re.compile(r"(bars|gains|curves)-.*|cost")

@@ -11,10 +11,10 @@ from recbole_edt.compare.report.figures.canvas import (
     points,
     round_ticks,
 )
-from recbole_edt.compare.report.palette import row_colour
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.texts import interval_text, metric_title
 from recbole_edt.compare.results import RowResult
+from recbole_edt.pages.palette import row_colour
 
 GROUPINGS = {
     "dominant_share": "share of the dominant domain",

@@ -1,6 +1,6 @@
-"""The colours of the page and its figures, for a light and a dark scheme.
+"""The colours of pages and their figures, for a light and a dark scheme.
 
-``c0`` to ``c11`` are the rows' colours, safe for the colour-blind in this order.
+``c0`` to ``c11`` are the colours of rows and domains, safe for the colour-blind in this order.
 """
 
 ROW_COLOURS = 12

@@ -1,0 +1,158 @@
+"""Artefacts made by child processes, of this machine or of a cluster: one task per shard.
+
+Item vectors are one task. Of a part that asks a language model, tasks answer the questions of
+one shard each, and one more task then makes the part from all replies, as ``--shard`` and a last
+call without it do.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recbole_edt.artefacts.augmenter.settings import AugmentSettings
+from recbole_edt.artefacts.make import make_artefacts, wanted_parts
+from recbole_edt.artefacts.profiles.questions import ProfileSettings
+from recbole_edt.artefacts.settings import GROUPED, REPRESENTATIVES
+from recbole_edt.artefacts.store import AUGMENT, PROFILES, find_source_set
+from recbole_edt.artefacts.task import ArtefactTask, PartReport
+from recbole_edt.data.split import Split
+from recbole_edt.errors import UserError
+from recbole_edt.executors import (
+    FAILED,
+    USER,
+    ChildCall,
+    ChildResult,
+    Executor,
+    read_answer,
+    run_children,
+    start_code,
+)
+from recbole_edt.files import digest
+from recbole_edt.llm import Shard
+
+_ARGUMENTS = start_code("recbole_edt.artefacts.shard_process")
+_LOGS = ".work-tasks"  # in the set's folder; kept when a task fails
+
+
+class TaskFailedError(Exception):
+    """A task that ended for no reason that the user can change, in one line."""
+
+
+def make_with_executor(
+    config: Any,
+    dataset_dir: Path,
+    name: str,
+    split: Split,
+    executor: Executor,
+    only: Sequence[str] = (),
+    messages: Callable[[str], None] = lambda line: None,
+) -> list[PartReport]:
+    """Make the wanted parts of a set with as many tasks at a time as the executor has slots.
+
+    What is complete, or shared with another set, starts no task. When a task fails, the replies of
+    the others are kept, and the same call goes on.
+
+    Parameters
+    ----------
+    config : EDTConfig
+        The configuration; tasks read the same one.
+    dataset_dir, name, split, only
+        As for `make.make_artefacts`.
+    executor : Executor
+        Starts the tasks.
+    messages : callable
+        Gets a line when a task ends.
+
+    Raises
+    ------
+    UserError
+        What a task refused.
+    TaskFailedError
+        When a task crashed, or its machine was lost.
+    """
+    reports = []
+    for part in wanted_parts(only):
+        task = ArtefactTask.from_config(config, dataset_dir, name, split)
+        source = find_source_set(dataset_dir, name, task.identity, part)
+        if source is not None and not source.manifest[part].get("failed"):
+            reports += make_artefacts(config, dataset_dir, name, split, only=[part])
+            continue
+        tasks = _Tasks(config, task.folder, part, executor, messages)
+        if executor.slots > 1 and _asks_model(config, part):
+            tasks.run([Shard(index, executor.slots) for index in range(executor.slots)])
+        (answer,) = tasks.run([Shard()])
+        tasks.remove_logs()
+        reports.append(PartReport(part, answer["part_status"], answer["text"]))
+    return reports
+
+
+def _asks_model(config: Mapping[str, Any], part: str) -> bool:
+    if part == AUGMENT:
+        augment = AugmentSettings.from_config(config)
+        return augment.asks_model or augment.augment_mode == REPRESENTATIVES
+    if part == PROFILES:
+        profiles = ProfileSettings.from_config(config)
+        return profiles.asks_model or profiles.profile_mode == GROUPED
+    return False
+
+
+class _Tasks:
+    """The tasks of one part."""
+
+    def __init__(
+        self,
+        config: Any,
+        folder: Path,
+        part: str,
+        executor: Executor,
+        messages: Callable[[str], None],
+    ):
+        self._part, self._executor, self._messages = part, executor, messages
+        self._logs = folder / _LOGS
+        self._request = {"settings": task_settings(config), "part": part}
+        self._request["digest"] = digest(self._request["settings"])
+
+    def run(self, shards: Sequence[Shard]) -> list[dict[str, Any]]:
+        """Run one task per shard and return their answers."""
+        logs = [self._logs / f"{self._part}-{s.index}-of-{s.count}.log" for s in shards]
+        calls = [
+            ChildCall(_ARGUMENTS, {**self._request, "shard": [shard.index, shard.count]}, log)
+            for shard, log in zip(shards, logs, strict=True)
+        ]
+        answers: dict[int, dict[str, Any]] = {}
+
+        def on_end(index: int, result: ChildResult) -> None:
+            answers[index] = answer = read_answer(result, logs[index])
+            failed = answer["status"] == FAILED
+            end = f"failed: {answer['reason']}" if failed else f"done in {result.seconds:.1f} s"
+            if len(shards) > 1:
+                self._messages(f"{self._name(shards[index])}: {end}")
+
+        run_children(self._executor, calls, on_end)
+        for index, shard in enumerate(shards):
+            self._refuse_failure(answers[index], shard)
+        return [answers[index] for index in range(len(shards))]
+
+    def _name(self, shard: Shard) -> str:
+        return f"{self._part}, part {shard.index} of {shard.count}"
+
+    def _refuse_failure(self, answer: Mapping[str, Any], shard: Shard) -> None:
+        if answer["status"] != FAILED:
+            return
+        if answer["kind"] == USER:
+            raise UserError(answer["reason"])
+        name = self._name(shard) if shard.count > 1 else self._part
+        raise TaskFailedError(f"{name}: {answer['reason']}; the same command goes on")
+
+    def remove_logs(self) -> None:
+        """Remove the logs of tasks that all are done."""
+        for log in self._logs.glob("*.log"):
+            log.unlink()
+        if self._logs.is_dir():
+            self._logs.rmdir()
+
+
+def task_settings(config: Any) -> dict[str, Any]:
+    """Return the configuration that tasks read, as plain values."""
+    # a run's settings leave this one out, because no run depends on it
+    return {**config.to_dict(), "llm_thinking_tokens": config["llm_thinking_tokens"]}
