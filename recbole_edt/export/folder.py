@@ -36,8 +36,8 @@ FORMAT = 1
 _MODEL, _ITEMS = "model.onnx", "items.csv"
 _EXAMPLE_ITEMS = 3
 _ROUNDING = (
-    "\nThe run encodes histories in bfloat16; the graph, and the lists that it was compared with, do "
-    "in float32."
+    "\nThe run encodes histories in bfloat16; the graph, and the lists that it was compared with, "
+    "do in float32."
 )
 
 

@@ -174,9 +174,7 @@ def refuse_others(run: LoadedRun) -> None:
             run, "augment_inference adds a user's augmented interactions to the history"
         )
     if config["precision"] != FLOAT32 and isinstance(model, CrossDomainModel):
-        raise cannot_export(
-            run, "a graph computes in float32; load the run with precision: float32"
-        )
+        raise cannot_export(run, "a graph computes in float32; load it with precision: float32")
     if type(model) is get_model(run.record.model) and run.record.model in _SCORERS:
         return
     if isinstance(model, CrossDomainModel | Untrained):

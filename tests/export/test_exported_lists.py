@@ -365,6 +365,6 @@ def test_a_model_of_another_package_is_refused(runs):
 
 def test_a_run_in_bfloat16(folder, runs):
     run = load_run(folder("ABXI"), {"use_gpu": False, "precision": "bf16"})
-    with pytest.raises(UserError, match="load the run with precision: float32"):
+    with pytest.raises(UserError, match="load it with precision: float32"):
         refuse_others(run)
     refuse_others(runs("ABXI"))
