@@ -227,7 +227,13 @@ def test_a_large_catalogue_has_the_mentioned_items_only(monkeypatch):
 
 
 def test_several_test_items_of_a_user(root, run_cli, tmp_path):
-    argv = ("--model=Pop", "--dataset=toy", "--split=ratio", f"--data_path={root}/dataset")
+    argv = (
+        "--model=Pop",
+        "--dataset=toy",
+        "--split=ratio",
+        "--split_ratios=[0.4,0.2,0.4]",
+        f"--data_path={root}/dataset",
+    )
     outcome = run_cli("run", *argv, f"--output_dir={tmp_path}")
     assert outcome.status == 0, outcome.err
     (folder,) = (tmp_path / "toy" / "Pop").iterdir()
