@@ -254,7 +254,8 @@ def test_the_server(exported, llm_run):
             with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
+            with error:
+                return error.code, json.load(error)
 
     command = [sys.executable, str(exported / "server.py"), "0"]
     with subprocess.Popen(
@@ -360,3 +361,10 @@ def test_a_model_of_another_package_is_refused(runs):
     run.model.__class__ = type("LLMEDT", (type(run.model),), {})
     with pytest.raises(UserError, match="LLMEDT cannot be exported: a model of another package"):
         refuse_others(run)
+
+
+def test_a_run_in_bfloat16(folder, runs):
+    run = load_run(folder("ABXI"), {"use_gpu": False, "precision": "bf16"})
+    with pytest.raises(UserError, match="load it with precision: float32"):
+        refuse_others(run)
+    refuse_others(runs("ABXI"))
