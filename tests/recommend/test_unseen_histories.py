@@ -167,6 +167,7 @@ def test_models_that_cannot(loaded):
         ("d0-1", {}, "found str; expected lists of item ids"),
         ({"x": ["[PAD]"]}, {}, r"item '\[PAD\]' is not in"),
         ({"x": SEEN}, {"domain": "d7"}, r"domain: 'd7'; expected one of \['d0', 'd1', 'd2'\]"),
+        ([SEEN], {"extend": True}, "extend: lists name no users; expected a mapping or a table"),
         ({"x": SEEN}, {"k": 0}, "k: found 0, expected a whole number above 0"),
         ({"x": SEEN}, {"exclude": ["z"]}, "exclude: item 'z' is not in"),
         ({"x": SEEN}, {"exclude": "d0-1"}, "exclude: found 'd0-1'; expected a list"),
