@@ -33,6 +33,10 @@ class Browser:
         # a proxy of the environment must not answer for this machine
         self._http = httpx.Client(timeout=120, trust_env=False)
 
+    def close(self) -> None:
+        """Close the connection to the driver."""
+        self._http.close()
+
     def _post(self, path: str, **body: Any) -> Any:
         answer = self._http.post(f"{self._session}/{path}", json=body)
         value = answer.json()["value"]
@@ -102,9 +106,11 @@ def chromium(profile: Path) -> Iterator[Browser]:
         value = answer.json()["value"]
         assert answer.status_code == 200, value
         session = f"{root}/session/{value['sessionId']}"
+        browser = Browser(session)
         try:
-            yield Browser(session)
+            yield browser
         finally:
+            browser.close()
             httpx.delete(session, timeout=60, trust_env=False)
     finally:
         driver.terminate()

@@ -94,7 +94,7 @@ def test_every_module_can_be_imported(elsewhere, tmp_path):
     modules = [
         ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
         for path in PACKAGE.rglob("*.py")
-        if path.stem != "__main__"
+        if path.stem != "__main__" and path.parent.name != "templates"
     ]
     assert len(modules) > 50
     code = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"

@@ -12,7 +12,12 @@ from typing import Any
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.make import make_artefacts, wanted_parts
 from recbole_edt.artefacts.profiles.questions import ProfileSettings
-from recbole_edt.artefacts.settings import GROUPED, REPRESENTATIVES
+from recbole_edt.artefacts.settings import (
+    GROUPED,
+    REPRESENTATIVES,
+    ArtefactSettings,
+    refuse_to_encode,
+)
 from recbole_edt.artefacts.store import AUGMENT, PROFILES, find_source_set
 from recbole_edt.artefacts.task import ArtefactTask, PartReport
 from recbole_edt.data.split import Split
@@ -70,8 +75,10 @@ def make_with_executor(
     TaskFailedError
         When a task crashed, or its machine was lost.
     """
+    parts = wanted_parts(only)
+    refuse_to_encode(ArtefactSettings.from_config(config), parts)
     reports = []
-    for part in wanted_parts(only):
+    for part in parts:
         task = ArtefactTask.from_config(config, dataset_dir, name, split)
         source = find_source_set(dataset_dir, name, task.identity, part)
         if source is not None and not source.manifest[part].get("failed"):

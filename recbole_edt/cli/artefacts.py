@@ -62,18 +62,14 @@ def run(args: Namespace) -> int:
     if args.probe_users is not None and not args.probe:
         raise UserError("--probe-users: of use with --probe only")
     if args.probe:
-        _refuse_beside(
-            args, "probe", "measures and makes nothing", ("only", "dry_run", "shard", "vectors")
-        )
+        _refuse_beside(args, "probe", "measures and makes nothing", ("only", *_OF_MAKING))
     from recbole_edt.executors import ClusterSettings
 
     cluster = ClusterSettings.from_flags(args.given)
     in_tasks = cluster is not None or args.jobs is not None
     if in_tasks:
         flag = "jobs" if cluster is None else "cluster"
-        _refuse_beside(
-            args, flag, "shares the work of making", ("probe", "dry_run", "shard", "vectors")
-        )
+        _refuse_beside(args, flag, "shares the work of making", ("probe", *_OF_MAKING))
     _check_vector_flags(args)
     from recbole_edt.artefacts.command import PROBED_USERS, VectorSource, parse_shard, run_artefacts
     from recbole_edt.data.split import configured_split, load_or_make_split

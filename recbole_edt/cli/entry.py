@@ -14,7 +14,7 @@ from types import ModuleType
 
 from recbole_edt import distributed
 from recbole_edt.cli.keys import CommandParser
-from recbole_edt.errors import UserError, nearest, one_line
+from recbole_edt.errors import UserError, is_out_of_memory, nearest, one_line
 from recbole_edt.requirements import check_requirements
 
 COMMANDS = (
@@ -33,6 +33,10 @@ _SAME = "; the same command goes on where it stopped"
 _AFTER_INTERRUPT = {
     "run": "; --resume goes on", "artefacts": _SAME, "compare": _SAME, "tune": _SAME,
 }  # fmt: skip
+
+_LESS_MEMORY = (
+    "smaller train_batch_size, eval_batch_size, MAX_ITEM_LIST_LENGTH or hidden_size need less"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -81,6 +85,9 @@ def dispatch(argv: list[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if is_out_of_memory(error):
+            _report(f"out of memory ({one_line(error, 200)}); {_LESS_MEMORY}")
+            return 2
         line = one_line(f"{type(error).__name__}: {error}")
         _report(f"{line} (an error of ours; --debug shows where)")
         return 1

@@ -42,5 +42,5 @@ def run(args: Namespace) -> None:
     output = Path(args.output) if args.output is not None else folder.export_dir
     folder.require_finished()
     refuse_existing(output)
-    loaded = load_run(folder, {**args.keys, "use_gpu": False})
+    loaded = load_run(folder, {**args.keys, "use_gpu": False, "precision": "float32"})
     print(export_run(loaded, output, args.k, args.domain, args.repeats))

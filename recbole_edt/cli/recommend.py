@@ -198,7 +198,8 @@ def _check(args: Namespace) -> str:
     (whom,) = asked
     for flag, whoms in _ONLY_WITH.items():
         if flag in given and whom not in whoms:
-            beside = " or ".join(f"--{one}" for one in whoms)
+            *others, last = (f"--{one}" for one in whoms)
+            beside = f"{', '.join(others)} or {last}" if others else last
             raise UserError(f"--{flag}: of use with {beside} only, found --{whom}")
     if whom == "all" and args.out is None:
         raise UserError("--all: expected --out=FILE beside it")

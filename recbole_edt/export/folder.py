@@ -26,6 +26,7 @@ from recbole_edt.export.onnx_file import (
 )
 from recbole_edt.export.scorers import HistoryScorer
 from recbole_edt.files import sha256_of, to_disk, write_json, write_text
+from recbole_edt.model.precision import FLOAT32
 from recbole_edt.requirements import EXPORT, check_export, version, versions
 from recbole_edt.runs import LoadedRun
 
@@ -34,6 +35,10 @@ FORMAT = 1
 
 _MODEL, _ITEMS = "model.onnx", "items.csv"
 _EXAMPLE_ITEMS = 3
+_ROUNDING = (
+    "\nThe run encodes histories in bfloat16; the graph, and the lists that it was compared with, "
+    "do in float32."
+)
 
 
 def export_run(
@@ -187,6 +192,9 @@ def _readme(
         "model": record.model,
         "dataset": record.dataset,
         "run": run.folder.path,
+        "precision": ""
+        if run.folder.read_settings().get("precision", FLOAT32) == FLOAT32
+        else _ROUNDING,
         "flag": " --repeats" if module.repeats else "",
         "users": compared.users,
         "difference": f"{compared.largest_difference:.1g}",

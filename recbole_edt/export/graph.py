@@ -15,6 +15,7 @@ from recbole_edt.export.untrained import ExpertScorer, PopularityScorer, Similar
 from recbole_edt.model.base import CrossDomainModel
 from recbole_edt.model.baselines.untrained import Untrained
 from recbole_edt.model.llmedt import LLMEDT
+from recbole_edt.model.precision import FLOAT32
 from recbole_edt.model.registry import get_model
 from recbole_edt.runs import LoadedRun
 
@@ -172,6 +173,8 @@ def refuse_others(run: LoadedRun) -> None:
         raise cannot_export(
             run, "augment_inference adds a user's augmented interactions to the history"
         )
+    if config["precision"] != FLOAT32 and isinstance(model, CrossDomainModel):
+        raise cannot_export(run, "a graph computes in float32; load it with precision: float32")
     if type(model) is get_model(run.record.model) and run.record.model in _SCORERS:
         return
     if isinstance(model, CrossDomainModel | Untrained):

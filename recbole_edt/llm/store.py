@@ -14,6 +14,7 @@ A line is one answered or failed question::
 import json
 import os
 import secrets
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -165,6 +166,7 @@ class ReplyStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}.jsonl"
             self._segment = open(path, "xb", buffering=0)  # noqa: SIM115 (open for a whole run)
+            weakref.finalize(self, self._segment.close)  # where nobody calls close()
         start = self._segment.tell()
         try:
             left = memoryview(lines)

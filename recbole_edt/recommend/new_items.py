@@ -60,9 +60,7 @@ def read_new_items(
         For a missing column, an item that is known or listed twice, an unknown domain, and an
         item without a text; names the line of a file.
     """
-    needed = dict.fromkeys((fields.DOMAIN, *template_fields(template), fields.TITLE))
-    if not needs_text:
-        needed = dict.fromkeys((fields.DOMAIN,))
+    needed = dict.fromkeys((fields.DOMAIN, *(template_fields(template) if needs_text else ())))
     if isinstance(given, pd.DataFrame):
         return _of_table(given, list(needed), items, template, needs_text)
     file = CsvFile(Path(given), ",")

@@ -229,7 +229,7 @@ class Recommender:
         if not capabilities_of(run.model).takes_new_items:
             raise UserError(
                 f"run: {run.folder.path}: {run.record.model} knows items by number; items newer "
-                "than training need a model of LLM vectors, such as LLMEDT, SASRecLLM or Similarity"
+                "than training need a model of LLM vectors, such as LLMEDT, LLM4CDSR or Similarity"
             )
         template = run.config["text_template"]
         new = read_new_items(items, self.items, template, needs_text=vectors is None)
@@ -250,6 +250,8 @@ class Recommender:
     def named(self, histories: GivenHistories, extend: bool) -> tuple[NamedHistories, int]:
         """Return histories as numbers, and how many of their rows the dataset has; see `extend`."""
         self.refuse_without_histories()
+        if extend and not isinstance(histories, (Mapping, pd.DataFrame, NamedHistories)):
+            raise UserError("extend: lists name no users; expected a mapping or a table")
         named = (
             histories
             if isinstance(histories, NamedHistories)

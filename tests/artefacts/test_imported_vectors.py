@@ -368,6 +368,7 @@ def test_what_needs_an_encoder_is_refused_first(
         (["--encoder=x"], "--vectors: takes the place of an encoder; found --encoder beside it"),
         (["--unknown_items=error"], "--unknown_items: found 'error', expected drop"),
         (["--probe"], "found --vectors beside it"),
+        (["--jobs=2"], "--jobs: shares the work of making; found --vectors beside it"),
         (["--shard=0/2"], "shard: vectors of a file are stored by one process"),
     ],
 )
@@ -443,3 +444,11 @@ def test_the_same_vectors_train_the_same_model(
         (record,) = out.glob("*/*/*/metrics.json")
         tests.append(json.loads(record.read_text())["test"])
     assert tests[0] == tests[1]
+
+
+def test_tasks_refuse_what_needs_an_encoder_before_they_start(run_cli, make_dataset):
+    folder = make_dataset()
+    where = ("--dataset=toy", f"--data_path={folder.parent}")
+    outcome = run_cli("artefacts", *where, "--jobs=2", "--encoder=vectors:own@1")
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+    assert "was made elsewhere and encodes no text, but profiles would" in outcome.err

@@ -54,6 +54,7 @@ def shell(tmp_path):
             cwd=work, env={**environment, **variables}, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        assert re.findall(r".*[a-z]Warning: .*", done.stderr) == []  # of any library
         return done.stdout
 
     return run

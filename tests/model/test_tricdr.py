@@ -208,7 +208,7 @@ def test_users_of_one_domain_only():
     assert all(torch.isfinite(s).all() for s in model.last_states(histories(members)))
     batch[ITEMS], batch[LABELS] = members[:, :-1], members[:, 1:]
     next_item, contrastive, triplet = (term.detach() for term in model.loss_terms(batch))
-    assert float(contrastive) == float(triplet) == 0.0  # there is no source
+    assert contrastive.item() == triplet.item() == 0.0  # there is no source
     assert float(next_item) > 0
     # no label has an item of its own domain before it
     batch[ITEMS], batch[LABELS] = members[:, :1], model.members(1)[:1].unsqueeze(0)

@@ -226,14 +226,21 @@ def test_a_large_catalogue_has_the_mentioned_items_only(monkeypatch):
     assert items_of_page(10, [np.array([[0, 7], [2, 7]]), np.array([3])]).tolist() == [2, 3, 7]
 
 
+@pytest.mark.usefixtures("folder")
 def test_several_test_items_of_a_user(root, run_cli, tmp_path):
-    argv = ("--model=Pop", "--dataset=toy", "--split=ratio", f"--data_path={root}/dataset")
+    argv = (
+        "--model=Pop",
+        "--dataset=toy",
+        "--split=ratio",
+        "--split_ratios=[0.4,0.2,0.4]",
+        f"--data_path={root}/dataset",
+    )
     outcome = run_cli("run", *argv, f"--output_dir={tmp_path}")
     assert outcome.status == 0, outcome.err
-    (folder,) = (tmp_path / "toy" / "Pop").iterdir()
-    shown = content_of([load_run(RunFolder(folder), {})], most_users=1000, k=4, show_progress=False)
+    (run,) = (tmp_path / "toy" / "Pop").iterdir()
+    shown = content_of([load_run(RunFolder(run), {})], most_users=1000, k=4, show_progress=False)
     parts, starts = unpack(shown["users"]["parts"]), unpack(shown["users"]["starts"])
-    written = pd.read_csv(folder / "test_ranks.csv", dtype=str).groupby("user_id").last()
+    written = pd.read_csv(run / "test_ranks.csv", dtype=str).groupby("user_id").last()
     ids, ranks = shown["users"]["ids"], unpack(shown["runs"][0]["rank"])
     tests = [(parts[a:b] == 2).sum() for a, b in pairwise(starts)]
     assert max(tests) > 1

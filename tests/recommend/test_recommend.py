@@ -195,7 +195,7 @@ def test_parquet(ask, tmp_path):
         ([], "expected one of --user=ID, .*; found none"),
         (["--user=u5", "--all", "--out=x.csv"], "expected one of .*; found --user and --all"),
         (["--all"], "--all: expected --out=FILE beside it"),
-        (["--user=u5", "--out=x.csv"], "--out: of use with --all or --histories only"),
+        (["--user=u5", "--out=x.csv"], "--out: of use with --all, --histories or --users only"),
         (["--user=u5", "--per-domain"], "--per-domain: of use with --all only"),
         (["--user=u5", "--history=d0-1"], "--history: found 'd0-1', expected a whole number"),
         (["--history=d0-1", "--item=d0-2"], "--item: of use with --user only"),

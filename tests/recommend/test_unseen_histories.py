@@ -167,6 +167,7 @@ def test_models_that_cannot(loaded):
         ("d0-1", {}, "found str; expected lists of item ids"),
         ({"x": ["[PAD]"]}, {}, r"item '\[PAD\]' is not in"),
         ({"x": SEEN}, {"domain": "d7"}, r"domain: 'd7'; expected one of \['d0', 'd1', 'd2'\]"),
+        ([SEEN], {"extend": True}, "extend: lists name no users; expected a mapping or a table"),
         ({"x": SEEN}, {"k": 0}, "k: found 0, expected a whole number above 0"),
         ({"x": SEEN}, {"exclude": ["z"]}, "exclude: item 'z' is not in"),
         ({"x": SEEN}, {"exclude": "d0-1"}, "exclude: found 'd0-1'; expected a list"),
@@ -259,7 +260,11 @@ def test_bad_commands(ask, tmp_path):
         ([f"--histories={tmp_path}/good.csv", "--domain=d7"], "SASRec", "domain: 'd7'; expected"),
         (["--history=d0-1,,d0-2"], "SASRec", "--history: found 'd0-1,,d0-2', expected ids"),
         (["--history=d0_1"], "SASRec", "item 'd0_1' is not in toy.item"),
-        (["--history=d0-1", "--out=x.csv"], "SASRec", "--out: of use with --all or --histories"),
+        (
+            ["--history=d0-1", "--out=x.csv"],
+            "SASRec",
+            "--out: of use with --all, --histories or --users",
+        ),
         (["--history=d0-1", "--all"], "SASRec", "found --all and --history"),
     ]:
         outcome = ask(*argv, model=model)

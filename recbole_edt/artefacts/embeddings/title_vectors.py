@@ -40,8 +40,13 @@ def vectors_of_new_items(
     Raises
     ------
     UserError
-        When the encoder cannot be loaded, or is not the one that made the set.
+        When the encoder cannot be loaded, is not the one that made the set, or is none.
     """
+    if settings.made_elsewhere:
+        raise UserError(
+            f"encoder: the item vectors were made elsewhere ({settings.encoder}), and those of new "
+            "items can not be made here; expected them as `vectors` of add_items, from Python"
+        )
     encoder = TextEncoder.from_settings(settings)
     made_by = entry.get("weights_sha256")
     if encoder.dim != entry["dim"] or made_by not in (None, encoder.weights_sha256):

@@ -109,6 +109,22 @@ class LLM4CDSR(CrossDomainModel):
             self.own_vectors = nn.Parameter(own)
         self.mixed_scale, self.own_scale = math.sqrt(vectors.shape[1]), math.sqrt(self.width)
 
+    def add_items(self, vectors: Tensor, domains: Tensor, seen: Tensor) -> None:
+        """Append items, reduced as those of their domain; see `protocols.TakesNewItems`."""
+        known, item_domain = self.vectors.cpu().numpy(), self.item_domain.cpu().numpy()
+        new, of_domain = vectors.numpy(), domains.numpy()
+        reduced = np.zeros((len(new), self.width), dtype=np.float32)
+        for domain in set(of_domain.tolist()):
+            mean, top = _leading_directions(known[item_domain == domain], self.width)
+            here = of_domain == domain
+            reduced[here, : top.shape[1]] = (new[here] - mean) @ top
+        device = self.vectors.device
+        self.vectors = torch.cat([self.vectors, vectors.to(device)])
+        own = torch.cat([self.own_vectors.detach(), torch.from_numpy(reduced).to(device)])
+        is_trained = isinstance(self.own_vectors, nn.Parameter)
+        self.own_vectors = nn.Parameter(own) if is_trained else own
+        self.append_items(domains)
+
     def _take_profiles(self, vectors: np.ndarray, present: np.ndarray) -> None:
         """Keep each user's mean profile over the domains that have one."""
         count = present.sum(1, keepdims=True)
@@ -236,13 +252,19 @@ def reduce_by_domain(vectors: np.ndarray, item_domain: np.ndarray, width: int) -
     reduced = np.zeros((len(vectors), width), dtype=np.float32)
     for domain in range(int(item_domain.max()) + 1):
         members = np.flatnonzero(item_domain == domain)
-        centred = vectors[members] - vectors[members].mean(axis=0, dtype=np.float64)
-        _, directions = np.linalg.eigh(centred.T @ centred)
-        top = directions[:, ::-1][:, : min(width, len(members))]
-        # eigenvectors are defined up to their sign: make the largest entry positive
-        top = top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(top.shape[1])])
-        reduced[members, : top.shape[1]] = centred @ top
+        mean, top = _leading_directions(vectors[members], width)
+        reduced[members, : top.shape[1]] = (vectors[members] - mean) @ top
     return reduced
+
+
+def _leading_directions(vectors: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean of some vectors [m] and their leading directions [m, at most width]."""
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    centred = vectors - mean
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    top = directions[:, ::-1][:, : min(width, len(vectors))]
+    # eigenvectors are defined up to their sign: make the largest entry positive
+    return mean, top * np.sign(top[np.abs(top).argmax(axis=0), np.arange(top.shape[1])])
 
 
 def _whole_rows(items: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
