@@ -1,8 +1,6 @@
 """Interactions as one flat table sorted by user and time; histories are gathered per batch."""
 
-from collections.abc import Callable
 from copy import copy
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -37,17 +35,14 @@ class FlatDataset(CheckedDataset):
         Split code of each flat row, uint8 [R].
     user_starts : numpy.ndarray
         First flat row of each user id, int [user_num + 1].
+    rows : numpy.ndarray
+        Of a part: the flat row of each of its rows, int [len(part)].
     """
 
     flat: FlatTable
     codes: np.ndarray
     user_starts: np.ndarray
-    _rows: np.ndarray | Callable[[], np.ndarray]
-
-    @property
-    def rows(self) -> np.ndarray:
-        """The flat row of each row of a part, or of each target of all parts, int [n]."""
-        return self._rows() if callable(self._rows) else self._rows
+    rows: np.ndarray
 
     def build(self: _Part) -> list[_Part]:
         """Return the training, validation and test part.
@@ -92,15 +87,13 @@ class FlatDataset(CheckedDataset):
                 chosen &= has_history
             rows = in_order[chosen[in_order]]
             part = self.copy(PartTable(self.flat, rows))
-            part._rows = rows
+            part.rows = rows
             parts.append(part)
         self.inter_feat = PartTable(self.flat)
         if self.is_sequential:
-            # Samplers read the targets of this object, as they do in RecBole. What trains on
-            # windows never does: they are kept as a mask, which is smaller.
-            is_target = (self.codes != CONTEXT) & has_history
-            self._rows = partial(_marked, is_target, in_order.dtype)
-            self.inter_feat = PartTable(self.flat, self._rows)
+            # samplers read the targets of this object, as they do in RecBole
+            rows = np.flatnonzero((self.codes != CONTEXT) & has_history).astype(in_order.dtype)
+            self.inter_feat, self.rows = PartTable(self.flat, rows), rows
         return parts
 
     def _has_history(self) -> np.ndarray:
@@ -204,7 +197,3 @@ class FlatDataset(CheckedDataset):
 
     def _users_and_items(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self.store.users[rows], self.store.items[rows]
-
-
-def _marked(mask: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    return np.flatnonzero(mask).astype(dtype)

@@ -1,14 +1,12 @@
 """Interactions as RecBole reads them: views of the store, converted to tensors per batch."""
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from recbole_edt.recbole_bridge import Interaction
-
-_Rows = np.ndarray | Callable[[], np.ndarray]
 
 
 class Column:
@@ -91,22 +89,17 @@ class FlatTable:
 class _Tensors(MutableMapping[str, torch.Tensor]):
     """Fields of some rows as tensors, each made when it is asked for and not kept."""
 
-    def __init__(self, flat: FlatTable, rows: "_Rows | None"):
-        self._flat, self._rows = flat, rows
+    def __init__(self, flat: FlatTable, rows: np.ndarray | None):
+        self._flat, self.rows = flat, rows
         self._names = dict.fromkeys(flat)
         self.replaced: dict[str, torch.Tensor] = {}
-
-    @property
-    def rows(self) -> np.ndarray | None:
-        return self._rows() if callable(self._rows) else self._rows
 
     def __getitem__(self, field: str) -> torch.Tensor:
         if field not in self._names:
             raise KeyError(field)
         if field in self.replaced:
             return self.replaced[field]
-        rows = self.rows
-        return self._flat[field][slice(None) if rows is None else rows]
+        return self._flat[field][slice(None) if self.rows is None else self.rows]
 
     def __setitem__(self, field: str, value: torch.Tensor) -> None:
         self._names[field] = None
@@ -124,8 +117,7 @@ class _Tensors(MutableMapping[str, torch.Tensor]):
 
     def gather(self, index: Any) -> dict[str, torch.Tensor]:
         """Return all fields of some of the rows."""
-        of_part = self.rows
-        rows = index if of_part is None else of_part[index]
+        rows = index if self.rows is None else self.rows[index]
         replaced = self.replaced
         return {
             field: replaced[field][index] if field in replaced else self._flat[field][rows]
@@ -142,14 +134,13 @@ class PartTable(Interaction):
     ----------
     flat : FlatTable
         All interactions.
-    rows : numpy.ndarray or callable, optional
-        The rows, int [n], or what returns them each time that they are read; all by default.
+    rows : numpy.ndarray, optional
+        The rows, int [n]; all of them by default.
     """
 
-    def __init__(self, flat: FlatTable, rows: "_Rows | None" = None):
+    def __init__(self, flat: FlatTable, rows: np.ndarray | None = None):
         self.interaction = _Tensors(flat, rows)
-        of_part = self.interaction.rows
-        self.length = len(flat) if of_part is None else len(of_part)
+        self.length = len(flat) if rows is None else len(rows)
 
     def __getitem__(self, index: Any) -> Any:
         """Return a field by its name, or the rows of an index as an `Interaction`."""
