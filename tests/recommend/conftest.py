@@ -11,7 +11,7 @@ QUICK = (
 MODELS = {
     "LLMEDT": QUICK, "SASRec": QUICK[:1], "BPR": QUICK[:1], "EASE": (), "ItemKNN": (), "Pop": (),
     "GRU4Rec": (*QUICK[:1], "--content_expert=True"), "FPMC": QUICK[:1], "Popularity": (),
-    "Similarity": (),
+    "Similarity": (), "LLM4CDSR": (*QUICK[:1], "--hidden_size=8"),
 }  # fmt: skip
 
 

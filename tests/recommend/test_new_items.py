@@ -41,7 +41,7 @@ def encoder(loaded, monkeypatch):
 
 
 @pytest.mark.usefixtures("encoder")
-@pytest.mark.parametrize("model", ["LLMEDT", "Similarity"])
+@pytest.mark.parametrize("model", ["LLMEDT", "LLM4CDSR", "Similarity"])
 def test_scores_are_those_of_an_item_with_the_same_vector(folder, model):
     recommender = recbole_edt.load(folder(model))
     before = recommender.recommend([HISTORY, [LIKE]], k=99)
