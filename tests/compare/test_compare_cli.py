@@ -160,7 +160,7 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
     assert said.decode().rstrip().endswith("the same command goes on where it stopped")
     assert {cell["status"] for cell in cells_of(output / "compare").values()} == {"waiting"}
 
-    killed = start_until("SASRec/seed1-*/checkpoint/state.json")  # and its first epoch is done
+    killed = start_until("SASRec/seed1-*/curves.csv")  # and its first epoch is done
     killed.kill()
     killed.communicate()
     for lock in (output / ".locks").glob("*.lock"):  # the cell's own process ends with it
