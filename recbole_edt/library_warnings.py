@@ -14,6 +14,9 @@ def silence_recbole() -> None:
     package or by the user's own code are shown as before.
     """
     warnings.filterwarnings("ignore", module=r"recbole(\.|$)")
+    # Python 3.12 and later warn of "\p" in docstrings when a file is compiled, at its first import;
+    # the warning's module is then the path of the file.
+    warnings.filterwarnings("ignore", category=SyntaxWarning, module=r".*[/\\]recbole[/\\]")
     warnings.filterwarnings(
         "ignore", message=r"`torch\.cuda\.amp\.GradScaler", category=FutureWarning
     )

@@ -37,3 +37,19 @@ def test_only_recbole_is_silent(caplog, name, path, shown, levels):
     assert len(caught) == shown
     assert [record.levelname for record in caplog.records] == levels
     assert logging.getLogger().filters.count(logging.getLogger().filters[-1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/lib/site-packages/recbole/model/dien.py", 0),
+        (r"C:\lib\recbole\model\dien.py", 0),
+        ("/lib/site-packages/recbole_edt/model/base.py", 1),
+    ],
+)
+def test_what_the_compiler_warns_of_in_recbole_is_silent(path, shown):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        silence_recbole()
+        compile("n is 1", path, "exec")
+    assert len(caught) == shown

@@ -40,6 +40,7 @@ def prepare_recbole() -> None:
         When RecBole, pandas or torch is missing or of a version that does not work.
     """
     check_requirements()
+    silence_recbole()
 
     # numpy 2 removed these names; RecBole's Config() still assigns them back onto numpy.
     for name, target in (
@@ -63,7 +64,6 @@ def prepare_recbole() -> None:
 
     stock.get_tensorboard = lambda logger: _NoWriter()
 
-    silence_recbole()
     # torch asks for an explicit choice at the first sparse tensor; checks stay as they are.
     if not torch.sparse.check_sparse_tensor_invariants.is_enabled():
         torch.sparse.check_sparse_tensor_invariants.disable()
