@@ -12,9 +12,10 @@ from shops import repeat_titles, write_shop
 
 from recbole_edt.files import read_json
 
+# No two users have the same items of a domain: two tasks may ask the same question at once.
 ROWS = """
 ann: a1 b1 a2 b2 a3 b3 a4  a5 b5
-bea: a1 a2 a3 a4 b1  b2 b3
+bea: a1 a2 a3 a5 b1  b2 b3
 cy:  b4 b3 b2 a1  b1 a2
 dee: b1 b2 b3 b5 a1  a2 a3
 eve: a2 a5 a1 b1 b3 b2  a4 b4
