@@ -13,8 +13,6 @@ from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.make import make_artefacts, wanted_parts
 from recbole_edt.artefacts.profiles.questions import ProfileSettings
 from recbole_edt.artefacts.settings import (
-    GROUPED,
-    REPRESENTATIVES,
     ArtefactSettings,
     refuse_to_encode,
 )
@@ -77,9 +75,9 @@ def make_with_executor(
     """
     parts = wanted_parts(only)
     refuse_to_encode(ArtefactSettings.from_config(config), parts)
+    task = ArtefactTask.from_config(config, dataset_dir, name, split)
     reports = []
     for part in parts:
-        task = ArtefactTask.from_config(config, dataset_dir, name, split)
         source = find_source_set(dataset_dir, name, task.identity, part)
         if source is not None and not source.manifest[part].get("failed"):
             reports += make_artefacts(config, dataset_dir, name, split, only=[part])
@@ -95,11 +93,9 @@ def make_with_executor(
 
 def _asks_model(config: Mapping[str, Any], part: str) -> bool:
     if part == AUGMENT:
-        augment = AugmentSettings.from_config(config)
-        return augment.asks_model or augment.augment_mode == REPRESENTATIVES
+        return AugmentSettings.from_config(config).asks_model
     if part == PROFILES:
-        profiles = ProfileSettings.from_config(config)
-        return profiles.asks_model or profiles.profile_mode == GROUPED
+        return ProfileSettings.from_config(config).asks_model
     return False
 
 

@@ -53,7 +53,7 @@ def with_target(
     lists = names.new_full((len(names), length), -1)
     lists[:, : names.shape[1]] = names
     index = torch.arange(length, device=lists.device)
-    before = index - (index > ranks[:, None] - 1).long()  # who stands where without the target
+    before = index - (index > ranks[:, None] - 1).long()  # the place in the list without the target
     lists = lists.gather(1, before)
     return torch.where(index == ranks[:, None] - 1, target[:, None], lists)
 

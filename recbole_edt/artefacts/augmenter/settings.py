@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from recbole_edt.artefacts.settings import REPRESENTATIVES
 from recbole_edt.config import checked_keys
 
 LLM_MODES = ("select", "score", "generate")
@@ -79,7 +80,7 @@ class AugmentSettings:
     @property
     def asks_model(self) -> bool:
         """Whether a language model is asked."""
-        return self.augment_mode in LLM_MODES
+        return self.augment_mode in (REPRESENTATIVES, *LLM_MODES)
 
     @property
     def by_users(self) -> bool:

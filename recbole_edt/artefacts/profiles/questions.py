@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_edt.artefacts.settings import profile_mode_of
+from recbole_edt.artefacts.settings import GROUPED, profile_mode_of
 from recbole_edt.artefacts.store import Entry
 from recbole_edt.artefacts.training_rows import TrainingRows
 from recbole_edt.config import checked_keys
@@ -68,7 +68,7 @@ class ProfileSettings:
     @property
     def asks_model(self) -> bool:
         """Whether a language model is asked."""
-        return self.profile_mode == "llm"
+        return self.profile_mode in (GROUPED, "llm")
 
 
 @dataclass(frozen=True)
