@@ -2,10 +2,13 @@
 
     python benchmarks/thin.py --data_path=DIR --dataset=NAME --out=NAME-thin
     python benchmarks/thin.py --data_path=DIR --dataset=NAME --out=NAME-new --users=0 --items=0.05
+    python benchmarks/thin.py --data_path=DIR --dataset=NAME --out=NAME-90 --users=0 --dominant=0.9
 
 Half of the users (--users) lose 80 % (--share) of the training items of one random domain: the
 place where augmented interactions should pay, if they do. A share of the items (--items, none by
 default) loses all training interactions: new items, as targets and in histories before them.
+With --dominant every user loses training items outside the domain of most of them, drawn at random,
+until that domain has this share of what is left (one other item stays): imbalanced users.
 Held-out rows stay as they are. The result is a dataset like any other.
 """
 
@@ -20,7 +23,30 @@ from recbole_edt.data.split import TRAIN, load_or_make_split, save_split
 from recbole_edt.files import replacing
 
 
-def thin(folder: Path, out: Path, users: float, share: float, items: float, seed: int) -> str:
+def outside_dominant(
+    user: np.ndarray,
+    place: np.ndarray,
+    training: np.ndarray,
+    share: float,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Rows to take away so that each user's largest domain has `share` of the training rows."""
+    counts = np.zeros((user.max() + 1, place.max() + 1), dtype=np.int64)
+    np.add.at(counts, (user[training], place[training]), 1)
+    largest, most = counts.argmax(axis=1), counts.max(axis=1)
+    kept = np.maximum(1, np.floor(most * (1 - share) / share)).astype(np.int64)
+    rows = np.flatnonzero(training & (place != largest[user]))
+    rows = rows[np.lexsort((rng.random(len(rows)), user[rows]))]
+    of = user[rows]
+    number = np.arange(len(rows)) - np.searchsorted(of, of)  # of the row within its user
+    gone = np.zeros(len(user), dtype=bool)
+    gone[rows[number >= kept[of]]] = True
+    return gone
+
+
+def thin(
+    folder: Path, out: Path, users: float, share: float, items: float, dominant: float, seed: int
+) -> str:
     """Write the thinned copy of a prepared dataset and return what was done."""
     name, rng = folder.name, np.random.default_rng(seed)
     split = load_or_make_split(folder, name, "leave_one_out")
@@ -37,6 +63,10 @@ def thin(folder: Path, out: Path, users: float, share: float, items: float, seed
     of_item, item_names = pd.factorize(inter["item_id:token"], sort=True)
     is_new = np.random.default_rng(seed + 1).random(len(item_names)) < items
     gone |= (split.codes == TRAIN) & is_new[of_item]
+    if dominant:
+        generator = np.random.default_rng(seed + 2)
+        training = split.codes == TRAIN
+        gone |= outside_dominant(code, np.asarray(place), training, dominant, generator)
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / f"{out.name}.inter") as temporary:
         inter[~gone].to_csv(temporary, sep="\t", index=False, lineterminator="\n")
@@ -58,10 +88,11 @@ def main() -> None:
     parser.add_argument("--users", type=float, default=0.5)
     parser.add_argument("--share", type=float, default=0.8)
     parser.add_argument("--items", type=float, default=0.0)
+    parser.add_argument("--dominant", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=2026)
     given = parser.parse_args()
     folders = (given.data_path / given.dataset, given.data_path / given.out)
-    print(thin(*folders, given.users, given.share, given.items, given.seed))
+    print(thin(*folders, given.users, given.share, given.items, given.dominant, given.seed))
 
 
 if __name__ == "__main__":
