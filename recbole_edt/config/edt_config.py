@@ -1,7 +1,6 @@
 """RecBole's configuration object, made from this package's layers."""
 
 from collections.abc import Mapping, Sequence
-from copy import copy
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ _NO_DEFAULT = object()
 class EDTConfig(ConfigBase):
     """Configuration of one run, as RecBole's data and models read it.
 
-    Nothing has to be written into it after it is made; `with_derived` returns a changed copy.
+    Nothing has to be written into it after it is made.
 
     Parameters
     ----------
@@ -70,21 +69,6 @@ class EDTConfig(ConfigBase):
         if plain["train_neg_sample_args"].get("distribution") == "none":
             plain["train_neg_sample_args"] = None
         return {k: v.value if isinstance(v, Enum) else v for k, v in sorted(plain.items())}
-
-    def with_derived(self, **values: Any) -> "EDTConfig":
-        """Return a copy that also holds what a run derives, such as ``checkpoint_dir``.
-
-        Raises
-        ------
-        ValueError
-            For a key that the user configures.
-        """
-        other = [key for key in values if key not in _DERIVED]
-        if other:
-            raise ValueError(f"{other} are the user's keys; make another EDTConfig")
-        changed = copy(self)
-        changed.final_config_dict = {**self.final_config_dict, **values}
-        return changed
 
     @property
     def changed(self) -> dict[str, Any]:

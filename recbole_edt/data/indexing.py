@@ -168,34 +168,3 @@ def joined_ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         numbers[0] = starts[0]
         numbers[np.cumsum(lengths)[:-1]] = starts[1:] - (starts + lengths)[:-1] + 1
     return np.cumsum(numbers, out=numbers)
-
-
-def count_between(
-    labels: np.ndarray, count: int, starts: np.ndarray, ends: np.ndarray
-) -> np.ndarray:
-    """Count each label from 0 to `count` - 1 among the rows of each range.
-
-    Parameters
-    ----------
-    labels : numpy.ndarray
-        int [R]; others, such as -1, are not counted.
-    count : int
-        Number of labels, K.
-    starts, ends : numpy.ndarray
-        First row of each range, and the row after its last one, int [B].
-
-    Returns
-    -------
-    numpy.ndarray
-        int64 [B, K].
-
-    Examples
-    --------
-    >>> count_between(np.array([0, 1, 1, -1]), 2, np.array([0, 1]), np.array([2, 4])).tolist()
-    [[1, 1], [0, 2]]
-    """
-    columns = []
-    for label in range(count):
-        until = np.concatenate(([0], np.cumsum(labels == label)))
-        columns.append(until[ends] - until[starts])
-    return np.stack(columns, axis=1)

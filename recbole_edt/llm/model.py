@@ -152,10 +152,6 @@ class LanguageModel:
         todo = self._with_thinking(requests.part(waiting))
         return estimate(self._client, todo, stored, self._prices, self._tokens_per_second)
 
-    def count_not_stored(self, requests: Requests) -> int:
-        """Return how many questions have no stored answer yet, repeated ones counted once."""
-        return len(self._not_stored(requests.keys(self._model)))
-
     def stored(self, requests: Requests) -> list[Answer | None]:
         """Return the stored answer to each question, None where there is none yet."""
         keys = requests.keys(self._model)

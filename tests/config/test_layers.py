@@ -162,12 +162,3 @@ def test_keys_that_only_some_stock_models_read():
     assert resolve("SASRec", "toy", (), {"embedding_size": 8}).values["embedding_size"] == 8
     with pytest.raises(UserError, match=r"^norm: no such key"):
         resolve("SASRec", "toy", (), {"norm": True})
-
-
-def test_what_a_run_derives_goes_into_a_copy():
-    config = EDTConfig("SASRec", "toy")
-    changed = config.with_derived(checkpoint_dir="there")
-    assert (changed["checkpoint_dir"], config["checkpoint_dir"]) == ("there", "saved")
-    assert changed.to_dict() == config.to_dict()
-    with pytest.raises(ValueError, match="epochs"):
-        config.with_derived(epochs=3)

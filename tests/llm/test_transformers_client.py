@@ -150,7 +150,7 @@ def test_it_works_behind_the_store(smollm, tmp_path):
     with ReplyStore(tmp_path) as store:
         first = LanguageModel(smollm, store).generate(PROMPTS, SETTINGS)
     again = LanguageModel(smollm, ReplyStore(tmp_path))
-    assert again.count_not_stored(GenerateRequests(PROMPTS, SETTINGS)) == 0
+    assert None not in again.stored(GenerateRequests(PROMPTS, SETTINGS))
     assert again.generate(PROMPTS, SETTINGS) == first
 
 
