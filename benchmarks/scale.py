@@ -5,8 +5,8 @@
 
 Sizes are millions of interactions (100 on demand). Stages, each in a process of its own: prepare
 (``prepare csv``), open (the dataset, targets and training batches), steps (`--steps` steps of a
-SASRec of ids, with the sampled loss where it has one), evaluation (`--users` test users). steps and
-evaluation open the dataset first; their time does not count that, their memory does. The growth
+SASRec of ids with the sampled loss, and sparse updates where the code knows them), evaluation
+(`--users` test users). steps and evaluation open the dataset first; their time does not count that, their memory does. The growth
 exponent is the slope of log time over log size: 1 is linear, 0 does not depend on the size.
 
 A stage that is in `--folder` already is not measured again. `--before` measures the code of a
@@ -23,13 +23,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from other_code import ROOT, extract
 from tabulate import tabulate
 
 STAGES = ("prepare", "open", "steps", "evaluation")
-MODEL = {"model": "SASRecSingle", "loss_type": "SS", "train_batch_size": 256}
+MODEL = {
+    "model": "SASRecLLM", "item_projection": "none", "hidden_size": 64, "inner_size": 256,
+    "loss_type": "SS", "train_batch_size": 256,
+}  # fmt: skip
 
 
 def generate(folder: Path, rows: int) -> None:
@@ -69,10 +73,14 @@ def work(stage: str, folder: Path, steps: int, users: int) -> None:
     from recbole_edt.config import EDTConfig
     from recbole_edt.data.dataset import CrossDomainDataset
     from recbole_edt.evaluation.ranking import rank_targets
+    from recbole_edt.errors import UserError
     from recbole_edt.runs.assembly import build_model, prepare_data
 
     keys = {**MODEL, "dataset": "scale", "data_path": f"{folder}/data", "show_progress": False}
-    config = EDTConfig(overrides=keys)
+    try:
+        config = EDTConfig(overrides={**keys, "sparse_updates": True})
+    except UserError:  # a commit before that key
+        config = EDTConfig(overrides=keys)
     begin = time.perf_counter()
     dataset = CrossDomainDataset(config)
     loader, _, test = prepare_data(config, dataset)
@@ -80,7 +88,7 @@ def work(stage: str, folder: Path, steps: int, users: int) -> None:
         return report(time.perf_counter() - begin)
     model = build_model(config, dataset)
     if stage == "steps":
-        optimizer = torch.optim.Adam(model.parameters())
+        optimizer = make_optimizer(config, model)
         begin, done = time.perf_counter(), 0
         for batch in loader:
             optimizer.zero_grad()
@@ -97,6 +105,23 @@ def work(stage: str, folder: Path, steps: int, users: int) -> None:
     with torch.no_grad():
         rank_targets(model, test, config["candidates"])
     return report(time.perf_counter() - begin, len(chosen))
+
+
+def make_optimizer(config: Any, model: Any) -> Any:
+    """Return the optimizer of a run, or torch's Adam of a commit that has no sparse updates."""
+    import torch
+
+    if not config.final_config_dict.get("sparse_updates"):
+        return torch.optim.Adam(model.parameters())
+    from recbole_edt.model.protocols import capabilities_of
+    from recbole_edt.recbole_bridge.trainer import EpochTrainer
+    from recbole_edt.training.optimizers import phase_optimizer
+    from recbole_edt.training.phase_settings import PhaseSettings
+
+    config["checkpoint_dir"] = tempfile.mkdtemp()  # made by RecBole's constructor
+    trainer = EpochTrainer(config, model)
+    settings = PhaseSettings.from_config("train", config)
+    return phase_optimizer(trainer, capabilities_of(model), settings)
 
 
 def report(seconds: float, units: int | None = None) -> None:

@@ -87,10 +87,10 @@ class CrossDomainDataset(FlatDataset):
             User, int32 [n], item, int32 [n], and whether it is to be predicted, bool [n], users
             one by one.
         """
-        rows = self.training_rows()
         if not self.config["augment"]:
-            return *self._users_and_items(rows), np.ones(len(rows), dtype=bool)
-        users, items, new_index = self._insert_augmented(rows)
+            users, items = self._users_and_items(self.codes == TRAIN)
+            return users, items, np.ones(len(users), dtype=bool)
+        users, items, new_index = self._insert_augmented(self.training_rows())
         is_target = np.full(len(users), self.config["augment_as"] == "targets")
         is_target[new_index] = True
         return users, items, is_target

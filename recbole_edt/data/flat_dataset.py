@@ -1,6 +1,7 @@
 """Interactions as one flat table sorted by user and time; histories are gathered per batch."""
 
 from copy import copy
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import torch
 
 from recbole_edt.data.checked_dataset import CheckedDataset
-from recbole_edt.data.flat_table import Column, FlatTable, PartTable
+from recbole_edt.data.flat_table import Column, FlatTable, PartTable, Rows
 from recbole_edt.data.indexing import history_rows, joined_ranges
 from recbole_edt.data.split import CONTEXT, TEST, TRAIN, VALID
 from recbole_edt.errors import UserError
@@ -35,14 +36,12 @@ class FlatDataset(CheckedDataset):
         Split code of each flat row, uint8 [R].
     user_starts : numpy.ndarray
         First flat row of each user id, int [user_num + 1].
-    rows : numpy.ndarray
-        Of a part: the flat row of each of its rows, int [len(part)].
     """
 
     flat: FlatTable
     codes: np.ndarray
     user_starts: np.ndarray
-    rows: np.ndarray
+    _rows: Rows
 
     def build(self: _Part) -> list[_Part]:
         """Return the training, validation and test part.
@@ -59,7 +58,7 @@ class FlatDataset(CheckedDataset):
                 self.logger.info(f"{lost} targets have no history before them and are left out")
         parts = self._parts(has_history)
         for part, name in zip(parts, _PARTS.values(), strict=True):
-            if not len(part.rows):
+            if not len(part):
                 raise UserError(
                     f"{self.dataset_path}: no {name} target in split {self.split.kind!r}; "
                     "expected users with at least three interactions"
@@ -79,22 +78,39 @@ class FlatDataset(CheckedDataset):
 
     def _parts(self: _Part, has_history: np.ndarray) -> list[_Part]:
         """Return the part of each code of `_PARTS`, and set what samplers read of this object."""
-        in_order = self._in_recboles_order()
         parts: list[_Part] = []
         for code in _PARTS:
-            chosen = self.codes == code
-            if code != TRAIN or self.is_sequential:
-                chosen &= has_history
-            rows = in_order[chosen[in_order]]
+            count = np.count_nonzero(self._is_row(code, has_history))
+            rows = Rows(int(count), partial(self._rows_of, code))
             part = self.copy(PartTable(self.flat, rows))
-            part.rows = rows
+            part._rows = rows
             parts.append(part)
         self.inter_feat = PartTable(self.flat)
         if self.is_sequential:
             # samplers read the targets of this object, as they do in RecBole
-            rows = np.flatnonzero((self.codes != CONTEXT) & has_history).astype(in_order.dtype)
-            self.inter_feat, self.rows = PartTable(self.flat, rows), rows
+            count = np.count_nonzero((self.codes != CONTEXT) & has_history)
+            self._rows = Rows(int(count), self._all_targets)
+            self.inter_feat = PartTable(self.flat, self._rows)
         return parts
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Of a part: the flat row of each of its rows, int [len(part)]."""
+        return self._rows.indices
+
+    def _is_row(self, code: int, has_history: np.ndarray) -> np.ndarray:
+        chosen: np.ndarray = self.codes == code
+        if code != TRAIN or self.is_sequential:
+            chosen &= has_history
+        return chosen
+
+    def _rows_of(self, code: int) -> np.ndarray:
+        in_order = self._in_recboles_order()
+        return in_order[self._is_row(code, self._has_history())[in_order]]
+
+    def _all_targets(self) -> np.ndarray:
+        rows = np.flatnonzero((self.codes != CONTEXT) & self._has_history())
+        return rows.astype(np.int32 if len(self.codes) < 2**31 else np.int64)
 
     def _has_history(self) -> np.ndarray:
         """Mark the flat rows that something is known before, bool [R]."""
@@ -196,4 +212,5 @@ class FlatDataset(CheckedDataset):
         return np.flatnonzero(self.codes == TRAIN)
 
     def _users_and_items(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return those of some rows, given by indices or by a mask."""
         return self.store.users[rows], self.store.items[rows]

@@ -86,7 +86,7 @@ def test_memory_does_not_grow_with_the_longest_history(make_dataset, load):
         assert flat["item_id"].values is store.items
         assert flat["timestamp"].values is store.times
         assert not any(column.flags.owndata for column in (store.users, store.items, store.times))
-        return sum(part.inter_feat.interaction.rows.nbytes for part in parts), len(flat)
+        return sum(part.rows.nbytes for part in parts), len(flat)
 
     (small, rows), (large, _) = held(5), held(500)
     assert small == large
