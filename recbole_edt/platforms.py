@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import IO, Protocol
 
 import psutil
 
@@ -15,6 +16,10 @@ if sys.platform == "win32":
     CREATION_FLAGS = subprocess.CREATE_NEW_PROCESS_GROUP
 else:
     CREATION_FLAGS = 0
+
+# Whether a process that has imported torch may go on as a fork of itself: not on Windows, which has
+# none, and not on macOS, whose own libraries end such a process.
+CAN_FORK = sys.platform == "linux" and hasattr(os, "pidfd_open")
 
 
 def peak_rss_mb() -> int:
@@ -47,7 +52,16 @@ def interrupt_this_process() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def interrupt(process: subprocess.Popen[bytes]) -> None:
+class Interruptible(Protocol):
+    """A process of this machine, as `subprocess.Popen`."""
+
+    stdin: IO[bytes] | None
+
+    def send_signal(self, signal: int, /) -> None:
+        """Send it a signal."""
+
+
+def interrupt(process: Interruptible) -> None:
     """Ask a process to clean up and end; one that watches its standard input sees that close."""
     if sys.platform == "win32":  # Popen knows no Ctrl-C for a process of another group there
         if process.stdin is not None:

@@ -2,15 +2,17 @@
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import synthetic
 import torch
+from forks import shared_server
 
 from recbole_edt import cli
+from recbole_edt.executors import local
 from recbole_edt.library_warnings import silence_recbole
 
 # pytest -n starts a process per core: with two threads each they wait for each other, and the
@@ -35,6 +37,13 @@ class Outcome(NamedTuple):
     status: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _children_share_their_imports() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "ForkServer", shared_server)
+        yield
 
 
 @pytest.fixture(autouse=True)

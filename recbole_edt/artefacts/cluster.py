@@ -26,6 +26,7 @@ from recbole_edt.executors import (
     ChildCall,
     ChildResult,
     Executor,
+    preload_code,
     read_answer,
     run_children,
     start_code,
@@ -33,7 +34,7 @@ from recbole_edt.executors import (
 from recbole_edt.files import digest
 from recbole_edt.llm import Shard
 
-_ARGUMENTS = start_code("recbole_edt.artefacts.shard_process")
+_SHARD = "recbole_edt.artefacts.shard_process"
 _LOGS = ".work-tasks"  # in the set's folder; kept when a task fails
 
 
@@ -119,7 +120,12 @@ class _Tasks:
         """Run one task per shard and return their answers."""
         logs = [self._logs / f"{self._part}-{s.index}-of-{s.count}.log" for s in shards]
         calls = [
-            ChildCall(_ARGUMENTS, {**self._request, "shard": [shard.index, shard.count]}, log)
+            ChildCall(
+                start_code(_SHARD),
+                {**self._request, "shard": [shard.index, shard.count]},
+                log,
+                preload_code(_SHARD),
+            )
             for shard, log in zip(shards, logs, strict=True)
         ]
         answers: dict[int, dict[str, Any]] = {}

@@ -43,6 +43,14 @@ def make_part(request: dict[str, Any]) -> dict[str, Any]:
     return {"part_status": report.status, "text": report.text}
 
 
+def preload() -> None:
+    """Import what parts of a set need."""
+    from importlib import import_module
+
+    for name in ("artefacts.make", "data.split", "llm.transformers_client"):
+        import_module(f"recbole_edt.{name}")
+
+
 def main() -> None:
     """Answer one request and exit."""
     answer_request(make_part)

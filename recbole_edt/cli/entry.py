@@ -4,6 +4,7 @@ Exit status: 0 done, 2 usage or bad input (one line on the error stream), 1 an e
 130 interrupted, 141 nobody reads the output any more.
 """
 
+import gc
 import io
 import os
 import sys
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a title must not end a command on Windows
             stream.reconfigure(errors="backslashreplace")
-    sys.exit(dispatch(list(sys.argv[1:] if argv is None else argv)))
+    status = dispatch(list(sys.argv[1:] if argv is None else argv))
+    gc.freeze()  # else Python looks through all of torch for garbage, a second, before it ends
+    sys.exit(status)
 
 
 def dispatch(argv: list[str]) -> int:

@@ -10,7 +10,7 @@ Public:
 """
 
 from recbole_edt.executors.answers import CRASH, DONE, FAILED, USER, read_answer
-from recbole_edt.executors.child_main import answer_request, start_code
+from recbole_edt.executors.child_main import answer_request, preload_code, start_code
 from recbole_edt.executors.children import run_children, stop
 from recbole_edt.executors.local import LocalExecutor
 from recbole_edt.executors.opening import open_executor
@@ -20,5 +20,5 @@ from recbole_edt.executors.settings import CLUSTER_FLAGS, ClusterSettings
 __all__ = [
     "CLUSTER_FLAGS", "CRASH", "DONE", "FAILED", "USER", "Child", "ChildCall", "ChildResult",
     "ClusterSettings", "Executor", "LocalExecutor", "answer_request", "open_executor",
-    "read_answer", "run_children", "start_code", "stop",
+    "preload_code", "read_answer", "run_children", "start_code", "stop",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ parent is gone. The child writes one line of JSON to standard output; all that l
 goes to the error stream.
 """
 
+import gc
 import json
 import os
 import sys
@@ -31,6 +32,11 @@ def start_code(module: str) -> tuple[str, str]:
     return "-c", f"{start}from {module} import main; main()"
 
 
+def preload_code(module: str) -> str:
+    """Return the Python code that runs ``preload()`` of a module of this package."""
+    return f"from {module} import preload; preload()"
+
+
 def answer_request(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     """Answer one request and exit: 0 done, 2 bad input, 1 an error of ours, 130 interrupted.
 
@@ -55,6 +61,7 @@ def answer_request(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         sys.exit(130)
     answers.write(json.dumps(answer) + "\n")
     answers.close()
+    gc.freeze()  # as at the end of a command
     sys.exit({None: 0, USER: 2}.get(answer.get("kind"), 1))
 
 

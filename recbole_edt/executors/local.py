@@ -12,8 +12,9 @@ from typing import IO
 
 import recbole_edt
 from recbole_edt.executors.child_main import GRACE
+from recbole_edt.executors.fork_server import ForkedProcess, ForkServer
 from recbole_edt.executors.protocol import Child, ChildCall, ChildResult
-from recbole_edt.platforms import CREATION_FLAGS, interrupt, usable_cores
+from recbole_edt.platforms import CAN_FORK, CREATION_FLAGS, interrupt, usable_cores
 
 
 class ChildProcess:
@@ -27,25 +28,37 @@ class ChildProcess:
         Environment variables beside those of this process.
     folder : pathlib.Path, optional
         Its working directory, that of this process by default.
+    server : ForkServer, optional
+        Forks it, in the environment that the server has; without one it is started anew.
     """
 
     grace = GRACE
 
-    def __init__(self, call: ChildCall, variables: Mapping[str, str], folder: Path | None = None):
+    def __init__(
+        self,
+        call: ChildCall,
+        variables: Mapping[str, str],
+        folder: Path | None = None,
+        server: ForkServer | None = None,
+    ):
         call.log.parent.mkdir(parents=True, exist_ok=True)
         self._started_at = time.monotonic()
         self._result: ChildResult | None = None
+        self.process: ForkedProcess | subprocess.Popen[bytes]
         with open(call.log, "wb") as messages:
-            self.process = subprocess.Popen(
-                (sys.executable, *call.arguments),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=messages,
-                cwd=folder,
-                env=_environment(variables),
-                start_new_session=True,  # Ctrl-C reaches the parent only, which stops the others
-                creationflags=CREATION_FLAGS,
-            )
+            if server is not None:
+                self.process = server.start(call.arguments[1:], messages, folder)
+            else:
+                self.process = subprocess.Popen(
+                    (sys.executable, *call.arguments),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=messages,
+                    cwd=folder,
+                    env=child_environment(variables),
+                    start_new_session=True,  # Ctrl-C reaches the parent only, which stops others
+                    creationflags=CREATION_FLAGS,
+                )
         self._input: IO[bytes] = self.process.stdin  # type: ignore[assignment]
         self._output: IO[bytes] = self.process.stdout  # type: ignore[assignment]
         with suppress(BrokenPipeError):  # it died at once: its log has the reason
@@ -94,12 +107,25 @@ class LocalExecutor:
 
     def __init__(self, slots: int):
         self.slots = slots
+        self._server: ForkServer | None = None
 
     def start(self, call: ChildCall) -> Child:
         """Start a process."""
         threads = thread_count(self.slots)
         given = "OMP_NUM_THREADS" in os.environ or threads is None
-        return ChildProcess(call, {} if given else {"OMP_NUM_THREADS": str(threads)})
+        variables = {} if given else {"OMP_NUM_THREADS": str(threads)}
+        if call.preload is not None and CAN_FORK:
+            if self._server is None:
+                self._server = ForkServer(child_environment(variables), call.preload)
+            with suppress(ConnectionError):  # the server has ended
+                return ChildProcess(call, variables, server=self._server)
+        return ChildProcess(call, variables)
+
+    def close(self) -> None:
+        """End what children were forked from."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
 
 def thread_count(processes: int) -> int | None:
@@ -114,7 +140,8 @@ def package_root() -> str:
     return str(Path(recbole_edt.__file__).parent.parent)
 
 
-def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+def child_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a child, which imports this same package."""
     environment = {**os.environ, **variables}
     path = environment.get("PYTHONPATH")
     package = package_root()

@@ -1,7 +1,7 @@
 """Choosing the executor of a command."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from recbole_edt.executors.local import LocalExecutor
@@ -30,7 +30,8 @@ def open_executor(
         When the cluster cannot be used.
     """
     if cluster is None:
-        yield LocalExecutor(slots or 1)
+        with closing(LocalExecutor(slots or 1)) as executor:
+            yield executor
         return
     from recbole_edt.executors.ray_cluster import connected
     from recbole_edt.executors.ray_executor import RayExecutor

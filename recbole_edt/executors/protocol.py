@@ -19,11 +19,16 @@ class ChildCall:
         that the parent is gone.
     log : pathlib.Path
         File for its error stream, and for all that libraries print.
+    preload : str, optional
+        Python code with the imports that children of this kind have in common. With it the
+        arguments are those of ``python -c``, and a child may be a fork of a process that has run
+        it; one executor is asked for one kind.
     """
 
     arguments: tuple[str, ...]
     request: Mapping[str, Any]
     log: Path
+    preload: str | None = None
 
 
 @dataclass(frozen=True)

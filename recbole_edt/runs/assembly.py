@@ -31,7 +31,8 @@ def seed_everything(config: EDTConfig) -> None:
 
     On several threads gradients of lookups differ otherwise.
     """
-    torch.use_deterministic_algorithms(config["reproducibility"], warn_only=True)
+    # Not use_deterministic_algorithms, which imports torch's compiler, a second, to tell it too.
+    torch.set_deterministic_debug_mode("warn" if config["reproducibility"] else "default")
     # filling fresh memory costs time and changes no result
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     init_seed(config["seed"], config["reproducibility"])

@@ -45,6 +45,18 @@ def make_run(request: dict[str, Any]) -> dict[str, Any]:
     return {"run_dir": str(folder)}
 
 
+def preload() -> None:
+    """Import what runs need."""
+    from importlib import import_module
+
+    from recbole_edt.recbole_bridge.stock import stock_model
+
+    import_module("recbole_edt.compare.cell_job")
+    import_module("recbole_edt.runs.execution")
+    import_module("torch._dynamo")  # as the first optimizer does
+    stock_model("Pop")  # and with it all general models of RecBole
+
+
 def main() -> None:
     """Answer one request and exit."""
     answer_request(make_run)

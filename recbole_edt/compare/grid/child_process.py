@@ -5,10 +5,11 @@ from pathlib import Path
 
 from recbole_edt.compare.cell_job import CellJob
 from recbole_edt.compare.grid.outcome import CRASH, DONE, FAILED, CellOutcome
-from recbole_edt.executors import ChildCall, Executor, read_answer, start_code
+from recbole_edt.executors import ChildCall, Executor, preload_code, read_answer, start_code
 from recbole_edt.files import digest
 
-ARGUMENTS = start_code("recbole_edt.compare.grid.cell")
+_CELL = "recbole_edt.compare.grid.cell"
+ARGUMENTS = start_code(_CELL)
 """Of Python, for a cell; another program that reads and answers the same lines can replace it."""
 
 
@@ -43,7 +44,8 @@ class CellProcess:
             "digest": digest(job.settings),
             "shared_from": None if shared_from is None else str(shared_from),
         }
-        self.child = executor.start(ChildCall(arguments, request, log))
+        preload = preload_code(_CELL) if arguments == ARGUMENTS else None
+        self.child = executor.start(ChildCall(arguments, request, log, preload))
 
     def outcome(self) -> CellOutcome | None:
         """Return how it ended, None while it runs."""
