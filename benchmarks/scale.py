@@ -6,8 +6,9 @@
 Sizes are millions of interactions (100 on demand). Stages, each in a process of its own: prepare
 (``prepare csv``), open (the dataset, targets and training batches), steps (`--steps` steps of a
 SASRec of ids with the sampled loss, and sparse updates where the code knows them), evaluation
-(`--users` test users). steps and evaluation open the dataset first; their time does not count that, their memory does. The growth
-exponent is the slope of log time over log size: 1 is linear, 0 does not depend on the size.
+(`--users` test users). steps and evaluation open the dataset first; their time does not count
+that, their memory does. The growth exponent is the slope of log time over log size: 1 is linear,
+0 does not depend on the size.
 
 A stage that is in `--folder` already is not measured again. `--before` measures the code of a
 commit as well.
@@ -72,8 +73,8 @@ def work(stage: str, folder: Path, steps: int, users: int) -> None:
 
     from recbole_edt.config import EDTConfig
     from recbole_edt.data.dataset import CrossDomainDataset
-    from recbole_edt.evaluation.ranking import rank_targets
     from recbole_edt.errors import UserError
+    from recbole_edt.evaluation.ranking import rank_targets
     from recbole_edt.runs.assembly import build_model, prepare_data
 
     keys = {**MODEL, "dataset": "scale", "data_path": f"{folder}/data", "show_progress": False}
