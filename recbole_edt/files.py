@@ -83,7 +83,9 @@ def load_array(path: Path, mapped: bool = False) -> "np.ndarray":
     except OSError:
         raise
     except Exception as error:
-        raise ValueError(one_line(error) or type(error).__name__) from None
+        # Python's own parser names objects by their address: "<ast.Name object at 0x7f10f4211390>"
+        reason = "a damaged header" if " object at 0x" in str(error) else one_line(error)
+        raise ValueError(reason or type(error).__name__) from None
     if not isinstance(array, np.ndarray):
         raise ValueError("several arrays in one file")
     return array

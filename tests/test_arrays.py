@@ -48,6 +48,13 @@ def test_other_files_are_refused(tmp_path):
         load_array(tmp_path / "objects.npy")
 
 
+def test_a_reason_has_no_address_of_an_object(tmp_path):
+    header = b"{'descr': garbage}".ljust(117) + b"\n"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00" + header)
+    with pytest.raises(ValueError, match=r"^a damaged header$"):
+        load_array(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00v\x00{'descr': (((, }", b"no array"])
 def test_a_damaged_split_or_draw_is_named(make_dataset, tmp_path, capsys, content):
     folder = make_dataset()

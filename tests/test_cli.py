@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from synthetic import hash_tree
 
 from recbole_edt.cli.entry import COMMANDS
@@ -34,6 +35,38 @@ def dataset(make_dataset, give_vectors):
     folder = make_dataset()
     give_vectors(folder)
     return folder
+
+
+def test_a_gpu_that_is_not_there(run_cli, make_dataset, tmp_path, monkeypatch):
+    make_dataset()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # RecBole writes it; put back after the test
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for value in ("97", "0,1"):
+        outcome = run_cli("run", "--model=Pop", "--dataset=toy", f"--gpu_id={value}")
+        assert outcome.status == 2
+        assert outcome.err.startswith(f"recbole-edt: gpu_id: found '{value}', but torch finds no")
+    for value in ("0", "", "97"):
+        keys = (f"--gpu_id={value}", f"--use_gpu={value != '97'}")
+        assert run_cli("run", "--model=Pop", "--dataset=toy", *keys).status == 0
+    elsewhere = next((tmp_path / "output/toy/Pop").iterdir())
+    settings = (elsewhere / "config.yaml").read_text().replace("gpu_id: '0'", "gpu_id: '97'")
+    (elsewhere / "config.yaml").write_text(settings)
+    asked = ("recommend", f"--run={elsewhere}", "--user=one", "--use_gpu=True")
+    assert run_cli(*asked).status == 0  # of a machine with more GPUs
+    assert "gpu_id: found '98'" in run_cli(*asked, "--gpu_id=98").err
+
+
+def test_a_path_below_home(run_cli, make_dataset, tmp_path, monkeypatch):
+    make_dataset()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    run_cli("run", "--model=Pop", "--dataset=toy", "--output_dir=~/runs")
+    (folder,) = (tmp_path / "home/runs/toy/Pop").iterdir()
+    outcome = run_cli("recommend", f"--run=~/runs/toy/Pop/{folder.name}", "--all", "--out=~/a.csv")
+    assert outcome.status == 0, outcome.err
+    assert (tmp_path / "home/a.csv").is_file()
+    assert not (tmp_path / "~").exists()
 
 
 @pytest.fixture

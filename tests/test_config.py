@@ -256,6 +256,20 @@ def test_keys_that_are_text_stay_as_written(tmp_path, text):
     assert EDTConfig("SASRec", config_files=[file]).to_dict()["output_dir"] == text
 
 
+@pytest.mark.parametrize("key", ["output_dir", "data_path"])
+def test_a_folder_has_a_name_and_may_be_below_home(tmp_path, monkeypatch, key):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for nothing in ("", None, " "):
+        said = complaint("SASRec", "toy", overrides={key: nothing})
+        assert said == f"{key}: found nothing, expected a folder; '.' is the present one"
+    file = tmp_path / "a.yaml"
+    file.write_text(f"{key}:\n")
+    assert complaint("SASRec", "toy", [file]).startswith(f"{file}: {key}: found nothing")
+    for text, expected in [("'~'", tmp_path), ("~/a b", tmp_path / "a b"), ("a~", "a~")]:
+        file.write_text(f"{key}: {text}\n")
+        assert EDTConfig("SASRec", "toy", [file]).to_dict()[key] == str(expected)
+
+
 def test_keys_that_are_no_text_are_read_as_yaml():
     assert parse_flag("epochs", "3") == 3
     assert parse_flag("lr_scheduler", "none") == "none"
@@ -291,6 +305,14 @@ def test_refusals_point_to_what_exists(key, said):
 def test_repeats_are_ranked_among_all_only():
     assert "candidates: all" in complaint("BPR", "toy", overrides={"repeatable": True})
     EDTConfig("BPR", "toy", overrides={"repeatable": True, "candidates": "all"})
+
+
+@pytest.mark.parametrize("text", ["{max_norm:1.0", "{a:[1]}", "[1, 2", "{a: 1}}"])
+def test_a_flag_that_is_no_yaml_is_no_text(text):
+    for key in ("clip_grad_norm", "topk", "load_col"):
+        with pytest.raises(UserError, match=f"^{key}: .* is no YAML; expected brackets in pairs"):
+            parse_flag(key, text)
+    assert parse_flag("text_template", "{title}: [") == "{title}: ["
 
 
 def test_paths_of_configuration_files_may_have_blanks(tmp_path, monkeypatch):

@@ -58,7 +58,7 @@ def dispatch(argv: list[str]) -> int:
         if not argv or argv[0] in ("-h", "--help"):
             print(usage())
             return 0 if argv else 2
-        status = _run_command(argv[0], argv[1:])
+        status = _run_command(argv[0], [_with_home(argument) for argument in argv[1:]])
         sys.stdout.flush()
         distributed.stop()
         return status
@@ -106,6 +106,13 @@ def usage() -> str:
     """Return the usage of all commands."""
     lines = "\n".join(_module(name).USAGE.rstrip("\n") for name in COMMANDS)
     return f"usage: recbole-edt COMMAND ...\n\n{lines}\n\n{_NOTES}"
+
+
+def _with_home(argument: str) -> str:
+    """Return an argument with the home folder for ``~/``, which shells leave as it is after "="."""
+    flag, equals, value = argument.partition("=")
+    is_path = flag.startswith("--") and value.startswith("~/")
+    return f"{flag}{equals}{os.path.expanduser(value)}" if is_path else argument
 
 
 def _run_command(name: str, argv: list[str]) -> int:

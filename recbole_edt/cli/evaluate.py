@@ -29,7 +29,7 @@ def run(args: Namespace) -> None:
         if key not in allowed:
             hint = nearest(key, ("run", *allowed))
             raise UserError(f"--{key}: a finished run cannot change it{hint}")
-    if args.run is None:
+    if not args.run:
         raise UserError("evaluate: expected --run=DIR")
     from recbole_edt.cli.tables import headline, metric_table
     from recbole_edt.runs import RunFolder, reevaluate

@@ -32,7 +32,7 @@ def run(args: Namespace) -> None:
         if key not in _KEYS:
             hint = nearest(key, ("run", "output", "k", "domain", "repeats", *_KEYS))
             raise UserError(f"--{key}: not of use here; a run has its own settings{hint}")
-    if args.run is None:
+    if not args.run:
         raise UserError("export: expected --run=DIR")
     check_export()
     from recbole_edt.export import export_run, refuse_existing

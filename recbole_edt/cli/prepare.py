@@ -6,6 +6,8 @@ from typing import Any
 
 from recbole_edt.cli.arguments import count, positive, truth
 from recbole_edt.cli.keys import CommandParser
+from recbole_edt.config import RULES
+from recbole_edt.errors import nearest
 
 USAGE = """\
   prepare READER --dataset=NAME ...           raw data -> the files of a dataset
@@ -63,8 +65,22 @@ def _add_common(group: Any, default: Mapping[str, object]) -> None:
     add("duplicates", "which of a user's interactions with one item stays", choices=DUPLICATES)
     add("ties", "order of a user's interactions at the same time", choices=TIES)
     add("seed", "of --ties=shuffle", type=count, metavar="N")
-    add("split", "the split to make at the end", choices=("leave_one_out", "time"))
+    text = "the split to make at the end; 'run' makes the others, as in --split=ratio"
+    add("split", text, type=_split, metavar="{leave_one_out,time}")
     add("memory_gb", "GB to use before a folder in data_path is", type=float, metavar="GB")
+
+
+def _split(text: str) -> str:
+    """Parse ``--split``; the other splits are made elsewhere."""
+    made = ("leave_one_out", "time")
+    if text in made:
+        return text
+    hint = nearest(text, made)
+    if text == "files":
+        hint = "; --train, --valid and --test make this one"
+    elif text in RULES["split"].choices:
+        hint = f"; 'recbole-edt run --split={text}' makes this one"
+    raise argparse.ArgumentTypeError(f"found '{text}', expected one of {', '.join(made)}{hint}")
 
 
 def run(args: argparse.Namespace) -> None:

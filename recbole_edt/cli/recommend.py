@@ -121,8 +121,17 @@ def _after_history(recommender: "Recommender", args: Namespace) -> None:
     from tabulate import tabulate
 
     from recbole_edt.recommend import shorten
+    from recbole_edt.recommend.item_index import as_tokens
 
     items = _ids("history", args.history)
+    known = recommender.items
+    unknown = [
+        item
+        for item, number in zip(items, known.numbers(as_tokens([*items])).tolist(), strict=True)
+        if not number
+    ]
+    if unknown:  # named here, as Python's message is about a list of histories
+        raise UserError(f"--history: {known.unknown(unknown[0])}")
     frame = recommender.recommend([items], **_options(args)).drop(columns="user")
     for column in frame.columns.intersection(["title", "nearest_title"]):
         frame[column] = [shorten(title, 60) for title in frame[column]]

@@ -6,6 +6,7 @@ from typing import Any
 
 from recbole_edt.compare.plan import ComparisonPlan, ComparisonRow
 from recbole_edt.compare.protocol import refuse_difference
+from recbole_edt.config import completed
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
 from recbole_edt.runs import RunFolder
@@ -83,7 +84,8 @@ def plan_of_runs(text: str) -> tuple[ComparisonPlan, dict[tuple[str, int], Path]
         first, dataset = next(iter(datasets.items()), (folder, record.dataset))
         refuse_difference("dataset", first, dataset, folder, record.dataset)
         datasets[folder] = dataset
-        settings = {k: v for k, v in run.read_settings().items() if k not in _NOT_OF_A_ROW}
+        complete = completed(run.read_settings())
+        settings = {k: v for k, v in complete.items() if k not in _NOT_OF_A_ROW}
         mark = digest(settings)
         group = groups.setdefault(f"{record.model} {mark}", _RunGroup(record.model, settings, mark))
         group.add(label, record.seed, folder)

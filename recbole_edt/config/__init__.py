@@ -6,7 +6,7 @@ object, is made when it is first asked for.
 
 from typing import TYPE_CHECKING
 
-from recbole_edt.config.identity import identity
+from recbole_edt.config.identity import completed, identity
 from recbole_edt.config.layers import Resolved, resolve
 from recbole_edt.config.models import ModelSpec, model_spec
 from recbole_edt.config.rules import KeyRule
@@ -24,6 +24,7 @@ __all__ = [
     "ModelSpec",
     "Resolved",
     "checked_keys",
+    "completed",
     "identity",
     "load_yaml",
     "model_spec",

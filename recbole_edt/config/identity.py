@@ -62,5 +62,28 @@ def identity(settings: Mapping[str, Any]) -> dict[str, Any]:
     {'epochs': 3, 'align_phase': 'shared'}
     """
     unchanged = {key for key, value in _UNCHANGED.items() if settings.get(key) == value}
-    unchanged |= {k for k, value in settings.items() if value is None and k.endswith(_UNSET)}
+    unchanged |= {k for k, value in settings.items() if _is_unset(k, value)}
     return {k: v for k, v in settings.items() if k not in unchanged}
+
+
+def completed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the keys that are younger than the run.
+
+    They have the values under which the run is what it was before they existed, so that equal
+    configurations of several versions are equal.
+
+    Parameters
+    ----------
+    settings : mapping
+        Plain values of a finished run.
+
+    Examples
+    --------
+    >>> completed({"epochs": 3}) == completed({"epochs": 3, "final_fit": False})
+    True
+    """
+    return {**_UNCHANGED, **{k: v for k, v in settings.items() if not _is_unset(k, v)}}
+
+
+def _is_unset(key: str, value: Any) -> bool:
+    return value is None and key.endswith(_UNSET)

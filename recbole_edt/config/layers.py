@@ -5,6 +5,7 @@ Later layers win: RecBole's defaults, ``properties/overall.yaml``, ``properties/
 ``<data_path>/D/D.yaml``, the caller's files, the caller's keys.
 """
 
+import os
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,7 @@ FLAGS_OF_PREPARE = (
 """Flags that are often looked for among the keys of a run."""
 
 _NAMES = ("model", "dataset")
+_FOLDERS = ("data_path", "output_dir")
 _UNCHECKED = {*_NAMES, "MODEL_TYPE", *REPLACED}
 
 
@@ -132,12 +134,21 @@ def read_given(
             raise UserError(f"{key}: missing; expected --{key}=NAME")
         if not isinstance(keys[key], str):
             raise UserError(f"{key}: found {keys[key]!r}, expected a name")
-    for key in ("data_path", "output_dir"):  # --output_dir=20240601 is read as a number
+    for key in _FOLDERS:
         if key in keys:
-            keys[key] = str(keys[key])
+            keys[key] = _folder(key, keys[key], source.get(key, ""))
     if {*"/\\"} & {*keys["dataset"]} or keys["dataset"].startswith("."):
         raise UserError(f"dataset: found {keys['dataset']!r}, expected a plain name")
     return Given(keys, source)
+
+
+def _folder(key: str, value: Any, source: str) -> str:
+    """Return a folder as text: YAML reads ``output_dir: 20240601`` as a number."""
+    text = "" if value is None else str(value)
+    if not text.strip():
+        raise UserError(f"{source}{key}: found nothing, expected a folder; '.' is the present one")
+    # pandas reads "~" as the home folder where everything else takes it for a name
+    return os.path.expanduser(text)
 
 
 def resolve(
@@ -298,7 +309,7 @@ def _of_eval_args(given: Any) -> str:
         "RS": f"split: ratio, split_ratios: {shares}, split_order: {order}, split_group: {group}",
         "LS": "split: leave_one_out",
         "TS": "split: time",
-    }.get(mode, "split")
+    }.get(mode, "split: leave_one_out, time or ratio")
     return f"{text}, candidates: all" + (f", sampled_candidates: {drawn[1]}" if drawn else "")
 
 

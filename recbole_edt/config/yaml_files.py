@@ -43,9 +43,20 @@ def parse_flag(key: str, text: str) -> Any:
     """Read the value of ``--key=value``: letter by letter for a key that is text, else as YAML.
 
     Quotes around a text are read as YAML's.
+
+    Raises
+    ------
+    UserError
+        For a mapping or list that is not YAML, which would be taken for a text.
     """
     if not is_text_key(key) or not text or text[0] in "'\"":
-        return parse_value(text)
+        value = parse_value(text)
+        if value == text and text[0] in "{[" and key in RULES:
+            raise UserError(
+                f"{key}: {text!r} is no YAML; expected brackets in pairs and a blank after each "
+                "colon, such as {a: 1, b: [2, 3]}"
+            )
+        return value
     if text in _NULLS and key in RULES and RULES[key].may_be_empty:
         return None
     return text

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +27,9 @@ from recbole_edt.recbole_bridge.failures import raised_in_recbole, reason_of, sh
 
 if TYPE_CHECKING:
     from recbole_edt.config import EDTConfig
+
+
+_READ = ("inter", "item", "user")  # by the ends of their names
 
 
 class CheckedDataset(DatasetBase):
@@ -106,9 +109,12 @@ class CheckedDataset(DatasetBase):
                 )
 
     def check_headers(self, folder: Path, name: str) -> None:
-        """Refuse files without a needed column."""
+        """Refuse files without a needed column, and keys that name what is not there."""
         for suffix, columns in self._needed_columns().items():
             check_header(folder / f"{name}.{suffix}", columns)
+        for key in ("load_col", "unload_col"):
+            for suffix, wanted in (self.config[key] or {}).items():
+                _check_columns_of(f"{key}: {suffix}", folder / f"{name}.{suffix}", wanted, key)
 
     def header_of(self, path: Path) -> list[tuple[str, str]]:
         """Return name and type of each column of a file."""
@@ -237,6 +243,24 @@ class CheckedDataset(DatasetBase):
             raise UserError(
                 f"alias_of_item_id: {self.config['alias_of_item_id']} hold {token!r}, expected "
                 f"items of {self.dataset_name}.item only"
+            )
+
+
+def _check_columns_of(at: str, path: Path, wanted: Any, key: str) -> None:
+    """Refuse columns of a file that is not read or not there: RecBole would not mention them."""
+    if path.suffix[1:] not in _READ:
+        raise UserError(f"{at}: no such file is read; expected some of {', '.join(_READ)}")
+    if not path.is_file():
+        raise UserError(f"{at}: {path} does not exist; leave it out, or make the file")
+    everything = key == "load_col" and wanted == "*"
+    if not everything and not isinstance(wanted, list):
+        raise UserError(f"{at}: found {wanted!r}, expected a list of columns")
+    known = [column for column, _ in columns_of(path)]
+    for column in [] if key == "load_col" else wanted:  # those of load_col: see `check_loaded`
+        if column not in known:
+            raise UserError(
+                f"{at}: {path} has no column {column!r}{nearest(str(column), known)}; "
+                f"found {', '.join(known)}"
             )
 
 

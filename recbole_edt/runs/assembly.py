@@ -43,6 +43,19 @@ def check_hardware(config: EDTConfig) -> None:
     check_precision(config["precision"], config["device"])
 
 
+def check_gpus(config: EDTConfig) -> None:
+    """Refuse GPUs that are not there: RecBole would compute on the CPU without a word.
+
+    The default, 0, may be missing, as it stands in the configuration of every run.
+    """
+    asked = str(config["gpu_id"])
+    if config["use_gpu"] and asked not in ("", "None", "0") and config["device"].type == "cpu":
+        raise UserError(
+            f"gpu_id: found {asked!r}, but torch finds no such GPU here; expected one that "
+            "'recbole-edt doctor' shows, or gpu_id='' for the CPU"
+        )
+
+
 def find_dataset(config: EDTConfig) -> None:
     """Make the embedded default dataset when it is missing; refuse any other missing one.
 

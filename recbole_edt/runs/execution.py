@@ -17,6 +17,7 @@ from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.runs.assembly import (
     agree_on_settings,
     build_model,
+    check_gpus,
     check_hardware,
     open_dataset,
     prepare_data,
@@ -80,6 +81,7 @@ def execute(
     settings = config.to_dict()
     agree_on_settings(settings)
     check_hardware(config)
+    check_gpus(config)
     if lock_path(settings).exists() and is_main:
         with exclusive_run(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it

@@ -21,6 +21,7 @@ from recbole_edt.recbole_bridge.model_state import has_other_state
 from recbole_edt.runs.assembly import (
     agree_on_settings,
     build_model,
+    check_gpus,
     check_hardware,
     open_dataset,
     prepare_data,
@@ -98,6 +99,8 @@ def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
     config = EDTConfig(None, None, [str(folder.config_path)], overrides)
     agree_on_settings(config.to_dict())
     check_hardware(config)
+    if "gpu_id" in overrides:  # the run may have been made on a machine with more GPUs
+        check_gpus(config)
     seed_everything(config)
     dataset = open_dataset(config)
     refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)

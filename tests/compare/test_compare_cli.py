@@ -238,6 +238,24 @@ def test_runs_of_different_splits_are_refused(make_dataset, compare, tmp_path):
     assert all(name in outcome.err for name in ("candidates: ", str(first), str(everything)))
 
 
+def test_runs_of_several_versions_are_one_row(make_dataset, compare, tmp_path):
+    make_dataset()
+    old, new = finished_run(tmp_path, 1), finished_run(tmp_path, 2)
+    other = finished_run(tmp_path, 1, tail_ratio=0.2)
+    younger = ("tail_ratio", "final_fit", "precision", "split_order", "target_smoothing")
+    lines = (old / "config.yaml").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(younger)]
+    assert len(kept) < len(lines) - 3
+    (old / "config.yaml").write_text("".join(kept))
+    assert compare(f"--runs={old},{new}", "--name=same").status == 0
+    folder = tmp_path / "output/toy/compare"
+    (row,) = read_json(folder / "same/compare.json")["rows"]
+    assert (row["label"], [cell["seed"] for cell in row["cells"]]) == ("Pop", [1, 2])
+    assert compare(f"--runs={old},{other}", "--name=other").status == 0
+    rows = read_json(folder / "other/compare.json")["rows"]
+    assert [row["label"] for row in rows] == ["Pop tail_ratio=0.1", "Pop tail_ratio=0.2"]
+
+
 def test_a_final_fit_is_of_all_rows_or_of_none(make_dataset, compare, tmp_path):
     make_dataset()
     plain, final = finished_run(tmp_path, 1), finished_run(tmp_path, 1, final_fit=True)

@@ -112,6 +112,14 @@ def test_an_item_called_na_is_recommended_by_its_name(run_cli, make_dataset, tmp
             "load_col={item: [item_id, titel]}",
             "toy.item has no column 'titel' (did you mean 'title'?); found item_id, domain, title",
         ),
+        (
+            "load_col={user: [user_id, age]}",
+            "load_col: user: {folder}/toy.user does not exist; lea",
+        ),
+        ("load_col={items: [title]}", "load_col: items: no such file is read; expected some of in"),
+        ("load_col={kg: [head]}", "load_col: kg: no such file is read; expected some of inter, it"),
+        ("load_col={item: title}", "load_col: item: found 'title', expected a list of columns"),
+        ("load_col={item:[title]}", "load_col: '{item:[title]}' is no YAML; expected brackets in"),
         ("unload_col={item: [title]}", "unload_col: item: found beside the columns of load_col;"),
     ],
 )
@@ -122,6 +130,13 @@ def test_keys_that_are_refused(refused, usual, key, message):
 def test_a_column_that_every_model_reads_is_not_unloaded(refused, usual):
     said = refused(usual, "--load_col=null", "--unload_col={item: [domain]}")
     assert "unload_col: item: found 'domain', which every model reads" in said
+
+
+def test_columns_of_unload_col_are_there(refused, usual):
+    said = refused(usual, "--load_col=null", "--unload_col={item: [titel]}")
+    assert "toy.item has no column 'titel' (did you mean 'title'?); found item_id, domain" in said
+    said = refused(usual, "--load_col=null", "--unload_col={user: [age]}")
+    assert f"unload_col: user: {usual}/toy.user does not exist; leave it out" in said
 
 
 def test_names_in_the_yaml_of_the_dataset(refused, make_dataset):

@@ -81,6 +81,7 @@ def test_the_other_scope_is_harder(run_cli, folder):
     ("argv", "message"),
     [
         ((), "evaluate: expected --run=DIR"),
+        (("--run=",), "evaluate: expected --run=DIR"),
         (("--run=nowhere",), "run: nowhere is no folder of a run: it has no config.yaml"),
         (("--sampled_candidate=3",), "cannot change it (did you mean 'sampled_candidates'"),
         (("--hidden_size=3",), "--hidden_size: a finished run cannot change it"),

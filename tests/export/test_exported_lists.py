@@ -7,6 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -244,12 +245,9 @@ def test_the_example_of_the_readme(exported, monkeypatch, capsys):
     assert all(re.match(r"title of d\d-\d+ -?\d", line) for line in lines)
 
 
-def test_the_server(exported, llm_run):
-    run = llm_run
-    user = int(run.dataset.field2token_id["user_id"]["u5"])
-    ids = run.dataset.field2id_token["item_id"]
-    starts, items = run.dataset.user_starts, run.dataset.flat["item_id"]
-    history = [str(ids[i]) for i in items[np.arange(starts[user], starts[user + 1])]]
+@contextmanager
+def server_of(folder):
+    """Start the server of an exported folder; yields a function that asks it."""
 
     def ask(body):
         request = urllib.request.Request(address, json.dumps(body).encode())
@@ -260,26 +258,52 @@ def test_the_server(exported, llm_run):
             with error:
                 return error.code, json.load(error)
 
-    command = [sys.executable, str(exported / "server.py"), "0"]
+    command = [sys.executable, str(folder / "server.py"), "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as server:
         try:
             address = server.stdout.readline().strip()
-            for domain in (None, "d1"):
-                status, answer = ask({"history": history, "domain": domain})
-                allowed = None if domain is None else run.dataset.item_domain == 1
-                top = best_items(next_scores(run, np.array([user])), 5, allowed)
-                assert status == 200
-                assert [one["item_id"] for one in answer["items"]] == ids[top.items].tolist()
-                shown = [one["score"] for one in answer["items"]]
-                np.testing.assert_allclose(shown, top.scores, atol=1e-4)
-                assert answer["items"][0]["title"].startswith("title of d")
-            assert ask({"history": ["d9-9"]}) == (400, {"error": "unknown or malformed: 'd9-9'"})
-            assert ask({"history": history, "domain": "d9"})[0] == 400
-            assert ask({"history": []})[0] == ask({"domain": "d1"})[0] == 400
+            yield ask
         finally:
             server.terminate()
+
+
+def test_the_server(exported, llm_run):
+    run = llm_run
+    user = int(run.dataset.field2token_id["user_id"]["u5"])
+    ids = run.dataset.field2id_token["item_id"]
+    starts, items = run.dataset.user_starts, run.dataset.flat["item_id"]
+    history = [str(ids[i]) for i in items[np.arange(starts[user], starts[user + 1])]]
+    with server_of(exported) as ask:
+        for domain in (None, "d1"):
+            status, answer = ask({"history": history, "domain": domain})
+            allowed = None if domain is None else run.dataset.item_domain == 1
+            top = best_items(next_scores(run, np.array([user])), 5, allowed)
+            assert status == 200
+            assert [one["item_id"] for one in answer["items"]] == ids[top.items].tolist()
+            shown = [one["score"] for one in answer["items"]]
+            np.testing.assert_allclose(shown, top.scores, atol=1e-4)
+            assert answer["items"][0]["title"].startswith("title of d")
+        assert ask({"history": ["d9-9"]}) == (400, {"error": "unknown or malformed: 'd9-9'"})
+        assert ask({"history": history, "domain": "d9"})[0] == 400
+        assert ask({"history": []})[0] == ask({"domain": "d1"})[0] == ask([])[0] == 400
+        everything = [f"{domain}-{i}" for domain in ("d0", "d1") for i in range(14)]
+        assert ask({"history": everything, "domain": "d1"}) == (200, {"items": []})
+
+
+def test_the_server_of_one_domain(export):
+    output, _ = export("Popularity", "--domain=d1", "--k=3", name="served")
+    with server_of(output) as ask:
+        for domain in (None, "d1"):
+            status, answer = ask({"history": ["d1-1"], "domain": domain})
+            assert (status, {one["domain"] for one in answer["items"]}) == (200, {"d1"})
+        assert ask({"history": ["d1-1"], "domain": "d0"})[0] == 400
+
+
+def test_the_server_is_short(exported):
+    lines = (exported / "server.py").read_text().splitlines()[1:]
+    assert sum(not line.startswith(("import", "from")) for line in lines if line) < 25
 
 
 def test_one_domain_and_the_same_bytes(export):
@@ -343,6 +367,7 @@ def test_what_is_missing_or_in_the_way(export, run_cli, tmp_path, monkeypatch):
     (tmp_path / "new" / "out").mkdir(parents=True)
     assert "out exists; expected a new folder" in export("SASRec")[1].err
     assert "export: expected --run=DIR" in run_cli("export").err
+    assert "export: expected --run=DIR" in run_cli("export", "--run=").err
     assert "is no folder of a run" in run_cli("export", f"--run={tmp_path}").err
     monkeypatch.setattr(requirements, "EXPORT", ("onnx", "no_such_onnx"))
     outcome = export("SASRec")[1]

@@ -259,7 +259,7 @@ def test_bad_commands(ask, tmp_path):
         ([f"--histories={tmp_path}/good.csv"], "FPMC", "FPMC has a vector for each user"),
         ([f"--histories={tmp_path}/good.csv", "--domain=d7"], "SASRec", "domain: 'd7'; expected"),
         (["--history=d0-1,,d0-2"], "SASRec", "--history: found 'd0-1,,d0-2', expected ids"),
-        (["--history=d0_1"], "SASRec", "item 'd0_1' is not in toy.item"),
+        (["--history=d0-1,d0_1"], "SASRec", "--history: item 'd0_1' is not in toy.item"),
         (
             ["--history=d0-1", "--out=x.csv"],
             "SASRec",

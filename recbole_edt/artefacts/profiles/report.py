@@ -76,5 +76,8 @@ def _cost_lines(entry: Entry) -> list[str]:
     if entry["hidden_titles"]:
         lines.append(f"  {entry['hidden_titles']:,} quoted titles were hidden")
     if entry["unfinished"]:
-        lines.append(f"  {entry['unfinished']:,} replies were cut at profile_max_tokens")
+        lines.append(
+            f"  {entry['unfinished']:,} replies were cut at profile_max_tokens; a model that "
+            "thinks before it answers needs llm_thinking_tokens as well"
+        )
     return lines + failure_lines(entry, "them")

@@ -18,7 +18,8 @@ Probability = Annotated[float, Ge(0), Lt(1)]
 
 def _name(value: Any) -> None:
     if not isinstance(value, str) or not value:
-        refuse(f"{value!r} is not a text")
+        found = "nothing" if value in (None, "") else repr(value)
+        refuse(f"found {found}, expected text")
 
 
 Name = Annotated[Any, checked_by(_name), Label("text")]

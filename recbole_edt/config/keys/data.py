@@ -59,7 +59,7 @@ class RunKeys(KeyGroup):
     use_gpu: bool
     """RecBole's switch; without a GPU the CPU is used anyway."""
     gpu_id: GpuIds
-    """GPUs that the process sees, such as 0; empty text for none."""
+    """GPUs that the process sees, such as 0; others have to be there; empty text for none."""
     show_progress: bool
     """Progress bars on a terminal; elsewhere artefacts report every minute how far they are."""
     log_tensorboard: bool
