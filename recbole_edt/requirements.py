@@ -22,8 +22,13 @@ _INSTALL_TORCH = "pip install --force-reinstall torch"
 
 
 @cache
-def check_requirements() -> None:
+def check_requirements(import_torch: bool = True) -> None:
     """Refuse an environment in which no command can work.
+
+    Parameters
+    ----------
+    import_torch : bool
+        Whether torch is tried too: for a command without models, that import is most of the time.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def check_requirements() -> None:
             f"pandas {pandas} found, expected pandas<3, under which RecBole does not corrupt "
             "data; pip install 'pandas<3'"
         )
-    _check_torch()
+    _check_torch(import_torch)
 
 
 @cache
@@ -71,12 +76,14 @@ def check_export() -> None:
         )
 
 
-def _check_torch() -> None:
+def _check_torch(try_it: bool) -> None:
     if _installed("torch") is None:
         raise UserError(f"torch is not installed, or only in part; {_INSTALL_TORCH}")
+    if not try_it:
+        return
     try:
         # The only import in this module: a wheel that was not unpacked to the end, or whose CUDA
-        # libraries are missing, fails nowhere else. Every command but --help needs it anyway.
+        # libraries are missing, fails nowhere else. Nearly every command needs it anyway.
         import torch  # noqa: F401
     except (ImportError, OSError, AttributeError) as error:
         reason = one_line(error, 300)

@@ -130,7 +130,7 @@ def _run_command(name: str, argv: list[str]) -> int:
         distributed.start()
     module = _module(name)
     if name != "doctor" and not {"-h", "--help"} & {*argv}:  # doctor reports on it first
-        check_requirements()
+        check_requirements(import_torch=name != "prepare")
     usage = f"\n{module.USAGE}".rstrip("\n")
     parser = CommandParser(prog=f"recbole-edt {name}", usage=usage, argv=argv)
     module.add_arguments(parser)

@@ -15,7 +15,7 @@ import numpy as np
 
 from recbole_edt.data.ratio_split import RANDOM, RATIO, RatioSplit, ratio_split
 from recbole_edt.data.split_codes import CONTEXT, TEST, TRAIN, VALID
-from recbole_edt.data.store import open_interactions
+from recbole_edt.data.store import Interactions, open_interactions
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import load_array, read_json, replacing, write_json
 
@@ -74,15 +74,13 @@ def leave_one_out(users: np.ndarray, times: np.ndarray) -> np.ndarray:
     >>> leave_one_out(users, times).tolist()
     [2, 0, 1, 2, 0]
     """
-    order = np.lexsort((times, users))
+    order = _order(users, times)
     sorted_users = users[order]
-    starts = np.flatnonzero(np.r_[True, sorted_users[1:] != sorted_users[:-1]])
-    lengths = np.diff(np.r_[starts, len(users)])
-    from_end = np.repeat(starts + lengths, lengths) - 1 - np.arange(len(users))
-    length = np.repeat(lengths, lengths)
+    ends = np.flatnonzero(np.r_[sorted_users[1:] != sorted_users[:-1], True]) + 1
+    lengths = np.diff(ends, prepend=0)
     codes = np.full(len(users), TRAIN, dtype=np.uint8)
-    codes[order[(from_end == 0) & (length >= 2)]] = TEST
-    codes[order[(from_end == 1) & (length >= 3)]] = VALID
+    codes[order[ends[lengths >= 2] - 1]] = TEST
+    codes[order[ends[lengths >= 3] - 2]] = VALID
     return codes
 
 
@@ -105,7 +103,7 @@ def by_time(users: np.ndarray, times: np.ndarray) -> np.ndarray:
     """
     first, second = np.quantile(times, np.cumsum(_TIME_RATIOS)[:2], method="higher")
     window = (times >= first).astype(np.int8) + (times >= second)
-    order = np.lexsort((times, users))
+    order = _order(users, times)
     group = users[order] * 3 + window[order]
     last = np.r_[group[1:] != group[:-1], True]
     codes = np.full(len(users), CONTEXT, dtype=np.uint8)
@@ -113,6 +111,12 @@ def by_time(users: np.ndarray, times: np.ndarray) -> np.ndarray:
     codes[order[last & (window[order] == 1)]] = VALID
     codes[order[last & (window[order] == 2)]] = TEST
     return codes
+
+
+def _order(users: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return the rows' order by user and time, int64 [rows]; a store's rows are in it already."""
+    later = (users[1:] > users[:-1]) | ((users[1:] == users[:-1]) & (times[1:] >= times[:-1]))
+    return np.arange(len(users)) if later.all() else np.lexsort((times, users))
 
 
 def rows_after_later_parts(users: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -145,7 +149,9 @@ def configured_split(keys: Mapping[str, Any]) -> str | RatioSplit:
     return ratio_split(keys) if keys["split"] == RATIO else str(keys["split"])
 
 
-def load_or_make_split(dataset_dir: Path, name: str, wanted: str | RatioSplit) -> Split:
+def load_or_make_split(
+    dataset_dir: Path, name: str, wanted: str | RatioSplit, store: Interactions | None = None
+) -> Split:
     """Return the split of a dataset, making its files first when they are missing.
 
     Parameters
@@ -156,6 +162,8 @@ def load_or_make_split(dataset_dir: Path, name: str, wanted: str | RatioSplit) -
         The dataset's name.
     wanted : str or RatioSplit
         One of `KINDS`; see `configured_split`.
+    store : Interactions, optional
+        That of ``NAME.inter``, where it is open already.
 
     Raises
     ------
@@ -165,7 +173,7 @@ def load_or_make_split(dataset_dir: Path, name: str, wanted: str | RatioSplit) -
     kind = wanted.kind if isinstance(wanted, RatioSplit) else wanted
     if not isinstance(wanted, RatioSplit):
         check_kind(kind)
-    store = open_interactions(dataset_dir, name)
+    store = store or open_interactions(dataset_dir, name)
     codes_path = dataset_dir / "split" / f"{kind}.npy"
     info_path = dataset_dir / "split" / f"{kind}.json"
     if not info_path.exists():
@@ -207,14 +215,16 @@ def check_kind(kind: str) -> None:
         )
 
 
-def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Split:
+def save_split(
+    dataset_dir: Path, name: str, kind: str, codes: np.ndarray, store: Interactions | None = None
+) -> Split:
     """Store a split made elsewhere instead of the one that `kind` would make.
 
     Draws of sampled candidates that belong to an earlier split are removed.
 
     Parameters
     ----------
-    dataset_dir, name, kind
+    dataset_dir, name, kind, store
         As in `load_or_make_split`.
     codes : numpy.ndarray
         Code of each row of ``NAME.inter``, in its order: `TRAIN`, `VALID`, `TEST` or `CONTEXT`;
@@ -227,7 +237,7 @@ def save_split(dataset_dir: Path, name: str, kind: str, codes: np.ndarray) -> Sp
         targets of one kind for one user.
     """
     check_kind(kind)
-    store = open_interactions(dataset_dir, name)
+    store = store or open_interactions(dataset_dir, name)
     if codes.shape != store.users.shape:
         raise UserError(
             f"split: codes {codes.shape}, expected {store.users.shape} as "

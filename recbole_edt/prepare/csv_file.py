@@ -105,11 +105,28 @@ class CsvFile:
             For bytes that are no UTF-8, a row with more fields than the header, and a quote
             that is never closed or takes in the next row.
         """
-        if not (is_plain(self.path, self.separator) and self._load_fast(engine, table, columns)):
+        if not self._load_fast(engine, f"TABLE {table}", columns):
             self._load_exact(engine, table, columns)
 
-    def _load_fast(self, engine: Engine, table: str, columns: Sequence[str]) -> bool:
+    def view(self, engine: Engine, name: str, columns: Sequence[str]) -> bool:
+        """Make a view of what `load` reads, whose texts need no memory.
+
+        Returns
+        -------
+        bool
+            Whether it could be made; `duckdb.Error` of a statement that reads it says that `load`
+            is needed, too.
+        """
+        return self._load_fast(engine, f"VIEW {name}", columns)
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        return is_plain(self.path, self.separator)
+
+    def _load_fast(self, engine: Engine, target: str, columns: Sequence[str]) -> bool:
         """Read with DuckDB; return whether it had nothing to object to."""
+        if not self._is_plain:
+            return False
         types = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(self.columns)))
         picked = ", ".join(
             f"coalesce(c{self.columns.index(column)}, '') AS c{n}"
@@ -118,7 +135,7 @@ class CsvFile:
         quote = '"' if self.quoted else ""
         try:
             engine.run(
-                f"CREATE OR REPLACE TABLE {table} AS SELECT {picked} FROM "
+                f"CREATE OR REPLACE {target} AS SELECT {picked} FROM "
                 f"read_csv({literal(self.path)}, auto_detect = false, header = true, "
                 f"delim = {literal(self.separator)}, quote = '{quote}', escape = '{quote}', "
                 "comment = '', "

@@ -4,6 +4,7 @@ import csv
 import re
 import shutil
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import yaml
 
 from recbole_edt import fields
 from recbole_edt.data.split import FILES
+from recbole_edt.data.store import FileStamp, NewFile
 from recbole_edt.errors import UserError
 from recbole_edt.files import replacing, sha256_of, write_json, write_text
 from recbole_edt.prepare.engine import Engine, literal
 from recbole_edt.prepare.raw import RawData
+from recbole_edt.prepare.store_files import write_store
 
 # RecBole reads its files with pandas, which takes these for missing values; [PAD] is RecBole's
 _RESERVED = frozenset((
@@ -74,7 +77,9 @@ def dataset_config() -> dict[str, Any]:
     }
 
 
-def write_dataset(folder: Path, name: str, data: RawData, summary: dict[str, Any]) -> str:
+def write_dataset(
+    folder: Path, name: str, data: RawData, summary: dict[str, Any]
+) -> tuple[str, NewFile]:
     """Write the dataset's files, each whole or not at all, the configuration last.
 
     Every file is complete under a temporary name before the first one is renamed. A split of
@@ -93,8 +98,10 @@ def write_dataset(folder: Path, name: str, data: RawData, summary: dict[str, Any
 
     Returns
     -------
-    str
+    split : str
         What became of the split that was there before: ``none``, ``kept`` or ``removed``.
+    inter : NewFile
+        What the store of the interactions is written from.
 
     Raises
     ------
@@ -123,6 +130,7 @@ def write_dataset(folder: Path, name: str, data: RawData, summary: dict[str, Any
             _write_items(item, data.items)
             hashes = {path.name: sha256_of(file) for path, file in
                       ((inter_path, inter), (item_path, item))}  # fmt: skip
+            stamp = FileStamp.of(inter)
             write_json(report, summary | {"files": hashes})
             header = f"# How RecBole reads {name}; written by 'recbole-edt prepare'.\n"
             keys = dataset_config() | ({"split": FILES} if data.parts else {})
@@ -138,7 +146,9 @@ def write_dataset(folder: Path, name: str, data: RawData, summary: dict[str, Any
     finally:
         if new_folder and folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
-    return split
+    sha256 = hashes[inter_path.name]
+    write = partial(write_store, inter_rows.engine, data.items, sha256)
+    return split, NewFile(sha256, stamp, write)
 
 
 def _doubtful_users(engine: Engine) -> pd.Index:

@@ -108,9 +108,8 @@ def apply_rules(
         )
     kept = _Filter(data.interactions(), domains, rules)
     notes: dict[str, int | str] = {}
-    notes["repeated (user, item) interactions"] = kept.mark_repeats(rules.duplicates == "last")
-    if rules.duplicates != "keep":
-        kept.drop_repeats(f"repeats of a (user, item) pair, {rules.duplicates} one kept")
+    repeats = kept.count_repeats() if rules.duplicates == "keep" else kept.drop_repeats()
+    notes["repeated (user, item) interactions"] = repeats
     kept.drop_above()
     kept.k_core()
     _check_left(data, kept, rules)
@@ -148,23 +147,25 @@ class _Filter:
             "item_domains", pd.DataFrame({"item": np.arange(len(domains)), "domain": domains})
         )
 
-    def mark_repeats(self, last: bool) -> int:
-        """List every interaction of a (user, item) pair but its first or last in time."""
+    def count_repeats(self) -> int:
+        pairs = self._engine.row("SELECT count(*) FROM (SELECT DISTINCT user, item FROM inter)")[0]
+        return self.rows - int(pairs)
+
+    def drop_repeats(self) -> int:
+        """Drop every interaction of a (user, item) pair but its first or last in time."""
+        which = self._rules.duplicates
         self._engine.run(
             "CREATE OR REPLACE TABLE pairs AS SELECT user, item FROM inter "
             "GROUP BY user, item HAVING count(*) > 1"
         )
-        order = "time DESC, row DESC" if last else "time, row"
-        self._engine.run(
-            "CREATE OR REPLACE TABLE repeats AS SELECT row FROM (SELECT row, row_number() OVER "
+        order = "time DESC, row DESC" if which == "last" else "time, row"
+        rows = self._delete(
+            "row IN (SELECT row FROM (SELECT row, row_number() OVER "
             f"(PARTITION BY user, item ORDER BY {order}) AS number "
-            "FROM inter SEMI JOIN pairs USING (user, item)) WHERE number > 1"
+            "FROM inter SEMI JOIN pairs USING (user, item)) WHERE number > 1)"
         )
-        return int(self._engine.row("SELECT count(*) FROM repeats")[0])
-
-    def drop_repeats(self, rule: str) -> None:
-        rows = self._delete("row IN (SELECT row FROM repeats)")
-        self._count(rule, interactions=rows)
+        self._count(f"repeats of a (user, item) pair, {which} one kept", interactions=rows)
+        return rows
 
     def item_counts(self) -> np.ndarray:
         return self._inter.item_counts(len(self.items))
@@ -201,29 +202,50 @@ class _Filter:
         """Drop scarce items, then scarce users, until a round changes nothing."""
         rules = self._rules
         item_rule = f"items with fewer than {_number(rules.min_item_inter)}"
-        user_rule = f"users with fewer than {_number(rules.min_user_inter)}"
-        domain_rule = (
-            f"users without {_least(rules.min_domain_inter)} in each of "
-            f"{rules.min_user_domains} domains"
-        )
-        scarce_users = (
-            f"SELECT user FROM inter GROUP BY user HAVING count(*) < {rules.min_user_inter}"
-        )
-        scarce_in_domains = (
-            "SELECT user FROM (SELECT user, domain, count(*) AS n FROM inter "
-            "JOIN item_domains USING (item) GROUP BY user, domain) GROUP BY user "
-            f"HAVING count(*) FILTER (n >= {rules.min_domain_inter}) < {rules.min_user_domains}"
-        )
         while True:
             before = self.rows, int(self.items.sum())
             if rules.min_item_inter > 0:
                 self.drop_items(self.item_counts() < rules.min_item_inter, item_rule)
-            if rules.min_user_inter > 1:
-                self._drop_users(scarce_users, user_rule)
-            if rules.by_domain:
-                self._drop_users(scarce_in_domains, domain_rule)
+            if rules.min_user_inter > 1 or rules.by_domain:
+                self._drop_scarce_users()
             if before == (self.rows, int(self.items.sum())):
                 return
+
+    def _drop_scarce_users(self) -> None:
+        """Drop users with too few rows, and of the others those with too few in single domains.
+
+        Whether a user goes does not depend on other users: both are found in one pass.
+        """
+        rules = self._rules
+        users, few = "SELECT user, count(*) AS n, 1 AS domains FROM inter GROUP BY user", "FALSE"
+        if rules.by_domain:
+            users = (
+                "SELECT user, sum(rows) AS n, "
+                f"count(*) FILTER (rows >= {rules.min_domain_inter}) AS domains "
+                "FROM (SELECT user, domain, count(*) AS rows FROM inter "
+                "JOIN item_domains USING (item) GROUP BY user, domain) GROUP BY user"
+            )
+            few = f"domains < {rules.min_user_domains}"
+        scarce = f"n < {rules.min_user_inter}"
+        self._engine.run(
+            f"CREATE OR REPLACE TABLE dropped AS SELECT user, n, {scarce} AS scarce "
+            f"FROM ({users}) WHERE {scarce} OR {few}"
+        )
+        query = "SELECT scarce, count(*), sum(n) FROM dropped GROUP BY scarce"
+        found = {row[0]: (int(row[1]), int(row[2])) for row in self._engine.rows(query)}
+        if found:
+            self._delete("user IN (SELECT user FROM dropped)")
+        if rules.min_user_inter > 1:
+            n_users, rows = found.get(True, (0, 0))
+            rule = f"users with fewer than {_number(rules.min_user_inter)}"
+            self._count(rule, users=n_users, interactions=rows)
+        if rules.by_domain:
+            n_users, rows = found.get(False, (0, 0))
+            rule = (
+                f"users without {_least(rules.min_domain_inter)} in each of "
+                f"{rules.min_user_domains} domains"
+            )
+            self._count(rule, users=n_users, interactions=rows)
 
     def _drop_users(self, query: str, rule: str) -> None:
         self._engine.run(f"CREATE OR REPLACE TABLE dropped AS {query}")

@@ -1,6 +1,9 @@
 """A table of interactions, checked row by row, in the engine."""
 
+from contextlib import suppress
 from dataclasses import dataclass
+
+import duckdb
 
 from recbole_edt.errors import UserError
 from recbole_edt.prepare.csv_file import CsvFile
@@ -48,22 +51,37 @@ def load_rows(
         For no rows, an empty id, and a time or rating that cannot be read.
     """
     names = [columns.user, columns.item, columns.order]
-    rated = columns.rating is not None
     if columns.rating is not None:
         names.append(columns.rating)
     if times.given is not None and not isinstance(file, CsvFile):
         file.refuse_time(columns.order)
+    texts = _read(file, columns, names, times, engine)
+    n_rows = _check_rows(file, names, times, engine, texts)
+    if complaint := times.refuse_days(engine, texts, "part", "c2"):
+        _refuse(file, engine, texts, names, 2, 0, complaint)
+    engine.run("DROP TABLE IF EXISTS texts")
+    return n_rows
+
+
+def _read(
+    file: InterTable, columns: InterColumns, names: list[str], times: TimeFormat, engine: Engine
+) -> str:
+    """Make table `part`; return the name of what holds the texts of its rows, in their order."""
+    rating = "" if columns.rating is None else ", try_cast(c3 AS DOUBLE) AS rating"
+
+    def convert(texts: str) -> None:
+        engine.run(
+            "CREATE OR REPLACE TABLE part AS SELECT c0 AS user, c1 AS item, "
+            f"{times.expression(engine, texts, 'c2')} AS time{rating} FROM {texts}"
+        )
+
+    if isinstance(file, CsvFile) and file.view(engine, "lines", names):
+        with suppress(duckdb.Error):  # the exact reader says what is wrong, or forgives it
+            convert("lines")
+            return "lines"
     file.load(engine, "texts", names, time=columns.order, number=columns.rating)
-    rating = ", try_cast(c3 AS DOUBLE) AS rating" if rated else ""
-    engine.run(
-        "CREATE OR REPLACE TABLE part AS SELECT c0 AS user, c1 AS item, "
-        f"{times.expression(engine, 'texts', 'c2')} AS time{rating} FROM texts"
-    )
-    _check_rows(file, names, times, engine)
-    if complaint := times.refuse_days(engine, "texts", "part", "c2"):
-        _refuse(file, engine, names, 2, 0, complaint)
-    engine.run("DROP TABLE texts")
-    return int(engine.row("SELECT count(*) FROM part")[0])
+    convert("texts")
+    return "texts"
 
 
 def append_part(engine: Engine, first: bool, user_prefix: str = "", item_prefix: str = "") -> None:
@@ -79,8 +97,10 @@ def append_part(engine: Engine, first: bool, user_prefix: str = "", item_prefix:
     engine.run("DROP TABLE part")
 
 
-def _check_rows(file: InterTable, names: list[str], times: TimeFormat, engine: Engine) -> None:
-    """Refuse the first row that breaks a rule; `part` and `texts` number their rows alike."""
+def _check_rows(
+    file: InterTable, names: list[str], times: TimeFormat, engine: Engine, texts: str
+) -> int:
+    """Refuse the first row of `part` that breaks a rule; return the number of its rows."""
     checks = [
         (0, "user = ''"),
         (1, "item = ''"),
@@ -100,19 +120,26 @@ def _check_rows(file: InterTable, names: list[str], times: TimeFormat, engine: E
         if rows:
             complaint = "expected a number"
             if column == 2:
-                text = engine.row(f"SELECT c2 FROM texts WHERE rowid = {first}")[0]
+                text = _text(engine, texts, 2, first)
                 late = bad == times.late("time")
                 complaint = times.complaint_of_late(engine, text) if late else times.expected
-            _refuse(file, engine, names, column, first, f"{complaint} ({rows} such rows so far)")
+            complaint = f"{complaint} ({rows} such rows so far)"
+            _refuse(file, engine, texts, names, column, first, complaint)
+    return int(n_rows)
 
 
 def _refuse(
     file: InterTable,
     engine: Engine,
+    texts: str,
     names: list[str],
     column: int,
     row: int,
     complaint: str,
 ) -> None:
-    text = engine.row(f"SELECT c{column} FROM texts WHERE rowid = {row}")[0]
+    text = _text(engine, texts, column, row)
     file.refuse(row, f"{names[column]} is '{text}'; {complaint}")
+
+
+def _text(engine: Engine, texts: str, column: int, row: int) -> str:
+    return str(engine.row(f"SELECT c{column} FROM {texts} LIMIT 1 OFFSET {row}")[0])

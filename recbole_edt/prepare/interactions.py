@@ -22,6 +22,7 @@ class Interactions:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        self._counts: np.ndarray | None = None
 
     @classmethod
     def encode(
@@ -89,11 +90,13 @@ class Interactions:
 
     def item_counts(self, n_items: int) -> np.ndarray:
         """Return the number of interactions of each item, int64, shape [n_items]."""
-        found = self.engine.arrays("SELECT item, count(*) AS n FROM inter GROUP BY item")
-        counts = np.zeros(n_items, dtype=np.int64)
-        counts[np.asarray(found["item"])] = found["n"]
-        return counts
+        if self._counts is None:
+            found = self.engine.arrays("SELECT item, count(*) AS n FROM inter GROUP BY item")
+            self._counts = np.zeros(n_items, dtype=np.int64)
+            self._counts[np.asarray(found["item"])] = found["n"]
+        return self._counts
 
     def delete(self, condition: str) -> int:
         """Delete the rows for which a condition of SQL holds; return how many they were."""
+        self._counts = None
         return int(self.engine.row(f"DELETE FROM inter WHERE {condition}")[0])

@@ -12,6 +12,7 @@ import numpy as np
 import recbole_edt
 from recbole_edt import fields
 from recbole_edt.data.split import FILES, load_or_make_split, save_split
+from recbole_edt.data.store import open_interactions
 from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, sha256_of
 from recbole_edt.prepare.dataset_files import check_name, write_dataset
@@ -110,10 +111,11 @@ def _prepare(
         "tie_rule": _tie_rule(options),
         "counts": describe(data),
     }
-    before = write_dataset(folder, options.dataset, data, summary)
+    before, new_file = write_dataset(folder, options.dataset, data, summary)
+    store = open_interactions(folder, options.dataset, new_file)
     if codes is not None:
-        save_split(folder, options.dataset, FILES, codes)
-    split = load_or_make_split(folder, options.dataset, options.split)
+        save_split(folder, options.dataset, FILES, codes, store)
+    split = load_or_make_split(folder, options.dataset, options.split, store)
     split_counts = read_json(folder / "split" / f"{split.kind}.json")["counts"]
     shown = {"kind": split.kind, "hash": split.hash, "counts": split_counts, "before": before}
     return render(summary | {"split": shown}, str(folder))

@@ -194,10 +194,10 @@ def test_a_read_only_folder_is_served_from_the_cache(folder, tmp_path, monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     build = opening._build
 
-    def refused(root, path):
+    def refused(root, path, new_file):
         if root == folder / "store":
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-        return build(root, path)
+        return build(root, path, new_file)
 
     monkeypatch.setattr(opening, "_build", refused)
     assert len(open_interactions(folder, "toy")) == 5

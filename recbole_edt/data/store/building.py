@@ -1,7 +1,8 @@
 """Building a store: DuckDB reads, numbers and sorts ``NAME.inter`` out of core."""
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,25 @@ COLUMNS = (fields.USER, fields.ITEM, fields.TIME)
 
 _MEMORY = "2GB"  # beyond it DuckDB uses the disk
 _VECTORS = 128  # of 2,048 rows each: what is taken from DuckDB at a time
+
+
+@dataclass(frozen=True)
+class NumberedTokens:
+    """The distinct tokens of a column, numbered from 1 as the file first names them.
+
+    Attributes
+    ----------
+    count : int
+        How many they are.
+    pieces : iterable of iterable of str
+        All of them in the order of their numbers.
+    ascending : numpy.ndarray
+        Their indices (numbers less 1) in the order of their bytes, [count].
+    """
+
+    count: int
+    pieces: Iterable[Iterable[str]]
+    ascending: np.ndarray
 
 
 def write_store(path: Path, sha256: str, folder: Path) -> None:
@@ -119,7 +139,7 @@ def _why_refused(path: Path, number: int) -> str:
 
 def _write(database: "duckdb.DuckDBPyConnection", folder: Path, sha256: str) -> None:
     """Write all columns: users and items numbered by first appearance, rows sorted."""
-    counts: dict[str, Any] = {}
+    tokens = {}
     for table, column in (("users", "u"), ("items", "i")):
         database.execute(
             f"""
@@ -132,20 +152,58 @@ def _write(database: "duckdb.DuckDBPyConnection", folder: Path, sha256: str) -> 
         (count,) = _one(database, f"SELECT count(*) FROM {table}")
         ascending = _all(database, f"SELECT number - 1 AS x FROM {table} ORDER BY token", count)
         pieces = _chunks(database, f"SELECT token FROM {table} ORDER BY number")
-        stem = folder / f"{table[:-1]}_tokens"
-        size = write_vocabulary(stem, count, (piece["token"] for piece in pieces), ascending)
-        counts[table] = {"count": count, "bytes": size}
-    per_user = _all(
-        database, "SELECT rows AS x FROM users ORDER BY number", counts["users"]["count"]
+        texts = (piece["token"] for piece in pieces)
+        tokens[table] = NumberedTokens(count, texts, ascending)
+    count = tokens["users"].count
+    per_user = _all(database, "SELECT rows AS x FROM users ORDER BY number", count)
+    rows = _chunks(
+        database,
+        """
+        SELECT users.number AS users, items.number AS items, t AS times, inter.rowid AS file_rows
+        FROM inter JOIN users ON u = users.token JOIN items ON i = items.token
+        ORDER BY users.number, t, inter.rowid
+        """,
     )
+    write_columns(folder, sha256, tokens["users"], tokens["items"], per_user, rows)
+
+
+def write_columns(
+    folder: Path,
+    sha256: str,
+    users: NumberedTokens,
+    items: NumberedTokens,
+    per_user: np.ndarray,
+    pieces: Iterable[dict[str, np.ndarray]],
+) -> None:
+    """Write all columns of a store, the manifest last.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Where to.
+    sha256 : str
+        Digest of the interaction file.
+    users, items : NumberedTokens
+        Their tokens; one after the other is read to its end.
+    per_user : numpy.ndarray
+        Rows of each user, [users].
+    pieces : iterable of dict
+        The rows by user and time, piece by piece: `users` and `items` (numbers), `times` and
+        `file_rows` (row of the file, from 0).
+    """
+    counts: dict[str, Any] = {}
+    for name, tokens in (("users", users), ("items", items)):
+        stem = folder / f"{name[:-1]}_tokens"
+        size = write_vocabulary(stem, tokens.count, tokens.pieces, tokens.ascending)
+        counts[name] = {"count": tokens.count, "bytes": size}
     write_column(folder / "starts.npy", np.r_[0, 0, np.cumsum(per_user)].astype(np.int64))
     rows = int(per_user.sum())
-    is_sorted = _write_rows(database, folder, rows)
+    is_sorted = _write_rows(folder, rows, pieces)
     manifest = {"schema": SCHEMA, "inter_sha256": sha256, "rows": rows, "is_sorted": is_sorted}
     write_json(folder / MANIFEST, manifest | counts)
 
 
-def _write_rows(database: "duckdb.DuckDBPyConnection", folder: Path, rows: int) -> bool:
+def _write_rows(folder: Path, rows: int, pieces: Iterable[dict[str, np.ndarray]]) -> bool:
     """Write users, items, times and file rows; return whether the file was in this order."""
     dtypes = {"users": np.int32, "items": np.int32, "times": np.float64, "file_rows": np.int64}
     done, is_sorted = 0, True
@@ -158,15 +216,7 @@ def _write_rows(database: "duckdb.DuckDBPyConnection", folder: Path, rows: int) 
         files = dict(zip(dtypes, (users, items, times, file_rows), strict=True))
         for name, file in files.items():
             write_header(file, np.dtype(dtypes[name]), rows)
-        for piece in _chunks(
-            database,
-            """
-            SELECT users.number AS users, items.number AS items, t AS times,
-                   inter.rowid AS file_rows
-            FROM inter JOIN users ON u = users.token JOIN items ON i = items.token
-            ORDER BY users.number, t, inter.rowid
-            """,
-        ):
+        for piece in pieces:
             for name, file in files.items():
                 file.write(np.ascontiguousarray(piece[name], dtype=dtypes[name]).data)
             count = len(piece["users"])

@@ -5,8 +5,10 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,28 @@ _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 _LOG = logging.getLogger("recbole_edt.data.store")
 
 
-def open_interactions(dataset_dir: Path, name: str) -> Interactions:
+@dataclass(frozen=True)
+class NewFile:
+    """An interaction file that this process has just written, and still has in tables.
+
+    Attributes
+    ----------
+    sha256 : str
+        Its digest.
+    stamp : FileStamp
+        Of the file before it was renamed, which changes neither its size nor its time.
+    write : callable
+        Writes the store to an empty folder without reading the file (`write_columns`).
+    """
+
+    sha256: str
+    stamp: FileStamp
+    write: Callable[[Path], None]
+
+
+def open_interactions(
+    dataset_dir: Path, name: str, new_file: NewFile | None = None
+) -> Interactions:
     """Map the store of ``NAME.inter``; build it when there is none of the file's content.
 
     The store is in ``store/`` beside the file, or in a cache folder where that cannot be written
@@ -38,6 +61,8 @@ def open_interactions(dataset_dir: Path, name: str) -> Interactions:
         The folder that holds ``NAME.inter``.
     name : str
         The dataset's name.
+    new_file : NewFile, optional
+        The file, from the process that has written it.
 
     Raises
     ------
@@ -54,7 +79,7 @@ def open_interactions(dataset_dir: Path, name: str) -> Interactions:
             return store
     for root in roots:
         try:
-            return _build(root, path)
+            return _build(root, path, new_file)
         except OSError as error:
             if error.errno not in _READ_ONLY or root == roots[-1]:
                 raise UserError(
@@ -93,7 +118,7 @@ def _current(root: Path, path: Path) -> Interactions | None:
         return None
 
 
-def _build(root: Path, path: Path) -> Interactions:
+def _build(root: Path, path: Path, new_file: NewFile | None) -> Interactions:
     """Build the store in `root`, unless another process has done so in the meantime."""
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / _LOCK):
@@ -102,13 +127,18 @@ def _build(root: Path, path: Path) -> Interactions:
             return store
         for left in root.glob(f"{_UNFINISHED}*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
-        stamp, sha256 = FileStamp.of(path), sha256_of(path)
+        stamp = FileStamp.of(path)
+        if new_file is not None and new_file.stamp.has_content_of(stamp):
+            sha256, write = new_file.sha256, new_file.write
+        else:
+            sha256 = sha256_of(path)
+            write = partial(write_store, path, sha256)
         unfinished = root / f"{_UNFINISHED}{os.getpid()}"
         folder = root / f"inter-{SCHEMA}-{sha256[:16]}"
         _LOG.info("building the store of %s in %s", path, root)
         try:
             unfinished.mkdir()
-            write_store(path, sha256, unfinished)
+            write(unfinished)
             if not stamp.is_same_file(FileStamp.of(path)):
                 raise UserError(f"{path}: changed while it was read; start again")
             if folder.exists():  # damaged, or its pointer was lost

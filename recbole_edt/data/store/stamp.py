@@ -49,6 +49,10 @@ class FileStamp:
         """Return whether size and times are those of `now`."""
         return (self.size, self.mtime_ns, self.ctime_ns) == (now.size, now.mtime_ns, now.ctime_ns)
 
+    def has_content_of(self, now: "FileStamp") -> bool:
+        """Return whether size and time of the content are those of `now`, as after a rename."""
+        return (self.size, self.mtime_ns) == (now.size, now.mtime_ns)
+
     def proves(self, now: "FileStamp") -> bool:
         """Return whether a file with the stamp `now` still has the content of this stamp.
 
