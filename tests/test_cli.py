@@ -57,6 +57,20 @@ def test_a_gpu_that_is_not_there(run_cli, make_dataset, tmp_path, monkeypatch):
     assert "gpu_id: found '98'" in run_cli(*asked, "--gpu_id=98").err
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("ratio", "; 'recbole-edt run --split=ratio' makes this one"),
+        ("files", "; --train, --valid and --test make this one"),
+        ("tim", " (did you mean 'time'?)"),
+    ],
+)
+def test_splits_that_prepare_does_not_make(run_cli, kind, said):
+    outcome = run_cli("prepare", "csv", "--dataset=toy", f"--split={kind}")
+    assert outcome.status == 2
+    assert outcome.err.endswith(f"found '{kind}', expected one of leave_one_out, time{said}\n")
+
+
 def test_a_path_below_home(run_cli, make_dataset, tmp_path, monkeypatch):
     make_dataset()
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ from fake_comparison import DEFAULT, Line, change, make_comparison
 from wcwidth import wcswidth
 
 from recbole_edt.compare.report import formats, summary, tables
-from recbole_edt.compare.report.headline import lead
+from recbole_edt.compare.report.headline import colour_of, lead
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.summary import BEST, SECOND
 from recbole_edt.compare.report.table import Table, TableCell
@@ -89,6 +89,13 @@ def test_the_competitor_is_chosen_on_validation(tmp_path):
     assert summary.best_other(changed, ours, "books").label != "Pop"
     own, base = (summary.score(r, "ndcg@10", "food") for r in (ours, row(changed, "Pop")))
     assert summary.gain(changed, ours, "food") == pytest.approx(own.mean / base.mean - 1)
+
+
+@pytest.mark.parametrize(
+    ("gain", "colour"), [(0.1, "up"), (-0.1, "down"), (0, ""), (1e-5, ""), (-1e-5, "")]
+)
+def test_a_gain_that_is_shown_as_zero_is_no_loss(gain, colour):
+    assert colour_of(gain) == colour
 
 
 def test_a_row_that_is_above_on_test_is_named_whatever_validation_said(tmp_path):

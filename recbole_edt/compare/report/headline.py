@@ -61,6 +61,13 @@ def _test_against_best(significance: Significance, domain: str | None) -> PairTe
     return next((t for t in tests if other and (t.second, t.domain) == (other.label, domain)), None)
 
 
+def colour_of(gain: float) -> str:
+    """Return the class of a gain's text: none for what is shown as zero, which is no loss."""
+    if not {*"123456789"} & {*texts.percent(gain)}:
+        return ""
+    return "up" if gain > 0 else "down"
+
+
 def tiles(significance: Significance) -> list[dict[str, Any]]:
     """Return texts per scope: the reference's gain, score and test against the best other row."""
     comparison, ours = significance.comparison, significance.reference
@@ -76,7 +83,7 @@ def tiles(significance: Significance) -> list[dict[str, Any]]:
         contents.append({
             "scope": texts.scope_title(domain),
             "gain": "" if value is None else texts.percent(value),
-            "is_above": value is not None and value > 0,
+            "colour": "" if value is None else colour_of(value),
             "other": other.label if other else "",
             "score": f"{texts.metric_title(comparison.metrics[0])} {texts.score_text(mean)}",
             "test": None if test is None else {
