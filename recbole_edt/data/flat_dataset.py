@@ -92,7 +92,7 @@ class FlatDataset(CheckedDataset):
         self.inter_feat = PartTable(self.flat)
         if self.is_sequential:
             # samplers read the targets of this object, as they do in RecBole
-            rows = np.flatnonzero((self.codes != CONTEXT) & has_history).astype(in_order.dtype)
+            rows = np.flatnonzero((self.codes < CONTEXT) & has_history).astype(in_order.dtype)
             self.inter_feat, self.rows = PartTable(self.flat, rows), rows
         return parts
 

@@ -1,5 +1,6 @@
 """Means over seeds, marks, gains and training, as tables and figures show them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ BEST, SECOND = "best", "second"
 
 @dataclass(frozen=True)
 class Score:
-    """A metric over seeds; `std` (of the sample) is None for one seed."""
+    """A metric over seeds, or over folds; `std` (of the sample) is None for one of them."""
 
     mean: float
     std: float | None
@@ -33,6 +34,11 @@ def score(
     values = list(row.values(metric, domain, subset, variant).values())
     if not values:
         return None
+    return summarised(values)
+
+
+def summarised(values: Sequence[float]) -> Score:
+    """Return mean and standard deviation of at least one value, of as many seeds or folds."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Score(float(np.mean(values)), std, len(values))
 
