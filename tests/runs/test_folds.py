@@ -1,6 +1,7 @@
 """Runs over several folds: each fold is a run of its own, and one record holds all of them."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -15,10 +16,19 @@ import torch
 from synthetic import give_vectors, write_inter, write_items
 
 import recbole_edt
-from recbole_edt.compare.compared_run import ComparedRun, target_values
+from recbole_edt.compare.compared_run import (
+    ComparedRun,
+    mean_of_folds,
+    target_values,
+    target_weights,
+)
+from recbole_edt.compare.report.significance import Significance
+from recbole_edt.compare.report.tables import fold_table
+from recbole_edt.compare.results import load_results
 from recbole_edt.errors import UserError
 from recbole_edt.quick_start import run_recbole_edt
-from recbole_edt.runs import RunFolder, load_run
+from recbole_edt.runs import Report, RunFolder, load_run
+from recbole_edt.runs.folds import combine
 from recbole_edt.training import checkpoint
 from recbole_edt.training.trainer import PhasedTrainer
 
@@ -47,7 +57,7 @@ def quick_pdf(monkeypatch):
 def make_interleaved(root: Path, later: int = 0, seed: int = 0) -> Path:
     """Write 30 users' 600 rows in turn, one a moment; `later` redraws the last so many rows.
 
-    User ``all`` has every item that anybody has, so that items are numbered alike.
+    Two users have every item that anybody has, so that items are numbered alike.
     """
     rng = np.random.default_rng(seed)
     names = [f"d{k}-{n}" for k in range(3) for n in range(8)]
@@ -59,7 +69,7 @@ def make_interleaved(root: Path, later: int = 0, seed: int = 0) -> Path:
             other.integers(30, size=later),
             other.integers(24, size=later),
         )
-    rows = [("all", name, -1000 + n) for n, name in enumerate(names)]
+    rows = [(f"first{n % 2}", name, -1000 + n) for n, name in enumerate(names)]
     rows += [(f"u{user}", "d0-0", -900 + user) for user in range(30)]
     rows += [(f"u{u}", names[i], n) for n, (u, i) in enumerate(zip(users, items, strict=True))]
     folder = root / "dataset" / "toy"
@@ -369,3 +379,113 @@ def test_tuning_reads_the_first_folds_validation_only(tmp_path, run_cli, monkeyp
     best = (tuned.parent / "best.yaml").read_text()
     assert "split: rolling" in best
     assert "fold:" not in best
+
+
+def test_two_processes_of_torchrun_run_all_folds(tmp_path):
+    make_interleaved(tmp_path)
+    keys = {
+        **FOLDS, **SMALL, "folds": 2, "epochs": 1, "learner": "sgd", "hidden_dropout_prob": 0.0,
+        "attn_dropout_prob": 0.0,
+    }  # fmt: skip
+    one = run_recbole_edt(
+        "SASRecLLM",
+        "toy",
+        overrides={**keys, "data_path": f"{tmp_path}/dataset", "output_dir": f"{tmp_path}/one"},
+    )
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "recbole_edt",
+        "run", "--model=SASRecLLM", "--dataset=toy", f"--data_path={tmp_path}/dataset",
+        f"--output_dir={tmp_path}/two", *(f"--{key}={value}" for key, value in keys.items()),
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (path,) = tmp_path.glob("two/toy/SASRecLLM/*/metrics.json")
+    two = json.loads(path.read_text())
+    assert two["cost"]["processes"] == 2
+    for first, second in zip(one["folds"], two["folds"], strict=True):
+        assert second["test"]["overall"] == pytest.approx(first["test"]["overall"], abs=0.02)
+    assert done.stdout.count("mean over folds") == 1
+    ranks = [
+        pd.read_csv(Path(x, "test_ranks.csv"))["user_id"] for x in (one["run_dir"], path.parent)
+    ]
+    assert ranks[0].equals(ranks[1])
+
+
+def test_a_comparison_of_folds(tmp_path, run_cli):
+    make_interleaved(tmp_path)
+    places = (f"--data_path={tmp_path}/dataset", f"--output_dir={tmp_path}/out", "--dataset=toy")
+    flags = [f"--{key}={value}" for key, value in FOLDS.items()]
+    command = ("compare", "--models=Popularity,ItemKNN", "--seeds=1", *places, *flags)
+    done = run_cli(*command)
+    assert done.status == 0, done.err
+    (folder,) = tmp_path.glob("out/toy/compare/*")
+    found = load_results(folder)
+    rows = {row.label: row for row in found.rows}
+    records = {label: row.runs[1].record for label, row in rows.items()}
+    tests = Significance(found)
+    for domain in (None, "d0", "d1", "d2"):
+        means = {}
+        for label, record in records.items():
+            values = [one.test.value("ndcg@10", domain) for one in record.folds]
+            means[label] = np.mean(values)
+            assert rows[label].values("ndcg@10", domain)[1] == pytest.approx(means[label])
+        (test,) = (t for t in tests.tests if (t.metric, t.domain) == ("ndcg@10", domain))
+        difference = means[test.first] - means[test.second]
+        assert test.effect.difference == pytest.approx(difference)
+        assert test.effect.low <= difference <= test.effect.high
+    (overall,) = (t for t in tests.tests if (t.metric, t.domain) == ("ndcg@10", None))
+    ranks = rows["Popularity"].runs[1].ranks
+    assert overall.effect.users == ranks["user_id"].nunique() < len(ranks)
+    table = fold_table(found)
+    cells = {line[0].text: [cell.text for cell in line[1:]] for line in table.rows}
+    for label, record in records.items():
+        values = [one.test.value("ndcg@10") for one in record.folds]
+        assert cells[label][:3] == [f"{value:.4f}" for value in values]
+        assert cells[label][3] == f"{np.mean(values):.4f} ±{np.std(values, ddof=1):.4f}"
+    ours, other = records[overall.first], records[overall.second]
+    ahead = sum(
+        a.test.value("ndcg@10") > b.test.value("ndcg@10")
+        for a, b in zip(ours.folds, other.folds, strict=True)
+    )
+    assert cells[overall.first][4] == "-"
+    assert cells[overall.second][4] == f"{ahead} of 3"
+    assert "by fold" in done.out
+    assert "by fold" in (folder / "report.html").read_text()
+    results = pd.read_csv(folder / "results.csv")
+    assert {"fold 1", "fold 2", "fold 3"} < {*results["variant"]}
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("out/toy/*/*/fold-*/metrics.json")}
+    assert len(before) == 6
+    again = run_cli(*command)
+    assert again.out == done.out
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    paths = [str(row.runs[1].path) for row in rows.values()]
+    other_folds = run(tmp_path, "Popularity", folds=2)["run_dir"]
+    refused = run_cli("compare", f"--runs={paths[0]},{other_folds}")
+    assert refused.status == 2
+    assert "split: " in refused.err
+    assert "'rolling-3-0.1'" in refused.err
+    assert "'rolling-2-0.1'" in refused.err
+    assert run_cli("compare", f"--runs={','.join(paths)}").status == 0
+    one_by_one = run_cli("compare", f"--runs={','.join(f'{p}/fold-2' for p in paths)}")
+    assert one_by_one.status == 0, one_by_one.err
+    assert "by fold" not in one_by_one.out
+
+
+def test_each_fold_weighs_the_same():
+    ranks = pd.DataFrame({"fold": [1, 1, 1, 1, 2, 3, 3]})
+    assert target_weights(ranks).tolist() == [0.25] * 4 + [1.0] + [0.5] * 2
+    values = np.array([1.0, 0, 0, 0, 1, 1, 0])
+    assert mean_of_folds(ranks, values) == pytest.approx((0.25 + 1 + 0.5) / 3)
+    assert target_weights(pd.DataFrame({"rank": [1, 2]})) is None
+
+
+def test_means_leave_out_folds_without_targets():
+    def report(users, value):
+        scores = {"users": users, "ndcg@10": value}
+        return Report.model_validate({"overall": scores, "domains": {"a": scores}, "groups": {}})
+
+    mean = combine([report(4, 0.5), report(0, 0.0), report(2, 0.1)], np.mean)
+    assert mean.overall.metrics == {"ndcg@10": pytest.approx(0.3)}
+    assert mean.domains["a"].users == 6
+    assert combine([report(0, 0.0)] * 2, np.mean).overall.metrics == {"ndcg@10": 0.0}
