@@ -23,6 +23,7 @@ from recbole_edt.compare.compared_run import (
     target_weights,
 )
 from recbole_edt.compare.report.significance import Significance
+from recbole_edt.compare.report.summary import validation
 from recbole_edt.compare.report.tables import fold_table
 from recbole_edt.compare.results import load_results
 from recbole_edt.errors import UserError
@@ -434,6 +435,9 @@ def test_a_comparison_of_folds(tmp_path, run_cli):
         difference = means[test.first] - means[test.second]
         assert test.effect.difference == pytest.approx(difference)
         assert test.effect.low <= difference <= test.effect.high
+    for row in rows.values():  # later folds validate on what earlier ones are tested on
+        first = row.runs[1].record.folds[0].valid.value("ndcg@10")
+        assert validation(found, row, None).mean == first
     (overall,) = (t for t in tests.tests if (t.metric, t.domain) == ("ndcg@10", None))
     ranks = rows["Popularity"].runs[1].ranks
     assert overall.effect.users == ranks["user_id"].nunique() < len(ranks)

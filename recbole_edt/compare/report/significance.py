@@ -9,7 +9,7 @@ import pandas as pd
 
 from recbole_edt.compare.compared_run import ComparedRun, target_values, target_weights
 from recbole_edt.compare.report import bootstrap
-from recbole_edt.compare.report.summary import competitors, reference, score
+from recbole_edt.compare.report.summary import competitors, reference, validation
 from recbole_edt.compare.results import ComparisonResult, RowResult
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.list_metrics import has_value_per_target
@@ -118,7 +118,7 @@ class Significance:
         if self.reference is None or self.reference not in self.rows:
             return []
         ranked = [r for r in competitors(self.comparison, self.reference) if r in self.rows]
-        scores = [score(row, self.comparison.metrics[0], subset="valid") for row in ranked]
+        scores = [validation(self.comparison, row, None) for row in ranked]
         means = [found.mean for found in scores if found is not None]  # competitors have one
         close = [r for r, mean in zip(ranked, means, strict=True) if mean >= _CLOSE * means[0]]
         return close[:_MOST_COMPARED]

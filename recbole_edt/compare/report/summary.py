@@ -8,7 +8,7 @@ import numpy as np
 from recbole_edt.compare.compared_run import ComparedRun
 from recbole_edt.compare.results import ComparisonResult, RowResult, Subset
 from recbole_edt.evaluation.list_metrics import is_smaller_better
-from recbole_edt.runs import FINAL, Phase
+from recbole_edt.runs import FINAL, Phase, fold_variant
 
 OURS = "LLMEDT"
 BEST, SECOND = "best", "second"
@@ -35,6 +35,15 @@ def score(
     if not values:
         return None
     return summarised(values)
+
+
+def validation(comparison: ComparisonResult, row: RowResult, domain: str | None) -> Score | None:
+    """Return a row's main metric on validation, by which rows are chosen.
+
+    With folds on that of the first one: later ones validate on what earlier ones are tested on.
+    """
+    variant = fold_variant(1) if comparison.has_folds else FINAL
+    return score(row, comparison.metrics[0], domain, "valid", variant)
 
 
 def summarised(values: Sequence[float]) -> Score:
@@ -88,7 +97,7 @@ def _by_validation(
     comparison: ComparisonResult, rows: list[RowResult], domain: str | None = None
 ) -> list[RowResult]:
     """Return the rows that have a validation score, best first; the earlier one of equals."""
-    scored = [(score(row, comparison.metrics[0], domain, "valid"), row) for row in rows]
+    scored = [(validation(comparison, row, domain), row) for row in rows]
     ranked = [(s.mean, row) for s, row in scored if s is not None]
     return [row for _, row in sorted(ranked, key=lambda pair: -pair[0])]
 
