@@ -43,7 +43,7 @@ class RollingSplit:
     @property
     def kind(self) -> str:
         """Name of the split and its files, such as ``rolling-3-0.1-fold2``."""
-        of_all = f"{ROLLING}-{self.folds}-{self.share:g}"
+        of_all = f"{ROLLING}-{self.folds}-{self.share}"
         return of_all if self.fold is None else f"{of_all}-fold{self.fold}"
 
     def codes(self, users: np.ndarray, times: np.ndarray) -> np.ndarray:
