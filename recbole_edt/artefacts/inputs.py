@@ -91,6 +91,13 @@ class ArtefactInputs:
         columns = (frame[name].to_numpy() for name in (fields.USER, fields.ITEM, ANCHOR))
         return AugmentedRows(*columns)
 
+    def require(self, part: str) -> None:
+        """Refuse a set without one of its parts, `AUGMENT` or `PROFILES`, without reading it."""
+        found = self.find()
+        if found is None or not found.has(part):
+            refuse_to_encode(ArtefactSettings.from_config(self._config), (part,))
+            raise UserError(self._missing(part, f"{part} of these settings for {self._split.kind}"))
+
     def _missing(self, part: str, what: str) -> str:
         """Return the message for a missing part, with the command that makes it."""
         config = self._config

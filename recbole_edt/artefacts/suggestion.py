@@ -4,7 +4,10 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-SPLIT = ("split", "split_ratios", "split_order", "split_group", "split_seed")
+SPLIT = (
+    "split", "split_ratios", "split_order", "split_group", "split_seed", "folds", "fold_share",
+    "fold",
+)  # fmt: skip
 WHERE = ("data_path", *SPLIT, "DOMAIN_FIELD")
 """Keys that say which dataset and rows are meant."""
 

@@ -74,25 +74,34 @@ def run(args: Namespace) -> int:
     from recbole_edt.artefacts.command import PROBED_USERS, VectorSource, parse_shard, run_artefacts
     from recbole_edt.data.split import configured_split, load_or_make_split
     from recbole_edt.llm.sharding import shard_from_environment
-    from recbole_edt.runs import find_dataset
+    from recbole_edt.runs import configs_of_splits, find_dataset
 
     shard = shard_from_environment() if args.shard is None else parse_shard(args.shard)
     config = configuration(args.keys, model="LLMEDT")
     find_dataset(config)
-    name, folder = config["dataset"], config.dataset_dir
-    split = load_or_make_split(folder, name, configured_split(config))
     only = [part for part in (args.only or "").split(",") if part]
-    if in_tasks:
-        if shard.count > 1:
-            raise UserError("RANK, WORLD_SIZE: name one shard; expected them unset with --cluster")
-        return _make_in_tasks(config, folder, name, split, only, cluster, args.jobs)
+    if in_tasks and shard.count > 1:
+        raise UserError("RANK, WORLD_SIZE: name one shard; expected them unset with --cluster")
     probed = (args.probe_users or PROBED_USERS) if args.probe else None
     vectors = None
     if args.vectors:
         dropped, zeroed = (getattr(args, flag) is not None for flag, _, _ in _RULES)
         vectors = VectorSource(args.vectors, args.vector_ids, args.vectors_name, dropped, zeroed)
-    print(run_artefacts(config, folder, name, split, only, args.dry_run, probed, shard, vectors))
-    return 0
+    status = 0
+    for one in configs_of_splits(config):
+        name, folder = one["dataset"], one.dataset_dir
+        split = load_or_make_split(folder, name, configured_split(one))
+        if one is not config:
+            print(f"fold {one['fold']} of {one['folds']}")
+        if in_tasks:
+            status = _make_in_tasks(one, folder, name, split, only, cluster, args.jobs)
+        else:
+            print(
+                run_artefacts(one, folder, name, split, only, args.dry_run, probed, shard, vectors)
+            )
+        if status:
+            break
+    return status
 
 
 def _check_vector_flags(args: Namespace) -> None:

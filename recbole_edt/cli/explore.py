@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from recbole_edt.cli.arguments import positive
-from recbole_edt.cli.keys import CommandParser
+from recbole_edt.cli.keys import CommandParser, loadable_folder
 from recbole_edt.cli.recommend import LOADING_KEYS
 from recbole_edt.errors import UserError, nearest
 
@@ -41,6 +41,6 @@ def run(args: Namespace) -> None:
     path = Path(args.output)
     if path.is_dir():
         raise UserError(f"--output: {path} is a folder, expected a file such as explore.html")
-    runs = [load_run(RunFolder(Path(name)), args.keys) for name in names]
+    runs = [load_run(loadable_folder(RunFolder(Path(name))), args.keys) for name in names]
     refuse_different_data(runs)
     print(write_page(runs, path, args.users, args.k, bool(runs[0].config["show_progress"])))

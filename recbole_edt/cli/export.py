@@ -4,7 +4,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from recbole_edt.cli.arguments import positive
-from recbole_edt.cli.keys import CommandParser
+from recbole_edt.cli.keys import CommandParser, loadable_folder
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.requirements import check_export
 
@@ -40,6 +40,7 @@ def run(args: Namespace) -> None:
 
     folder = RunFolder(Path(args.run))
     output = Path(args.output) if args.output is not None else folder.export_dir
+    folder = loadable_folder(folder)
     folder.require_finished()
     refuse_existing(output)
     loaded = load_run(folder, {**args.keys, "use_gpu": False, "precision": "float32"})

@@ -1,6 +1,7 @@
 """Flags of a command beside ``--key=value`` for any key of the configuration, as RecBole has it."""
 
 import argparse
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from recbole_edt.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from recbole_edt.config import EDTConfig
+    from recbole_edt.runs import RunFolder
 
 ANY_KEY = "Every key of a configuration file is a flag --key=value too (docs/configuration.md)."
 
@@ -108,6 +110,14 @@ def add_cluster_flags(parser: CommandParser) -> None:
 
     for flag, (metavar, text) in CLUSTER_FLAGS.items():
         parser.add_argument(f"--{flag}", metavar=metavar, help=text)
+
+
+def loadable_folder(folder: "RunFolder") -> "RunFolder":
+    """Return the folder that is loaded, and say so on the error stream where it is a fold's."""
+    loaded = folder.loadable()
+    if loaded != folder:
+        print(f"recbole-edt: {folder.path} has several folds; the last is used", file=sys.stderr)
+    return loaded
 
 
 def configuration(keys: Mapping[str, object], model: str | None = None) -> "EDTConfig":

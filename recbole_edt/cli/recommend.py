@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recbole_edt.cli.arguments import positive
-from recbole_edt.cli.keys import CommandParser
+from recbole_edt.cli.keys import CommandParser, loadable_folder
 from recbole_edt.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def run(args: Namespace) -> None:
     from recbole_edt.runs import load_run
 
     overrides = {key: value for key, value in args.keys.items() if key in LOADING_KEYS}
-    runs = [load_run(folder, overrides) for folder in _folders(args)]
+    runs = [load_run(loadable_folder(folder), overrides) for folder in _folders(args)]
     refuse_different_data(runs)
     if whom == "user":
         print(show_user(runs, args.user, args.k, shown, args.item))

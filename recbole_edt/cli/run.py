@@ -22,7 +22,7 @@ def add_arguments(parser: CommandParser) -> None:
 def run(args: Namespace) -> None:
     """Run one configuration and print its test figures."""
     config = configuration(args.keys)
-    from recbole_edt.cli.tables import headline, metric_table, repeats_line
+    from recbole_edt.cli.tables import fold_tables, headline, metric_table, repeats_line
     from recbole_edt.evaluation.report import metric_names
     from recbole_edt.runs import execute
 
@@ -36,6 +36,8 @@ def run(args: Namespace) -> None:
             print(metric_table(phase.test, names), end="\n\n")
     print(headline(record.model, record.dataset, record.protocol))
     print(
-        metric_table(record.test, names) + repeats_line(record.protocol, record.test.overall.users)
+        fold_tables(record, names)
+        + metric_table(record.test, names)
+        + repeats_line(record.protocol, record.test.overall.users)
     )
     print(f"\nwritten to {folder.path}")

@@ -52,6 +52,12 @@ class ComparedRun:
         return self.folder.path
 
     @cached_property
+    def fits(self) -> list["ComparedRun"]:
+        """The runs that a model was trained in: those of the folds, in order, or this one alone."""
+        folds = self.record.folds
+        return [self.read(self.folder.fold(f.fold).path) for f in folds] if folds else [self]
+
+    @cached_property
     def settings(self) -> Mapping[str, Any]:
         """The run's complete configuration, empty when the run kept none."""
         return self.folder.read_settings() if self.folder.config_path.is_file() else {}
@@ -59,6 +65,8 @@ class ComparedRun:
     @cached_property
     def ranks(self) -> pd.DataFrame | None:
         """Rank, description and metrics of the list of each test target; None without a file.
+
+        Of several folds with the column ``fold``, those of the first fold first.
 
         Raises
         ------
@@ -71,6 +79,7 @@ class ComparedRun:
         measured = [name for name in overall.metrics if has_value_per_target(name)]
         of_lists = [name for name in measured if is_list_metric(name)]
         columns = {**_RANK_COLUMNS, **dict.fromkeys(of_lists, np.float64)}
+        columns |= {"fold": np.int64} if self.record.folds else {}
         try:
             frame = pd.read_csv(
                 path,
@@ -88,7 +97,7 @@ class ComparedRun:
             )
         for name in measured:
             value = overall.metrics[name]
-            mean = target_values(frame, name).mean() if len(frame) else 0.0
+            mean = mean_of_folds(frame, target_values(frame, name)) if len(frame) else 0.0
             if abs(mean - value) > 1e-6:
                 raise UserError(
                     f"{path}: {name} of these ranks is {mean:.6f}, metrics.json has {value:.6f}"
@@ -108,7 +117,10 @@ class ComparedRun:
 
     @property
     def converged(self) -> bool | None:
-        """Whether every phase went on after its best epoch, None if nothing was learnt."""
+        """Whether every phase of each fold went on after its best epoch, None if nothing learns."""
+        if self.record.folds:
+            answers = [run.converged for run in self.fits if run.converged is not None]
+            return all(answers) if answers else None
         phases, curves = self.record.phases, self.curves
         learns = curves is None or "loss" not in curves or bool((curves["loss"] != 0).any())
         if not (phases and learns):
@@ -121,6 +133,26 @@ def target_values(ranks: pd.DataFrame, metric: str) -> np.ndarray:
     if is_list_metric(metric):
         return ranks[metric].to_numpy()
     return metric_values(ranks["rank"].to_numpy(), metric)
+
+
+def mean_of_folds(ranks: pd.DataFrame, values: np.ndarray) -> float:
+    """Return the mean of some values per target, [targets]; of several folds that of their means.
+
+    `ranks` is `ComparedRun.ranks`, of at least one target.
+    """
+    return float(np.average(values, weights=target_weights(ranks)))
+
+
+def target_weights(ranks: pd.DataFrame) -> np.ndarray | None:
+    """Return the weight of each target, float64 [targets], which add up to 1 in every fold.
+
+    So each fold counts the same in a mean, however many targets it has. None without folds, where
+    all targets count the same.
+    """
+    if "fold" not in ranks:
+        return None
+    folds = ranks["fold"].to_numpy()
+    return 1 / np.bincount(folds)[folds]
 
 
 def group_bounds(name: str) -> tuple[float, float]:

@@ -99,6 +99,11 @@ class ComparisonResult:
         """All seeds that any row was to be run with."""
         return sorted({cell.seed for row in self.rows for cell in row.cells})
 
+    @property
+    def has_folds(self) -> bool:
+        """Whether the runs are over several folds of a rolling split."""
+        return any(run.record.folds for _, _, run in self.runs())
+
     def runs(self) -> Iterator[tuple[RowResult, int, ComparedRun]]:
         """Yield every finished run with its row and seed."""
         for row in self.rows:

@@ -29,8 +29,9 @@ from recbole_edt.executors import ClusterSettings, Executor, open_executor
 from recbole_edt.runs import RunFolder, dataset_files, find_dataset, refuse_stale
 
 _EVALUATION_KEYS = (
-    "split", "split_ratios", "split_order", "split_group", "split_seed", "candidates",
-    "sampled_candidates", "valid_users", "tail_ratio", "final_fit",
+    "split", "split_ratios", "split_order", "split_group", "split_seed", "folds",
+    "fold_share", "fold", "candidates", "sampled_candidates", "valid_users", "tail_ratio",
+    "final_fit",
 )  # fmt: skip
 
 WriteLine = Callable[[str], None]

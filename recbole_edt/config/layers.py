@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.config.keys.evaluation import LIST_METRICS, METRICS, is_among
+from recbole_edt.config.keys.evaluation import LIST_METRICS, METRICS, is_among, most_folds
 from recbole_edt.config.models import ModelSpec, model_spec
 from recbole_edt.config.rules import KeyRule, rule_of_default
 from recbole_edt.config.schema import RULES, general_key
@@ -63,6 +63,10 @@ FLAGS_OF_PREPARE = (
 )  # fmt: skip
 """Flags that are often looked for among the keys of a run."""
 
+_KEYS_OF_SPLITS = {
+    "ratio": ("split_ratios", "split_order", "split_group", "split_seed"),
+    "rolling": ("folds", "fold_share", "fold"),
+}
 _NAMES = ("model", "dataset")
 _FOLDERS = ("data_path", "output_dir")
 _UNCHECKED = {*_NAMES, "MODEL_TYPE", *REPLACED}
@@ -260,14 +264,16 @@ def _check_smoothing(values: Mapping[str, Any], spec: ModelSpec) -> None:
 
 def _check_split(values: Mapping[str, Any], defaults: Mapping[str, Any], spec: ModelSpec) -> None:
     """Refuse keys of another split, and a random one where histories are read in time order."""
-    if values["split"] != "ratio":
-        for key in ("split_ratios", "split_order", "split_group", "split_seed"):
+    found = values["split"]
+    for kind, keys in _KEYS_OF_SPLITS.items():
+        for key in keys if kind != found else ():
             if values[key] != defaults[key]:
                 raise UserError(
-                    f"{key}: without effect with split: {values['split']}; expected split: ratio"
+                    f"{key}: without effect with split: {found}; expected split: {kind}"
                 )
-        return
-    if values["split_order"] == "random":
+    if found == "rolling":
+        _check_folds(values)
+    if found == "ratio" and values["split_order"] == "random":
         if spec.sequential:
             raise UserError(
                 f"split_order: found 'random', expected 'time': {spec.name} reads histories in the "
@@ -278,6 +284,19 @@ def _check_split(values: Mapping[str, Any], defaults: Mapping[str, Any], spec: M
                 "split_order: found 'random', expected 'time' with content_expert, which reads a "
                 "user's last items"
             )
+
+
+def _check_folds(values: Mapping[str, Any]) -> None:
+    """Refuse more folds than leave rows to train on, and a fold that is none of them."""
+    folds, share, fold = values["folds"], values["fold_share"], values["fold"]
+    most = most_folds(share)
+    if folds > most:
+        raise UserError(
+            f"folds: found {folds}, expected at most {most} with fold_share: {share}: one window "
+            "more than folds is cut off the end, and rows have to be left to train on"
+        )
+    if fold is not None and fold > folds:
+        raise UserError(f"fold: found {fold}, expected 1 to {folds}, as folds says")
 
 
 def _check_list_metrics(values: Mapping[str, Any]) -> None:

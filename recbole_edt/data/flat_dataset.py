@@ -88,7 +88,7 @@ class FlatDataset(CheckedDataset):
         self.inter_feat = PartTable(self.flat)
         if self.is_sequential:
             # samplers read the targets of this object, as they do in RecBole
-            count = np.count_nonzero((self.codes != CONTEXT) & has_history)
+            count = np.count_nonzero((self.codes < CONTEXT) & has_history)
             self._rows = Rows(int(count), self._all_targets)
             self.inter_feat = PartTable(self.flat, self._rows)
         return parts
@@ -109,7 +109,7 @@ class FlatDataset(CheckedDataset):
         return in_order[self._is_row(code, self._has_history())[in_order]]
 
     def _all_targets(self) -> np.ndarray:
-        rows = np.flatnonzero((self.codes != CONTEXT) & self._has_history())
+        rows = np.flatnonzero((self.codes < CONTEXT) & self._has_history())
         return rows.astype(np.int32 if len(self.codes) < 2**31 else np.int64)
 
     def _has_history(self) -> np.ndarray:

@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 
 from recbole_edt.data.ratio_split import RANDOM, RATIO, RatioSplit, ratio_split
-from recbole_edt.data.split_codes import CONTEXT, TEST, TRAIN, VALID
+from recbole_edt.data.rolling_split import ROLLING, RollingSplit, rolling_split
+from recbole_edt.data.split_codes import CONTEXT, LATER, TEST, TRAIN, VALID
 from recbole_edt.data.store import Interactions, open_interactions
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import load_array, read_json, replacing, write_json
 
 FILES = "files"
 KINDS = ("leave_one_out", "time", FILES)
-"""Kinds of split but for `RatioSplit`, which has a name of its own."""
+"""Kinds of split but for `DescribedSplit`, each of which has a name of its own."""
+DescribedSplit = RatioSplit | RollingSplit
+"""Splits that numbers describe."""
 _SCHEMA = 1
 _TIME_RATIOS = (0.8, 0.1, 0.1)
 
@@ -33,7 +36,7 @@ class Split:
     Attributes
     ----------
     kind : str
-        One of `KINDS`; of ratios the whole of `RatioSplit.kind`.
+        One of `KINDS`, or the ``kind`` of a `DescribedSplit`.
     codes : numpy.ndarray
         uint8, shape [rows of ``NAME.inter``], in the file's order; read-only.
     hash : str
@@ -144,13 +147,18 @@ def rows_after_later_parts(users: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return late
 
 
-def configured_split(keys: Mapping[str, Any]) -> str | RatioSplit:
+def configured_split(keys: Mapping[str, Any]) -> str | DescribedSplit:
     """Return the split that a configuration asks for, as `load_or_make_split` takes it."""
+    if keys["split"] == ROLLING:
+        return rolling_split(keys)
     return ratio_split(keys) if keys["split"] == RATIO else str(keys["split"])
 
 
 def load_or_make_split(
-    dataset_dir: Path, name: str, wanted: str | RatioSplit, store: Interactions | None = None
+    dataset_dir: Path,
+    name: str,
+    wanted: str | DescribedSplit,
+    store: Interactions | None = None,
 ) -> Split:
     """Return the split of a dataset, making its files first when they are missing.
 
@@ -160,7 +168,7 @@ def load_or_make_split(
         The folder that holds ``NAME.inter``.
     name : str
         The dataset's name.
-    wanted : str or RatioSplit
+    wanted : str, RatioSplit or RollingSplit
         One of `KINDS`; see `configured_split`.
     store : Interactions, optional
         That of ``NAME.inter``, where it is open already.
@@ -168,10 +176,11 @@ def load_or_make_split(
     Raises
     ------
     UserError
-        Unknown kind, a missing or malformed file, or a split of another ``NAME.inter``.
+        Unknown kind, a missing or malformed file, a split of another ``NAME.inter``, or a fold
+        without rows of a part.
     """
-    kind = wanted.kind if isinstance(wanted, RatioSplit) else wanted
-    if not isinstance(wanted, RatioSplit):
+    kind = wanted if isinstance(wanted, str) else wanted.kind
+    if isinstance(wanted, str):
         check_kind(kind)
     store = store or open_interactions(dataset_dir, name)
     codes_path = dataset_dir / "split" / f"{kind}.npy"
@@ -182,7 +191,7 @@ def load_or_make_split(
                 f"split: {info_path} does not exist; expected a dataset made from files that are "
                 "split already ('recbole-edt prepare csv --train=FILE --valid=FILE --test=FILE')"
             )
-        if isinstance(wanted, RatioSplit):
+        if not isinstance(wanted, str):
             codes = wanted.codes(store.users, store.times)
         else:
             make = leave_one_out if kind == "leave_one_out" else by_time
@@ -257,7 +266,8 @@ def save_split(
 
 def _save(codes: np.ndarray, inter_hash: str, codes_path: Path, kind: str) -> Split:
     split = Split(kind, codes, _hash(inter_hash, codes))
-    counts = np.bincount(codes, minlength=4).tolist()
+    parts = ["train", "valid", "test", "context"] + ["later"] * bool((codes == LATER).any())
+    counts = np.bincount(codes, minlength=len(parts)).tolist()
     try:
         with replacing(codes_path) as temporary, open(temporary, "wb") as handle:
             np.save(handle, codes, allow_pickle=False)
@@ -270,7 +280,7 @@ def _save(codes: np.ndarray, inter_hash: str, codes_path: Path, kind: str) -> Sp
             "kind": kind,
             "hash": split.hash,
             "inter_sha256": inter_hash,
-            "counts": dict(zip(("train", "valid", "test", "context"), counts, strict=True)),
+            "counts": dict(zip(parts, counts, strict=True)),
         },
     )
     return split

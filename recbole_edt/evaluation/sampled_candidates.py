@@ -7,6 +7,7 @@ import numpy as np
 
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.indexing import first_of_each
+from recbole_edt.data.split_codes import LATER
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest, load_array, replacing
 
@@ -75,13 +76,17 @@ def load_or_draw(
 def _draw(
     part: CrossDomainDataset, rows: np.ndarray, count: int, scope: str, seed: int
 ) -> np.ndarray:
-    """Draw uniformly without replacement among the items a user never had, by rejection."""
+    """Draw uniformly without replacement among the items a user never had, by rejection.
+
+    Of a fold, those that the user did not have until the end of its test window.
+    """
     rng = np.random.default_rng(seed)
     item_domain = part.item_domain.numpy()
     all_users = part.store.users.astype(np.int64)  # they are multiplied below
     all_items = part.store.items
+    known = part.codes != LATER  # which items a user will choose after the test window is not
     users, domains = all_users[rows], item_domain[all_items[rows]]
-    taken = np.unique(all_users * part.item_num + all_items)  # one number per (user, item)
+    taken = np.unique((all_users * part.item_num + all_items)[known])  # one number per (user, item)
     drawn = np.empty((len(rows), count), dtype=np.int64)
     groups = [(domains >= 0, np.arange(1, part.item_num))]
     if scope == "target_domain":

@@ -9,10 +9,11 @@ Public, and all that other packages use; names of files and keys of ``metrics.js
 - `execute`: train and evaluate; returns a `CompletedRun` of folder and record;
 - `load_run`: dataset, model and weights of a finished run as a `LoadedRun`;
 - `refuse_stale`: refuse a finished run whose artefacts would be others today;
+- `configs_of_splits`: the configuration of each fold of a rolling split, or the only one;
 - `find_dataset`, `dataset_files`: a dataset's folder, made where it is the embedded one; its files;
 - `reevaluate`: a finished run's test targets by another protocol.
 
-The last six import torch and RecBole, and are imported when they are first asked for.
+The last seven import torch and RecBole, and are imported when they are first asked for.
 """
 
 from typing import TYPE_CHECKING
@@ -29,11 +30,12 @@ from recbole_edt.runs.folders import (
     newest_finished,
     runs_of,
 )
-from recbole_edt.runs.record import FINAL, WITHOUT_EXPERT, NamedReport, RunRecord
+from recbole_edt.runs.record import FINAL, WITHOUT_EXPERT, NamedReport, RunRecord, fold_variant
 
 if TYPE_CHECKING:
     from recbole_edt.runs.assembly import dataset_files, find_dataset
     from recbole_edt.runs.execution import CompletedRun, execute, refuse_stale
+    from recbole_edt.runs.folds import configs_of_splits
     from recbole_edt.runs.loading import LoadedRun, load_run
     from recbole_edt.runs.reevaluation import reevaluate
 
@@ -51,12 +53,14 @@ __all__ = [
     "RunRecord",
     "ScopedScores",
     "choose_folder",
+    "configs_of_splits",
     "dataset_files",
     "exclusive_run",
     "execute",
     "find_dataset",
     "finished_run_of",
     "first_folder",
+    "fold_variant",
     "load_run",
     "lock_path",
     "newest_finished",
@@ -74,6 +78,7 @@ __getattr__, __dir__ = lazy_names(
         "execute": ".execution",
         "refuse_stale": ".execution",
         "LoadedRun": ".loading",
+        "configs_of_splits": ".folds",
         "load_run": ".loading",
         "reevaluate": ".reevaluation",
     },

@@ -3,7 +3,9 @@
 import logging
 import sys
 import time
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +13,7 @@ from recbole_edt import distributed
 from recbole_edt.artefacts.store import ArtefactSettings, identity_now, refuse_other_artefacts
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.rolling_split import has_all_folds
 from recbole_edt.data.split import Split
 from recbole_edt.model.precision import FLOAT32
 from recbole_edt.recbole_bridge import init_seed
@@ -19,6 +22,7 @@ from recbole_edt.runs.assembly import (
     build_model,
     check_gpus,
     check_hardware,
+    find_dataset,
     open_dataset,
     prepare_data,
     prepare_final_data,
@@ -30,6 +34,13 @@ from recbole_edt.runs.folders import (
     choose_folder,
     exclusive_run,
     lock_path,
+)
+from recbole_edt.runs.folds import (
+    combined_record,
+    fold_configs,
+    require_artefacts,
+    split_of,
+    write_all_ranks,
 )
 from recbole_edt.runs.logs import logging_to, no_logging
 from recbole_edt.runs.measuring import Fit, measure, write_record
@@ -57,6 +68,9 @@ def execute(
 ) -> CompletedRun:
     """Train and evaluate one configuration.
 
+    With all folds of a rolling split, each is trained and evaluated in a folder of its own within
+    the run's, as a run of that fold alone would be; the record holds the figures of all.
+
     Parameters
     ----------
     config : EDTConfig
@@ -77,18 +91,55 @@ def execute(
         Bad data, artefacts or checkpoint; another process; training that diverges.
     """
     distributed.start()
-    is_main = distributed.is_main()
     settings = config.to_dict()
     agree_on_settings(settings)
     check_hardware(config)
     check_gpus(config)
-    if lock_path(settings).exists() and is_main:
+    if lock_path(settings).exists() and distributed.is_main():
         with exclusive_run(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it
+    place = _Place(settings, resume, wait)
+    if has_all_folds(settings):
+        return _execute_folds(config, place, shared_from)
+    return _execute_one(config, place, shared_from)
+
+
+def _execute_folds(config: EDTConfig, place: "_Place", shared_from: Path | None) -> CompletedRun:
+    """Run all folds, the earliest first, and write one record; a finished fold is not run again."""
+    configs = fold_configs(config)
+    with distributed.main_first():
+        find_dataset(config)
+        splits = [split_of(one) for one in configs]  # all can be made, or no fold is trained
+    folder, _, is_finished = place.choose()
+    if is_finished:
+        return _checked_folds(folder, configs)
+    require_artefacts(config, splits)
+    with place.lock():
+        folder, _, is_finished = place.choose()
+        if is_finished:
+            return _checked_folds(folder, configs)
+        if distributed.is_main():
+            folder.path.mkdir(parents=True, exist_ok=True)
+            folder.write_settings(place.settings)
+        records = []
+        for number, one in enumerate(configs, start=1):
+            within = _Place(one.to_dict(), resume=True, wait=False, fixed=folder.fold(number))
+            source = None if shared_from is None else RunFolder(shared_from).fold(number).path
+            records.append(_execute_one(one, within, source).record)
+        record = combined_record(config, records)
+        if distributed.is_main():
+            write_all_ranks(folder, len(configs))
+            record.write(folder.metrics_path)
+    return CompletedRun(folder, record)
+
+
+def _execute_one(config: EDTConfig, place: "_Place", shared_from: Path | None) -> CompletedRun:
+    """Train and evaluate on one split."""
+    is_main = distributed.is_main()
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     seed_everything(config)
     dataset = open_dataset(config)
-    folder, is_earlier, is_finished = _choose(settings, resume)
+    folder, is_earlier, is_finished = place.choose()
     if is_finished:
         return _checked(folder, config, dataset)
     train_data, valid, test = prepare_data(config, dataset)
@@ -98,15 +149,17 @@ def execute(
                 targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
     model, build_seconds = _seeded_model(config, train_data)
     # from here on the run's folder is written to
-    with exclusive_run(settings, wait) if is_main else nullcontext():
-        folder, is_earlier, is_finished = _choose(settings, resume)
+    with place.lock():
+        folder, is_earlier, is_finished = place.choose()
         if is_finished:  # by another process meanwhile
             return _checked(folder, config, dataset)
         if is_main:
             folder.path.mkdir(parents=True, exist_ok=True)
         with logging_to(folder.log_path) if is_main else no_logging():
             if is_main:
-                folder.write_settings(settings)
+                folder.write_settings(place.settings)
+            if place.fixed is not None:
+                _log.info(f"fold {config['fold']} of {config['folds']}")
             trainer = trainer_class(config, model, folder.path)
             if not (is_earlier and trainer.resume()):
                 if is_earlier:
@@ -160,15 +213,53 @@ def _shows_progress(config: EDTConfig) -> bool:
     return config["show_progress"] and sys.stderr.isatty() and distributed.is_main()
 
 
-def _choose(settings: Settings, resume: bool) -> tuple[RunFolder, bool, bool]:
-    """Return the folder that rank 0 chooses, whether it is an earlier run's, and a finished one."""
+@dataclass(frozen=True)
+class _Place:
+    """Where a run is written.
 
-    def choose() -> tuple[str, bool, bool]:
-        folder, is_earlier = choose_folder(settings, resume)
-        return str(folder.path), is_earlier, is_earlier and folder.is_finished
+    Attributes
+    ----------
+    settings : mapping
+        The complete configuration as plain values.
+    resume : bool
+        Whether the newest run of this configuration is gone on with.
+    wait : bool
+        Whether another process that is at work there is waited for.
+    fixed : RunFolder, optional
+        The folder of a fold; whoever runs all folds has the lock.
+    """
 
-    path, is_earlier, is_finished = distributed.from_main(choose)
-    return RunFolder(Path(path)), is_earlier, is_finished
+    settings: Settings
+    resume: bool
+    wait: bool
+    fixed: RunFolder | None = None
+
+    def choose(self) -> tuple[RunFolder, bool, bool]:
+        """Return the folder that rank 0 chooses, whether it is an earlier run's, and finished."""
+
+        def choose() -> tuple[str, bool, bool]:
+            if self.fixed is None:
+                folder, is_earlier = choose_folder(self.settings, self.resume)
+            else:
+                folder, is_earlier = self.fixed, self.fixed.path.exists()
+            return str(folder.path), is_earlier, is_earlier and folder.is_finished
+
+        path, is_earlier, is_finished = distributed.from_main(choose)
+        return RunFolder(Path(path)), is_earlier, is_finished
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Return the lock, for rank 0, without which nothing is written."""
+        if self.fixed is not None or not distributed.is_main():
+            return nullcontext()
+        return exclusive_run(self.settings, self.wait)
+
+
+def _checked_folds(folder: RunFolder, configs: Sequence[EDTConfig]) -> CompletedRun:
+    """Return an earlier finished run over all folds, each of them checked."""
+    for number, config in enumerate(configs, start=1):
+        _checked(folder.fold(number), config, open_dataset(config))
+    content = distributed.from_main(lambda: folder.read_record().to_dict())
+    return CompletedRun(folder, RunRecord.model_validate(content))
 
 
 def _checked(folder: RunFolder, config: EDTConfig, dataset: CrossDomainDataset) -> CompletedRun:
@@ -188,6 +279,11 @@ def refuse_stale(folder: RunFolder, record: RunRecord, config: EDTConfig, split:
     UserError
         When titles, domains or what makes the artefacts have changed.
     """
+    if record.folds is not None:
+        for number, one in enumerate(fold_configs(config), start=1):
+            part = folder.fold(number)
+            refuse_stale(part, part.read_record(), one, split_of(one))
+        return
     if record.artefacts is None:
         return
     name, settings = config["dataset"], ArtefactSettings.from_config(config)

@@ -191,6 +191,35 @@ class Phase(Part):
         return max(best.values()) if isinstance(best, dict) else best
 
 
+class Fold(Part):
+    """One fold of a rolling split; its own record is in the folder ``fold-N`` of the run.
+
+    Attributes
+    ----------
+    fold : int
+        Its number, from 1, the earliest.
+    split_hash : str
+        Of its rows.
+    valid, test : Report
+        As in its own record.
+    """
+
+    fold: int
+    split_hash: str
+    valid: Report
+    test: Report
+
+
+class StdOverFolds(Part):
+    """Standard deviation (of the sample) of each metric over the folds that have targets for it.
+
+    A metric that fewer than two folds have targets for is left out.
+    """
+
+    valid: Report
+    test: Report
+
+
 class FinalPhase(Part):
     """One phase of the final fit: its name, how many epochs, per domain where separate, seconds."""
 

@@ -13,6 +13,7 @@ import filelock
 import yaml
 
 from recbole_edt.config import identity, load_yaml
+from recbole_edt.data.rolling_split import has_all_folds
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import digest, write_text
 from recbole_edt.runs.record import RunRecord
@@ -69,6 +70,29 @@ class RunFolder:
     def final_fit(self) -> "RunFolder":
         """The folder of the final fit (key ``final_fit``): its weights and its curves."""
         return RunFolder(self.path / "final")
+
+    def fold(self, number: int) -> "RunFolder":
+        """Return the folder of one fold of a rolling split, from 1: a run like any other."""
+        return RunFolder(self.path / f"fold-{number}")
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether it is the folder of a run over all folds of a rolling split."""
+        return self.config_path.is_file() and has_all_folds(self.read_settings())
+
+    def loadable(self) -> "RunFolder":
+        """Return the folder whose weights are loaded: of several folds that of the last one.
+
+        Raises
+        ------
+        UserError
+            When there are several folds, and not all of them are finished.
+        """
+        if not self.has_folds:
+            return self
+        if not self.is_finished:
+            raise UserError(f"run: {self.path} is not finished: it has no {_METRICS}")
+        return self.fold(self.read_settings()["folds"])
 
     @property
     def export_dir(self) -> Path:

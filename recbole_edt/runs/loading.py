@@ -81,6 +81,8 @@ class LoadedRun:
 def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
     """Load a finished run: its configuration, the dataset, and the model with its weights.
 
+    Of a run over all folds of a rolling split the last one is loaded, which trained on most rows.
+
     Parameters
     ----------
     folder : RunFolder
@@ -94,6 +96,7 @@ def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
         When the run is not finished or cannot be loaded, or the dataset is no longer the one
         that it was trained on.
     """
+    folder = folder.loadable()
     folder.require_finished()
     record = folder.read_record()
     config = EDTConfig(None, None, [str(folder.config_path)], overrides)

@@ -17,11 +17,13 @@ from recbole_edt.runs.figures import (
     ArtefactsRead,
     Cost,
     FinalPhase,
+    Fold,
     Number,
     Part,
     Phase,
     Protocol,
     Report,
+    StdOverFolds,
     WithoutExpert,
 )
 
@@ -30,8 +32,16 @@ FINAL, WITHOUT_EXPERT = "final", "without_expert"
 Subset = Literal["valid", "test"]
 
 
+def fold_variant(number: int) -> str:
+    """Return the `variant` of the figures of one fold."""
+    return f"fold {number}"
+
+
 class NamedReport(NamedTuple):
-    """One evaluation of a run; `variant` is ``final``, ``without_expert`` or ``after PHASE``."""
+    """One evaluation of a run.
+
+    `variant` is ``final``, ``without_expert``, ``after PHASE`` or ``fold N``.
+    """
 
     variant: str
     subset: Subset
@@ -52,13 +62,20 @@ class RunRecord(Part):
     protocol : Protocol
         Split and candidates of the evaluation.
     valid, test : Report
-        Of the chosen weights, with the content expert where there is one.
+        Of the chosen weights, with the content expert where there is one. Of several folds the
+        mean over folds, each of the same weight; ``users`` counts the targets of all of them.
+    folds : list of Fold, optional
+        Of a run over all folds of a rolling split, in order; None for any other.
+    std_over_folds : StdOverFolds, optional
+        None for fewer than two folds.
     expert_weights : dict, optional
-        Weight of the content expert per domain, as chosen on validation.
+        Weight of the content expert per domain, as chosen on validation; of several folds each
+        has its own, in its own record.
     without_expert : WithoutExpert, optional
         The model's own figures beside those with the expert.
     phases : list of Phase
-        In the order of training.
+        In the order of training; of several folds all of each, one fold after the other, and
+        without figures, which are in the records of the folds.
     final_fit : list of FinalPhase, optional
         Phases of the final fit; None without one. Its weights are those that `test` is of, and
         what is loaded; `valid` and `phases` are of the fit before, which chose epochs.
@@ -83,6 +100,8 @@ class RunRecord(Part):
     protocol: Protocol
     valid: Report
     test: Report
+    folds: list[Fold] | None = None
+    std_over_folds: StdOverFolds | None = None
     expert_weights: dict[str, Number] | None = None
     without_expert: WithoutExpert | None = None
     phases: list[Phase]
@@ -94,7 +113,10 @@ class RunRecord(Part):
     device: str | None = None
     precision: str | None = None
 
-    OMITTED = frozenset(("expert_weights", "without_expert", "final_fit", "device", "precision"))
+    OMITTED = frozenset((
+        "folds", "std_over_folds", "expert_weights", "without_expert", "final_fit", "device",
+        "precision",
+    ))  # fmt: skip
 
     @classmethod
     def read(cls, path: Path) -> "RunRecord":
@@ -116,10 +138,11 @@ class RunRecord(Part):
         write_json(path, self.to_dict())
 
     def reports(self) -> Iterator[NamedReport]:
-        """Yield every evaluation: the final one, those after earlier phases, without expert."""
-        sources: list[tuple[str, RunRecord | Phase | WithoutExpert | None]] = [(FINAL, self)]
+        """Yield every evaluation: the final one, after earlier phases, without expert, by fold."""
+        sources: list[tuple[str, RunRecord | Phase | WithoutExpert | Fold | None]] = [(FINAL, self)]
         sources += [(f"after {phase.name}", phase) for phase in self.phases]
         sources.append((WITHOUT_EXPERT, self.without_expert))
+        sources += [(fold_variant(fold.fold), fold) for fold in self.folds or ()]
         for variant, source in sources:
             if source is not None and source.valid is not None:
                 yield NamedReport(variant, "valid", source.valid)

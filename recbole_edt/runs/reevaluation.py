@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from recbole_edt import distributed
+from recbole_edt.errors import UserError
 from recbole_edt.evaluation.evaluate import evaluate
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.report import describe_protocol, metric_names
@@ -60,9 +61,14 @@ def reevaluate(folder: RunFolder, keys: Settings) -> WrittenReevaluation:
     Raises
     ------
     UserError
-        A protocol that does not exist, and whatever `load_run` refuses.
+        A protocol that does not exist, a run over several folds, and whatever `load_run` refuses.
     """
     distributed.start()
+    if folder.has_folds:
+        raise UserError(
+            f"run: {folder.path} is a run over several folds; expected the folder of one of them, "
+            f"such as {folder.fold(1).path}"
+        )
     run = load_run(folder, keys)
     config, targets = run.config, Targets(run.dataset, "test")
     names = metric_names(config["metrics"], config["topk"])

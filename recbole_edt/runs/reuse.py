@@ -39,12 +39,18 @@ def reuse_first_phase(trainer: PhasedTrainer, candidate: Path | None, valid: Tar
     if path is None or not trainer.capabilities.can_reuse_phase:
         return
     try:
-        trainer.reuse_first_phase(_reusable_run(RunFolder(path)), valid)
+        trainer.reuse_first_phase(_reusable_run(_same_fold(path, trainer.config)), valid)
     except UserError as error:
         if named:
             raise
         _log.info(f"{trainer.capabilities.phases[0]} phase is trained anew; {error}")
     distributed.agree("reused phase", {"shared_run": [p["epochs"] for p in trainer.phases]})
+
+
+def _same_fold(path: Path, config: EDTConfig) -> RunFolder:
+    """Return the folder of a run; of one over several folds that of the fold in training."""
+    folder = RunFolder(path)
+    return folder.fold(config["fold"]) if folder.has_folds and config["fold"] else folder
 
 
 def _reusable_run(folder: RunFolder) -> ReusableRun:

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from recbole_edt.compare.cell_job import CellJob
+from recbole_edt.data.rolling_split import has_all_folds
 from recbole_edt.runs import RunFolder
 
 
@@ -22,6 +23,8 @@ class CellProgress:
     def __init__(self, job: CellJob):
         self.job = job
         self._folder = RunFolder(job.run_dir)
+        settings = job.settings
+        self._folds = settings["folds"] if has_all_folds(settings) else 0
         self._started_at = time.monotonic()
         self._phase, self._epoch = "starting", 0
         self._validations = 0  # epochs on file by now
@@ -37,17 +40,28 @@ class CellProgress:
         return time.monotonic() - self._started_at
 
     def _read(self) -> None:
-        first = _rows(self._folder.curves_path)
-        fits, final = 1, []
-        if self.job.settings["final_fit"]:
-            fits, final = 2, _rows(self._folder.final_fit.curves_path)
+        has_final, folds = bool(self.job.settings["final_fit"]), self._begun()
+        *before, (first, final) = [
+            (_rows(folder.curves_path), _rows(folder.final_fit.curves_path) if has_final else [])
+            for folder in folds
+        ]
+        here, most = len(first) + len(final), (1 + has_final) * self.job.epochs
+        self._validations = sum(len(one) + len(other) for one, other in before) + here
         if first:
             row = [*first, *final][-1]
-            self._phase, self._epoch = "final fit " * bool(final) + row["phase"], int(row["epoch"])
-            self._validations = len(first) + len(final)
+            fold = f"{folds[-1].path.name} " if self._folds else ""
+            self._phase = f"{fold}{'final fit ' * bool(final)}{row['phase']}"
+            self._epoch = int(row["epoch"])
         # the final fit has no more epochs than the one before
-        most = 2 * len(first) if final else fits * self.job.epochs
-        self._left = max(0, most - self._validations)
+        left = (2 * len(first) if final else most) - here
+        self._left = max(0, left) + max(0, self._folds - len(folds)) * most
+
+    def _begun(self) -> list[RunFolder]:
+        """Return the folders that are trained in, as far as begun: of the folds, or the run's."""
+        if not self._folds:
+            return [self._folder]
+        folds = [self._folder.fold(number) for number in range(1, self._folds + 1)]
+        return [folder for folder in folds if folder.path.is_dir()] or folds[:1]
 
     def update(self) -> None:
         """Read the file and measure the pace from the first validation of this process on."""

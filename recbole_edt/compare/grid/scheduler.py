@@ -129,7 +129,9 @@ class GridScheduler:
     def _end(self, index: int, outcome: CellOutcome) -> None:
         job, run_dir = self._jobs[index], outcome.run_dir
         self._outcomes[index] = outcome
-        has_weights = run_dir is not None and has_state(RunFolder(run_dir).checkpoint_dir)
+        has_weights = run_dir is not None and has_state(
+            RunFolder(run_dir).loadable().checkpoint_dir
+        )
         if job.shared_phase and run_dir is not None and has_weights:
             self._shared.setdefault(job.shared_phase, run_dir)
         self._progress.end(job, outcome)

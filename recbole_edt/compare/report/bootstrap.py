@@ -56,7 +56,8 @@ def bootstrap_means(
     sums : numpy.ndarray
         [users, columns], a metric summed over each user's targets.
     counts : numpy.ndarray
-        [users], targets of each user, at least 1. With one target per user, as under
+        [users], targets of each user, more than 0: their number, or the sum of their weights
+        (of `sums` too). With one target per user, as under
         leave-one-out, this is the plain bootstrap of a mean.
     seed : int
         Of the draws, which all columns share.
@@ -116,7 +117,7 @@ def effect(
     first, second : numpy.ndarray
         [users], the metric summed over each user's targets.
     counts : numpy.ndarray
-        [users], targets of each user.
+        [users], targets of each user, as above.
     first_draws, second_draws : numpy.ndarray
         [draws], their columns of one call of `bootstrap_means`.
     """

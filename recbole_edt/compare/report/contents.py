@@ -8,6 +8,7 @@ from recbole_edt.compare.report.significance import PairTest, Significance
 from recbole_edt.compare.report.table import Table, text_rows
 from recbole_edt.compare.report.tables import (
     expert_table,
+    fold_table,
     gain_table,
     phase_table,
     score_table,
@@ -52,7 +53,7 @@ def _score_tables(comparison: ComparisonResult) -> list[Table]:
     shown = [metric for metric in comparison.metrics if metric not in apart]
     first, *others = (score_table(comparison, metric) for metric in shown)
     tables = [first, gain_table(comparison), *others]
-    optional = [expert_table(comparison), phase_table(comparison)]
+    optional = [fold_table(comparison), expert_table(comparison), phase_table(comparison)]
     return tables + [table for table in optional if table is not None]
 
 

@@ -7,9 +7,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from recbole_edt.compare.compared_run import ComparedRun, target_values
+from recbole_edt.compare.compared_run import ComparedRun, target_values, target_weights
 from recbole_edt.compare.report import bootstrap
-from recbole_edt.compare.report.summary import competitors, reference, score
+from recbole_edt.compare.report.summary import competitors, reference, validation
 from recbole_edt.compare.results import ComparisonResult, RowResult
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.list_metrics import has_value_per_target
@@ -92,7 +92,8 @@ class Significance:
         first, ranks = self._first.ranks, run.ranks
         assert first is not None
         assert ranks is not None
-        for column in ("user_id", "item_id", "domain"):
+        of_folds = [column for column in ("fold",) if column in first]
+        for column in ("user_id", "item_id", "domain", *of_folds):
             if len(first) != len(ranks) or not np.array_equal(first[column], ranks[column]):
                 raise UserError(
                     f"test_ranks.csv: {self._first.path} and {run.path} differ in {column}; "
@@ -117,7 +118,7 @@ class Significance:
         if self.reference is None or self.reference not in self.rows:
             return []
         ranked = [r for r in competitors(self.comparison, self.reference) if r in self.rows]
-        scores = [score(row, self.comparison.metrics[0], subset="valid") for row in ranked]
+        scores = [validation(self.comparison, row, None) for row in ranked]
         means = [found.mean for found in scores if found is not None]  # competitors have one
         close = [r for r, mean in zip(ranked, means, strict=True) if mean >= _CLOSE * means[0]]
         return close[:_MOST_COMPARED]
@@ -193,9 +194,11 @@ class Significance:
         if not columns or not targets.any():
             return None
         users = pd.factorize(self._targets["user_id"].to_numpy()[targets])[0]
-        counts = np.bincount(users)
+        weights = target_weights(self._targets[targets])  # of folds: each counts the same
+        counts = np.bincount(users, weights=weights)
+        scale = 1.0 if weights is None else weights
         sums = {
-            key: np.bincount(users, weights=self.values(row, key[1], key[2])[targets])
+            key: np.bincount(users, weights=self.values(row, key[1], key[2])[targets] * scale)
             for key, row in columns.items()
         }
         draws = bootstrap.bootstrap_means(np.stack(list(sums.values()), axis=1), counts, _SEED)
@@ -249,7 +252,10 @@ class Significance:
 
 @dataclass(frozen=True)
 class _Sample:
-    """Columns summed by user, the users' counts of targets, and the columns' resampled means."""
+    """Columns summed by user, the users' counts of targets, and the columns' resampled means.
+
+    With folds sums and counts are weighted; see `target_weights`.
+    """
 
     sums: dict[_Column, np.ndarray]
     counts: np.ndarray

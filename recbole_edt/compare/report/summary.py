@@ -1,5 +1,6 @@
 """Means over seeds, marks, gains and training, as tables and figures show them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from recbole_edt.compare.compared_run import ComparedRun
 from recbole_edt.compare.results import ComparisonResult, RowResult, Subset
 from recbole_edt.evaluation.list_metrics import is_smaller_better
-from recbole_edt.runs import FINAL, Phase
+from recbole_edt.runs import FINAL, Phase, fold_variant
 
 OURS = "LLMEDT"
 BEST, SECOND = "best", "second"
@@ -15,7 +16,7 @@ BEST, SECOND = "best", "second"
 
 @dataclass(frozen=True)
 class Score:
-    """A metric over seeds; `std` (of the sample) is None for one seed."""
+    """A metric over seeds, or over folds; `std` (of the sample) is None for one of them."""
 
     mean: float
     std: float | None
@@ -33,6 +34,20 @@ def score(
     values = list(row.values(metric, domain, subset, variant).values())
     if not values:
         return None
+    return summarised(values)
+
+
+def validation(comparison: ComparisonResult, row: RowResult, domain: str | None) -> Score | None:
+    """Return a row's main metric on validation, by which rows are chosen.
+
+    With folds on that of the first one: later ones validate on what earlier ones are tested on.
+    """
+    variant = fold_variant(1) if comparison.has_folds else FINAL
+    return score(row, comparison.metrics[0], domain, "valid", variant)
+
+
+def summarised(values: Sequence[float]) -> Score:
+    """Return mean and standard deviation of at least one value, of as many seeds or folds."""
     std = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Score(float(np.mean(values)), std, len(values))
 
@@ -82,7 +97,7 @@ def _by_validation(
     comparison: ComparisonResult, rows: list[RowResult], domain: str | None = None
 ) -> list[RowResult]:
     """Return the rows that have a validation score, best first; the earlier one of equals."""
-    scored = [(score(row, comparison.metrics[0], domain, "valid"), row) for row in rows]
+    scored = [(validation(comparison, row, domain), row) for row in rows]
     ranked = [(s.mean, row) for s, row in scored if s is not None]
     return [row for _, row in sorted(ranked, key=lambda pair: -pair[0])]
 

@@ -12,6 +12,7 @@ from recbole_edt.compare.report.summary import (
     marks,
     reference,
     score,
+    summarised,
     training,
 )
 from recbole_edt.compare.report.table import Table, TableCell, text_rows
@@ -21,7 +22,7 @@ from recbole_edt.evaluation.list_metrics import (
     is_list_metric,
     is_smaller_better,
 )
-from recbole_edt.runs import FINAL, WITHOUT_EXPERT
+from recbole_edt.runs import FINAL, WITHOUT_EXPERT, fold_variant
 
 
 def score_table(comparison: ComparisonResult, metric: str) -> Table:
@@ -131,6 +132,36 @@ def phase_table(comparison: ComparisonResult) -> Table | None:
     return Table("phases", title, head, text_rows(lines)) if lines else None
 
 
+def fold_table(comparison: ComparisonResult) -> Table | None:
+    """Return the main metric per fold of a rolling split, None without folds.
+
+    Folds are paired: every row is tested on the same targets of each. The last column counts the
+    folds in which the reference is above the row.
+    """
+    main, ours = comparison.metrics[0], reference(comparison)
+    counts = [len(run.record.folds or ()) for _, _, run in comparison.runs()]
+    if not any(counts):
+        return None
+    variants = [fold_variant(number) for number in range(1, max(counts) + 1)]
+    rows = [row for row in comparison.rows if row.runs]
+    by_fold = {row.label: [score(row, main, variant=name) for name in variants] for row in rows}
+    lines = []
+    for row in rows:
+        means = [found.mean for found in by_fold[row.label] if found is not None]
+        line = [row.label, *(texts.number_text(mean, ".4f") for mean in means)]
+        line.append(texts.score_text(summarised(means)))
+        if ours is not None:
+            other = [found.mean for found in by_fold[ours.label] if found is not None]
+            ahead = sum(one > mean for one, mean in zip(other, means, strict=True))
+            line.append(texts.EMPTY if row is ours else f"{ahead} of {len(means)}")
+        lines.append(line)
+    head = ["row", *variants, "mean, std over folds"]
+    head += [f"{ours.label} above"] if ours is not None else []
+    title = f"{texts.metric_title(main)}, test, by fold: mean over seeds"
+    notes = ["All rows of a fold are trained and tested on the same rows of the data."]
+    return Table("folds", title, head, text_rows(lines), notes)
+
+
 def training_table(comparison: ComparisonResult) -> Table:
     """Return how each row was trained and what it cost."""
     summaries = [training(row) for row in comparison.rows]
@@ -193,6 +224,8 @@ def significance_table(
         "the seeds that both rows have. Holm over all rows, overall and per domain. The interval "
         "covers the choice of users, not that of seeds.",
     ]
+    if comparison.has_folds:
+        notes.append("Each fold counts the same; a user's targets of all folds are drawn together.")
     title = f"{ours.label} minus each row, {texts.metric_title(comparison.metrics[0])}, test"
     return Table("tests", title, head, rows, notes)
 
@@ -221,7 +254,7 @@ def all_tables(
     tables: list[Table | None] = [score_table(comparison, m) for m in comparison.metrics]
     if comparison.metrics:
         tables.insert(1, gain_table(comparison))
-        tables += [expert_table(comparison), phase_table(comparison)]
+        tables += [fold_table(comparison), expert_table(comparison), phase_table(comparison)]
         tables += [significance_table(significance, scopes), training_table(comparison)]
     tables.append(unfinished_table(comparison))
     return [table for table in tables if table is not None]

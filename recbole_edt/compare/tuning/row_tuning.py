@@ -22,6 +22,7 @@ from recbole_edt.compare.plan import FOLDER_KEYS, ComparisonRow
 from recbole_edt.compare.tuning.search import STRATEGIES, FixedSearch, Search
 from recbole_edt.compare.tuning.search_space import SearchSpace, read_search_space
 from recbole_edt.compare.tuning.trial import Trial
+from recbole_edt.data.rolling_split import has_all_folds
 from recbole_edt.errors import UserError
 from recbole_edt.executors import Executor
 from recbole_edt.files import digest, replacing, write_json, write_text
@@ -70,6 +71,10 @@ class RowTuning:
         for key, value in (("sampled_candidates", None), ("final_fit", False)):
             if first.settings[key]:
                 self.keys = {**self.keys, key: value}
+        # Later folds validate on what earlier ones are tested on: only the first fold's validation
+        # is before all test windows.
+        if has_all_folds(first.settings):
+            self.keys = {**self.keys, "fold": 1}
         self.metric = first.settings["valid_metric"].lower()
         self._check()
         start = {d.key: first.settings.get(d.key) for d in self.space.dimensions}

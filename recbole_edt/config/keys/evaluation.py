@@ -1,8 +1,11 @@
 """Keys of the comparison: split, candidates, metrics, groups and the content expert."""
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal
+
+from annotated_types import Gt, Lt
 
 from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, NotNegative, Positive
 from recbole_edt.config.rules import Label, check_text, checked_by, refuse
@@ -25,6 +28,17 @@ GROUPS = ("dominant_share", "history_length", "target_popularity")
 def is_among(name: str, metrics: Iterable[str]) -> bool:
     """Return whether a metric, with or without ``@k``, is one of some, whatever its case."""
     return name.partition("@")[0].lower() in {metric.lower() for metric in metrics}
+
+
+def most_folds(share: float) -> int:
+    """Return how many folds leave rows to train on: N + 1 windows are cut off the end.
+
+    Examples
+    --------
+    >>> [most_folds(share) for share in (0.1, 0.2, 0.3, 0.45)]
+    [8, 3, 2, 1]
+    """
+    return math.ceil(round(1 / share, 9)) - 2
 
 
 def _metric(name: Any) -> None:
@@ -90,16 +104,18 @@ CutOffs = Annotated[Any, checked_by(_cut_offs), Label("a list of whole numbers a
 ValidMetric = Annotated[Any, checked_by(_valid_metric), Label("a metric such as NDCG@10")]
 GroupEdges = Annotated[Any, checked_by(_group_edges), Label("a mapping of rising lists above 0")]
 Ratios = Annotated[Any, checked_by(_ratios), Label("a list of three numbers > 0")]
+FoldShare = Annotated[float, Gt(0), Lt(0.5)]
+"""A fold has two windows, and rows before them."""
 Weights = Annotated[Any, checked_by(_weights), Label("a list of numbers >= 0")]
 
 
 class EvaluationKeys(KeyGroup):
     """How models are compared."""
 
-    split: Literal["leave_one_out", "time", "ratio", "files"]
+    split: Literal["leave_one_out", "time", "ratio", "rolling", "files"]
     """leave_one_out: the last two interactions of a user are held out; time: two cut-offs common to
-    all users; ratio: shares of the rows; files: those that `prepare` was given as train, valid and
-    test."""
+    all users; ratio: shares of the rows; rolling: several folds, each tested on a later window of
+    time than the one before; files: those that `prepare` was given as train, valid and test."""
     split_ratios: Ratios
     """split: ratio: shares of training, validation and test; every held-out row is a target."""
     split_order: Literal["time", "random"]
@@ -109,6 +125,14 @@ class EvaluationKeys(KeyGroup):
     """split: ratio: shares of each user's rows, or of all rows together."""
     split_seed: CountFromZero
     """split: ratio: of the draw; the same for every model and seed."""
+    folds: Count
+    """split: rolling: how many folds, one after the other in time; metrics.json holds the figures
+    of each, their mean and their standard deviation."""
+    fold_share: FoldShare
+    """split: rolling: length of a fold's test window, and of the validation window right before it,
+    as a share of all interactions in order of time; training is everything before both."""
+    fold: Count | None
+    """split: rolling: run this fold only, 1 is the earliest; empty: all of them in order."""
     candidates: Literal["target_domain", "all"]
     """target_domain: rank within the domain of the target, history masked; all: as RecBole
     ranks."""

@@ -28,7 +28,7 @@ class _Curve(NamedTuple):
 
 
 def curve_figures(comparison: ComparisonResult, indices: dict[str, int]) -> list[ReportFigure]:
-    """Return one figure per row: validation by epoch, a line per seed.
+    """Return one figure per row: validation by epoch, a line per seed and fold.
 
     Rows that validate once have no curve and are left out.
     """
@@ -36,7 +36,8 @@ def curve_figures(comparison: ComparisonResult, indices: dict[str, int]) -> list
     curves = {
         row.label: [
             _Curve(run, run.curves)
-            for run in row.runs.values()
+            for whole in row.runs.values()
+            for run in whole.fits
             if run.curves is not None and metric in run.curves and len(run.curves) > 1
         ]
         for row in comparison.rows

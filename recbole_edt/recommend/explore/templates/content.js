@@ -37,7 +37,7 @@ function unpackAllBut(object, ...texts) {
 }
 
 const TRAIN = 0, VALID = 1, TEST = 2;
-const PARTS = ["training", "validation", "test", "context"];
+const PARTS = ["training", "validation", "test", "context", "after the fold"];
 const byId = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 const colourOf = (domain) => `c${domain % content.colours}`;

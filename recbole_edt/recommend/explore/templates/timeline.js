@@ -118,6 +118,7 @@ function follow(picture, marks, events) {
 function drawLegend() {
   const kinds = [["train", "training", TRAIN], ["valid", "validation, held out", VALID], ["test", "test, held out", TEST]];
   if (users.parts.includes(3)) kinds.push(["context", "context, never a target", 3]);
+  if (users.parts.includes(4)) kinds.push(["context", "after the test window of the fold", 4]);
   const entries = kinds.map(([name, text, part]) => [shapeOf({ part }, 10, 10), name, text]);
   if (artefacts.some((set) => set.proposals)) {
     entries.push([shapeOf({ anchor: 0 }, 10, 10), "proposed", "proposed, behind its anchor"]);
