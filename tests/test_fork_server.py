@@ -21,6 +21,7 @@ PRELOAD = "import sys, atexit; sys.imported_once = __import__('os').getpid()"
 STATE = """
 import atexit, json, os, sys
 atexit.register(print, "at exit")
+sys.stdout.reconfigure(errors="backslashreplace")  # which looks at the position in a file
 print(json.dumps([sys.argv, os.getcwd(), __name__, os.environ["GIVEN"], sys.imported_once,
     os.getpid(), os.getsid(0), len(os.listdir("/proc/self/fd"))]))
 print(sys.stdin.readline(), end="", file=sys.stderr)
