@@ -14,7 +14,7 @@ from recbole_edt.platforms import CAN_FORK
 COMMAND_LINE = "from recbole_edt.cli import main; main()"
 """Python code that is ``python -m recbole_edt``."""
 
-_PRELOAD = """
+PRELOAD = """
 from recbole_edt.artefacts import shard_process
 from recbole_edt.compare.grid import cell
 
@@ -31,7 +31,7 @@ class _SharedServer(ForkServer):
         """Stay for the next test; it ends with this process."""
 
 
-def shared_server(environment: Mapping[str, str], preload: str = _PRELOAD) -> ForkServer:
+def shared_server(environment: Mapping[str, str], preload: str = PRELOAD) -> ForkServer:
     """Return the server of an environment, which has imported all that any child needs."""
     kept = {k: v for k, v in environment.items() if k not in _IGNORED}
     return _open(frozenset(kept.items()))
@@ -39,7 +39,7 @@ def shared_server(environment: Mapping[str, str], preload: str = _PRELOAD) -> Fo
 
 @cache
 def _open(environment: frozenset[tuple[str, str]]) -> ForkServer:
-    return _SharedServer(dict(environment), _PRELOAD)
+    return _SharedServer(dict(environment), PRELOAD)
 
 
 def start_python(
