@@ -1,6 +1,11 @@
 """What tests of several folders share; the functions themselves are in synthetic.py."""
 
 import os
+
+# Threads that wait for work give their core to the other processes of pytest, which are more than
+# there are cores to spin on. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from forks import PRELOAD as IMPORTS
 
 from recbole_edt.executors import ChildCall, LocalExecutor, local, run_children
 from recbole_edt.executors.fork_server import ForkServer
+from recbole_edt.executors.local import child_environment
 from recbole_edt.platforms import CAN_FORK
 
 pytestmark = pytest.mark.skipif(not CAN_FORK, reason="this system starts children anew")
@@ -21,6 +23,7 @@ PRELOAD = "import sys, atexit; sys.imported_once = __import__('os').getpid()"
 STATE = """
 import atexit, json, os, sys
 atexit.register(print, "at exit")
+sys.stdout.reconfigure(errors="backslashreplace")  # which looks at the position in a file
 print(json.dumps([sys.argv, os.getcwd(), __name__, os.environ["GIVEN"], sys.imported_once,
     os.getpid(), os.getsid(0), len(os.listdir("/proc/self/fd"))]))
 print(sys.stdin.readline(), end="", file=sys.stderr)
@@ -141,6 +144,27 @@ def test_imports_that_fail_are_those_of_the_children(tmp_path, monkeypatch):
     assert result.status == 1
     assert "No module named 'nowhere'" in (tmp_path / "log").read_text()
     executor.close()
+
+
+GUARD = """
+import os, torch
+for name in ("is_available", "device_count", "_lazy_init"):
+    setattr(torch.cuda, name, lambda *args: os._exit(1))
+"""
+COUNT = """
+import os, sys
+sys.threads = len(os.listdir("/proc/self/task"))
+"""
+
+
+def test_imports_of_runs_and_of_parts_start_no_thread_and_ask_no_gpu(tmp_path):
+    environment = {**child_environment({}), "OMP_NUM_THREADS": "1"}
+    server = ForkServer(environment, GUARD + IMPORTS + COUNT)
+    with open(tmp_path / "log", "wb") as log:
+        child = server.start(["import sys; print(sys.threads)"], log)  # a dead one would refuse
+    assert child.stdout.read() == b"1\n"
+    assert child.wait() == 0
+    server.close()
 
 
 PARENT = f"""

@@ -8,6 +8,7 @@ ended by the interpreter as usual. It runs what follows ``python -c``.
 """
 
 import gc
+import io
 import json
 import os
 import select
@@ -203,6 +204,17 @@ def _become(request: Mapping[str, Any], files: Sequence[int]) -> str:
         os.dup2(file, number)
     for file in files:
         os.close(file)
+    # Python's own three were made for the server's files: they would seek in a pipe.
+    for number, (name, mode) in enumerate((("stdin", "rb"), ("stdout", "wb"), ("stderr", "wb"))):
+        old = getattr(sys, name)
+        new = io.TextIOWrapper(
+            os.fdopen(number, mode, closefd=False),
+            encoding=old.encoding,
+            errors=old.errors,
+            line_buffering=old.line_buffering,
+            write_through=old.write_through,
+        )
+        setattr(sys, name, new)
     os.chdir(request["folder"])
     code, *arguments = request["arguments"]
     sys.argv = ["-c", *arguments]

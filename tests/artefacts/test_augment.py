@@ -2,14 +2,13 @@ import importlib.util
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_llm import FakeClient
+from forks import output_of, start_python
 from shops import candidates, make_task, picks, unit
 
 from recbole_edt.artefacts import store
@@ -353,15 +352,15 @@ def test_resume_after_a_kill(config, tmp_path):
             folder=str(tmp_path / folder),
             config=str(tmp_path / "config.json"),
         )
-        return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        return start_python(code)
 
-    unbroken, _ = start("unbroken", 0).communicate()
+    unbroken = output_of(start("unbroken", 0))
     killed = start("broken", 0.05)
     for _ in range(4):
         killed.stdout.readline()
     killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    resumed, _ = start("broken", 0).communicate()
+    output_of(killed)
+    resumed = output_of(start("broken", 0))
     total, again = unbroken.count("asked"), resumed.count("asked")
     assert total > 10
     assert total - 5 <= again < total

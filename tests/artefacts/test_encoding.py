@@ -1,11 +1,10 @@
 import os
 import signal
-import subprocess
-import sys
 
 import filelock
 import numpy as np
 import pytest
+from forks import output_of, start_python
 
 from recbole_edt.artefacts.embeddings import (
     TextEncoder,
@@ -119,17 +118,16 @@ Path(work, "result").write_bytes(vectors.tobytes())
 @pytest.mark.kills
 def test_killed_process_is_resumed_to_the_same_bytes(encoder, tiny_model, tmp_path):
     def start(hang_at):
-        command = [sys.executable, "-c", ENCODE, tiny_model, tmp_path / "b", hang_at, *TITLES]
-        return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+        return start_python(ENCODE, tiny_model, tmp_path / "b", hang_at, *TITLES)
 
     killed = start(hang_at=4)
-    assert [killed.stdout.readline() for _ in range(4)] == ["batch\n"] * 4
+    assert [killed.stdout.readline() for _ in range(4)] == [b"batch\n"] * 4
     os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    output_of(killed)
     assert not (tmp_path / "b" / "result").exists()
 
     resumed = start(hang_at=0)
-    assert len(resumed.communicate()[0].splitlines()) == 8 - 3
+    assert len(output_of(resumed).splitlines()) == 8 - 3
     unbroken, _ = encode_texts(plan_encoding(TITLES, encoder, 4), encoder, tmp_path / "a", False)
     assert (tmp_path / "b" / "result").read_bytes() == unbroken.tobytes()
 

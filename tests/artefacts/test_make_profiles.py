@@ -3,14 +3,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fake_llm import FakeClient
+from forks import output_of, start_python
 from safetensors.numpy import load_file
 from shops import repeat_titles, shown, write_shop
 
@@ -262,20 +261,19 @@ def test_killed_run_asks_nothing_twice(make, settings, tmp_path):
     def start(seconds):
         here = Path(__file__).parent
         folders = f"{here}:{here.parent}"
-        command = [sys.executable, "-c", RUN, folder, json.dumps(settings), folders, seconds]
-        return subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, text=True)
+        return start_python(RUN, folder, json.dumps(settings), folders, seconds)
 
     killed = start(seconds=0.3)
-    assert [killed.stdout.readline() for _ in range(3)] == ["asked\n"] * 3
+    assert [killed.stdout.readline() for _ in range(3)] == [b"asked\n"] * 3
     os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    output_of(killed)
     stored = sum(
         len(path.read_bytes().splitlines()) for path in (folder / "artefacts" / "replies").iterdir()
     )
     assert stored >= 2  # the third was in hand
 
     resumed = start(seconds=0)
-    asked = resumed.communicate()[0].splitlines()
+    asked = output_of(resumed).splitlines()
     assert resumed.returncode == 0
     assert len(asked) == 4 - stored
     made = folder / "artefacts" / unbroken.hash

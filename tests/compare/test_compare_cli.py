@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import filelock
 import pytest
 import torch
+from forks import COMMAND_LINE, output_of, start_python
 from synthetic import give_vectors
 
 from recbole_edt.compare.cell_job import make_job
@@ -20,6 +20,7 @@ from recbole_edt.compare.plan import ComparisonRow
 from recbole_edt.compare.results import load_results
 from recbole_edt.compare.tuning.row_tuning import RowTuning, find_space
 from recbole_edt.errors import UserError
+from recbole_edt.executors.fork_server import ForkedProcess
 from recbole_edt.files import read_json, write_json
 from recbole_edt.paths import properties_dir
 from recbole_edt.quick_start import run_recbole_edt
@@ -137,32 +138,29 @@ def test_killed_in_the_middle_and_started_again(make_dataset, compare, tmp_path)
         "stopping_step: 15, MAX_ITEM_LIST_LENGTH: 10}",
         head="seeds: [1]",
     )  # fmt: skip
-    command = [sys.executable, "-m", "recbole_edt", "compare", "--dataset=toy", f"--file={file}"]
-    package = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": package}
     output = tmp_path / "output" / "toy"
 
-    def start_until(pattern: str) -> subprocess.Popen:
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+    said = tmp_path / "stderr.txt"
+
+    def start_until(pattern: str) -> ForkedProcess | subprocess.Popen:
+        flags = "--dataset=toy", f"--file={file}"
+        process = start_python(COMMAND_LINE, "compare", *flags, folder=tmp_path, messages=said)
         deadline = time.monotonic() + 600
         while not list(output.glob(pattern)):
             assert time.monotonic() < deadline
-            assert process.poll() is None, process.stderr.read()
+            assert process.poll() is None, said.read_text()
             time.sleep(0.01)
         return process
 
     interrupted = start_until("compare/*/logs/*")  # a cell has begun
     os.kill(interrupted.pid, signal.SIGINT)
-    _, said = interrupted.communicate(timeout=60)
-    assert interrupted.returncode == 130, said.decode()
-    assert said.decode().rstrip().endswith("the same command goes on where it stopped")
+    assert interrupted.wait(60) == 130, said.read_text()
+    assert said.read_text().rstrip().endswith("the same command goes on where it stopped")
     assert {cell["status"] for cell in cells_of(output / "compare").values()} == {"waiting"}
 
     killed = start_until("SASRec/seed1-*/curves.csv")  # and its first epoch is done
     killed.kill()
-    killed.communicate()
+    output_of(killed)
     for lock in (output / ".locks").glob("*.lock"):  # the cell's own process ends with it
         with filelock.FileLock(lock, timeout=60):
             pass

@@ -1,11 +1,9 @@
 """The frozen draw of candidates that all models share."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
+from forks import output_of, start_python
 from scorers import random_table
 from synthetic import hash_tree, write_inter, write_items
 
@@ -68,11 +66,7 @@ def test_the_draw_is_the_same_for_models_seeds_and_processes(targets, targets_of
     np.testing.assert_array_equal(drawn[np.argsort(targets.rows)], again[np.argsort(other.rows)])
     for path in (folder / "split").glob("*.3.*.npy"):
         path.unlink()  # a fresh draw on another machine
-    third = subprocess.run(
-        [sys.executable, "-c", SECOND_PROCESS, str(folder.parent)],
-        capture_output=True, text=True, check=True,
-    ).stdout.strip()  # fmt: skip
-    assert third == first
+    assert output_of(start_python(SECOND_PROCESS, folder.parent)).strip() == first
 
 
 def test_another_part_count_or_scope_is_another_draw(targets, targets_of):

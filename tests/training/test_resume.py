@@ -4,14 +4,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import filelock
 import pytest
 import torch
+from forks import COMMAND_LINE, start_python
 from recbole.model.sequential_recommender import SASRec
 from synthetic import give_vectors
 
@@ -151,8 +150,7 @@ def test_kill_minus_nine_on_the_command_line(make_dataset, give_vectors, run_cli
         assert run_cli("run", *arguments, f"--output_dir={tmp_path / name}", *more).status == 0
 
     run_here("unbroken")
-    command = [sys.executable, "-m", "recbole_edt", "run", *arguments]
-    killed = subprocess.Popen([*command, f"--output_dir={tmp_path / 'killed'}"])
+    killed = start_python(COMMAND_LINE, "run", *arguments, f"--output_dir={tmp_path / 'killed'}")
     deadline = time.monotonic() + 120
     while not list((tmp_path / "killed").rglob("state.json")):  # at least one epoch is done
         assert time.monotonic() < deadline
