@@ -55,12 +55,12 @@ def check_tokens(values: pd.Index, what: str) -> None:
     reserved = values[values.isin(_RESERVED)]
     if len(reserved):
         raise UserError(f"{what} '{reserved[0]}': RecBole reads this as missing; rename it")
-    quoted = values[values.str.startswith('"')]
+    doubtful = values[values.str.contains(f'^"|{_BROKEN}', regex=True)]
+    quoted = doubtful[doubtful.str.startswith('"')]
     if len(quoted):
         raise UserError(f"{what} {quoted[0]}: starts with a quotation mark; rename it")
-    broken = values[values.str.contains(_BROKEN, regex=True)]
-    if len(broken):
-        raise UserError(f"{what} {broken[0]!r}: holds a tab, line break or control character")
+    if len(doubtful):
+        raise UserError(f"{what} {doubtful[0]!r}: holds a tab, line break or control character")
 
 
 def dataset_config() -> dict[str, Any]:

@@ -18,10 +18,15 @@ class Interactions:
     ----------
     engine : Engine
         Holds both tables.
+
+    Attributes
+    ----------
+    gaps : bool
+        Whether there may be users without a row, and so gaps between the codes.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, gaps: bool) -> None:
+        self.engine, self.gaps = engine, gaps
         self._counts: np.ndarray | None = None
 
     @classmethod
@@ -48,7 +53,7 @@ class Interactions:
         )
         engine.run("DROP TABLE raw")
         engine.run("DROP TABLE catalogue")
-        return cls(engine)
+        return cls(engine, gaps=False)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, engine: Engine | None = None) -> "Interactions":
@@ -68,7 +73,7 @@ class Interactions:
                 }
             ),
         )
-        return cls(engine)
+        return cls(engine, gaps=True)
 
     def __len__(self) -> int:
         return int(self.engine.row("SELECT count(*) FROM inter")[0])
@@ -98,5 +103,7 @@ class Interactions:
 
     def delete(self, condition: str) -> int:
         """Delete the rows for which a condition of SQL holds; return how many they were."""
-        self._counts = None
-        return int(self.engine.row(f"DELETE FROM inter WHERE {condition}")[0])
+        count = int(self.engine.row(f"DELETE FROM inter WHERE {condition}")[0])
+        if count:
+            self.gaps, self._counts = True, None
+        return count

@@ -29,10 +29,11 @@ def sort_interactions(inter: Interactions, ties: str, seed: int, keep_rows: bool
         Whether `sorted` also has `row`, the number in reading order; without ``shuffle`` only.
     """
     engine = inter.engine
-    engine.run(
-        "CREATE OR REPLACE TABLE users AS SELECT id, code FROM users "
-        "SEMI JOIN inter ON users.code = inter.user"
-    )
+    if inter.gaps:
+        engine.run(
+            "CREATE OR REPLACE TABLE users AS SELECT id, code FROM users "
+            "SEMI JOIN inter ON users.code = inter.user"
+        )
     numeric = engine.row("SELECT bool_and(regexp_full_match(id, '[0-9]{1,18}')) FROM users")[0]
     key = "id::BIGINT, code" if numeric else "code"
     engine.run(

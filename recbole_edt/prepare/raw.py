@@ -13,6 +13,10 @@ from recbole_edt import fields
 from recbole_edt.prepare.engine import Engine
 from recbole_edt.prepare.interactions import Interactions
 
+# what a clean text has nowhere: entities, white space but for single blanks between words, a
+# quotation mark at its start, control characters
+_UNCLEAN = r'&|[^\S ]|[\x00-\x1f\x7f]|  |^[ "]| $'
+
 
 @dataclass
 class RawData:
@@ -90,12 +94,13 @@ def clean_text(texts: pd.Series) -> tuple[pd.Series, int]:
     a typographic one: to RecBole's reader it would open a quoted field, anywhere else it is a
     character like others.
     """
+    doubtful = texts.str.contains(_UNCLEAN, regex=True)
+    found = texts[doubtful]
+    mended = found.map(_unescape).str.replace(r"[\s\x00-\x1f\x7f]+", " ", regex=True).str.strip()
+    mended = mended.str.replace(r'^"', "\u201c", regex=True)
     cleaned = texts.copy()
-    escaped = texts.str.contains("&", regex=False)
-    cleaned[escaped] = texts[escaped].map(_unescape)
-    cleaned = cleaned.str.replace(r"[\s\x00-\x1f\x7f]+", " ", regex=True).str.strip()
-    cleaned = cleaned.str.replace(r'^"', "\u201c", regex=True)
-    return cleaned, int((cleaned != texts).sum())
+    cleaned[doubtful] = mended
+    return cleaned, int((mended != found).sum())
 
 
 def strip_markup(text: str) -> str:

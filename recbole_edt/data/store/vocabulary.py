@@ -112,11 +112,15 @@ def write_vocabulary(
     ends, done, size = np.empty(count, np.int64), 0, 0
     with new_file(stem.with_suffix(".txt")) as file:
         for piece in pieces:
-            encoded = [token.encode() for token in piece]
-            lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-            ends[done : done + len(encoded)] = size + np.cumsum(lengths)
-            done, size = done + len(encoded), size + int(lengths.sum())
-            file.write(b"".join(encoded))
+            tokens = list(piece)
+            encoded = "".join(tokens).encode()
+            lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
+            if lengths.sum() != len(encoded):  # not all are ASCII: characters are not bytes
+                sizes = (len(token.encode()) for token in tokens)
+                lengths = np.fromiter(sizes, np.int64, len(tokens))
+            ends[done : done + len(tokens)] = size + np.cumsum(lengths)
+            done, size = done + len(tokens), size + len(encoded)
+            file.write(encoded)
     write_column(stem.with_suffix(".ends.npy"), ends)
     write_column(stem.with_suffix(".ascending.npy"), ascending.astype(np.int32))
     return size
