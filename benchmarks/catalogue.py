@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.optim import Optimizer
 
 from recbole_edt.cli.arguments import ArgumentParser
 from recbole_edt.config import EDTConfig
@@ -50,6 +51,13 @@ class Catalogue:
         return np.ones(self.n_items, dtype=bool)
 
 
+def optimizer_of_run(config: EDTConfig, model: Any) -> Optimizer:
+    """Return the optimizer that a run of one phase trains a model with."""
+    config["checkpoint_dir"] = tempfile.mkdtemp()  # made by RecBole's constructor
+    settings = PhaseSettings.from_config("train", config)
+    return phase_optimizer(EpochTrainer(config, model), capabilities_of(model), settings)
+
+
 class Steps:
     """Training steps of one model on random windows."""
 
@@ -59,10 +67,7 @@ class Steps:
         self.device = config["device"]
         torch.manual_seed(0)
         self.model = get_model("SASRecLLM")(config, Catalogue(items)).to(self.device).train()
-        config["checkpoint_dir"] = tempfile.mkdtemp()  # made by RecBole's constructor
-        trainer = EpochTrainer(config, self.model)
-        settings = PhaseSettings.from_config("train", config)
-        self.optimizer = phase_optimizer(trainer, capabilities_of(self.model), settings)
+        self.optimizer = optimizer_of_run(config, self.model)
         self.average = WeightAverage(self.model, self.optimizer, 1000)
         self.items, self.size = items, (batch, length)
 

@@ -114,15 +114,9 @@ def make_optimizer(config: Any, model: Any) -> Any:
 
     if not config.final_config_dict.get("sparse_updates"):
         return torch.optim.Adam(model.parameters())
-    from recbole_edt.model.protocols import capabilities_of
-    from recbole_edt.recbole_bridge.trainer import EpochTrainer
-    from recbole_edt.training.optimizers import phase_optimizer
-    from recbole_edt.training.phase_settings import PhaseSettings
+    from catalogue import optimizer_of_run
 
-    config["checkpoint_dir"] = tempfile.mkdtemp()  # made by RecBole's constructor
-    trainer = EpochTrainer(config, model)
-    settings = PhaseSettings.from_config("train", config)
-    return phase_optimizer(trainer, capabilities_of(model), settings)
+    return optimizer_of_run(config, model)
 
 
 def report(seconds: float, units: int | None = None) -> None:

@@ -17,7 +17,8 @@ from recbole_edt.artefacts.store import (
     find_artefacts,
     no_such_vectors,
 )
-from recbole_edt.artefacts.suggestion import SPLIT, suggest
+from recbole_edt.artefacts.suggestion import suggest
+from recbole_edt.config import SPLIT_KEYS
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.inputs import AugmentedRows, Tokens
 from recbole_edt.data.split import Split
@@ -101,7 +102,7 @@ class ArtefactInputs:
     def _missing(self, part: str, what: str) -> str:
         """Return the message for a missing part, with the command that makes it."""
         config = self._config
-        keys = ("data_path", *SPLIT, "recipe", *SETTING_KEYS)
+        keys = ("data_path", *SPLIT_KEYS, "recipe", *SETTING_KEYS)
         command = suggest(config, keys, "artefacts", config["dataset"], "--only", part)
         return f"{config.dataset_dir}/artefacts: no {what}; make them with `{command}`"
 

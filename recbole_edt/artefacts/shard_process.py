@@ -27,7 +27,7 @@ def make_part(request: dict[str, Any]) -> dict[str, Any]:
     from recbole_edt.artefacts.cluster import task_settings
     from recbole_edt.artefacts.make import make_artefacts
     from recbole_edt.config import EDTConfig
-    from recbole_edt.data.split import configured_split, load_or_make_split
+    from recbole_edt.data.split import split_of
     from recbole_edt.errors import UserError
     from recbole_edt.files import digest
     from recbole_edt.llm import Shard
@@ -36,7 +36,7 @@ def make_part(request: dict[str, Any]) -> dict[str, Any]:
     if digest(task_settings(config)) != request["digest"]:
         raise UserError("configuration: a file changed since the command began; give it again")
     name, folder = config["dataset"], config.dataset_dir
-    split = load_or_make_split(folder, name, configured_split(config))
+    split = split_of(config)
     (report,) = make_artefacts(
         config, folder, name, split, only=[request["part"]], shard=Shard(*request["shard"])
     )

@@ -4,11 +4,9 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-SPLIT = (
-    "split", "split_ratios", "split_order", "split_group", "split_seed", "folds", "fold_share",
-    "fold",
-)  # fmt: skip
-WHERE = ("data_path", *SPLIT, "DOMAIN_FIELD")
+from recbole_edt.config import SPLIT_KEYS
+
+WHERE = ("data_path", *SPLIT_KEYS, "DOMAIN_FIELD")
 """Keys that say which dataset and rows are meant."""
 
 

@@ -72,7 +72,7 @@ def run(args: Namespace) -> int:
         _refuse_beside(args, flag, "shares the work of making", ("probe", *_OF_MAKING))
     _check_vector_flags(args)
     from recbole_edt.artefacts.command import PROBED_USERS, VectorSource, parse_shard, run_artefacts
-    from recbole_edt.data.split import configured_split, load_or_make_split
+    from recbole_edt.data.split import split_of
     from recbole_edt.llm.sharding import shard_from_environment
     from recbole_edt.runs import configs_of_splits, find_dataset
 
@@ -90,7 +90,7 @@ def run(args: Namespace) -> int:
     status = 0
     for one in configs_of_splits(config):
         name, folder = one["dataset"], one.dataset_dir
-        split = load_or_make_split(folder, name, configured_split(one))
+        split = split_of(one)
         if one is not config:
             print(f"fold {one['fold']} of {one['folds']}")
         if in_tasks:

@@ -53,7 +53,7 @@ class ComparedRun:
 
     @cached_property
     def fits(self) -> list["ComparedRun"]:
-        """The runs that a model was trained in: those of the folds, in order, or this one alone."""
+        """The runs that a model was trained in: those of the folds, in order, or only this one."""
         folds = self.record.folds
         return [self.read(self.folder.fold(f.fold).path) for f in folds] if folds else [self]
 

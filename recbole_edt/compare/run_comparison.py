@@ -24,15 +24,19 @@ from recbole_edt.compare.plan import ComparisonPlan
 from recbole_edt.compare.protocol import ProtocolCheck, refuse_difference
 from recbole_edt.compare.report.write import write_report
 from recbole_edt.compare.tuning.row_tuning import RowTuning, find_space, run_tunings
-from recbole_edt.data.split import Split, configured_split, load_or_make_split
+from recbole_edt.config import SPLIT_KEYS
+from recbole_edt.data.split import Split, split_of
 from recbole_edt.executors import ClusterSettings, Executor, open_executor
 from recbole_edt.runs import RunFolder, dataset_files, find_dataset, refuse_stale
 
 _EVALUATION_KEYS = (
-    "split", "split_ratios", "split_order", "split_group", "split_seed", "folds",
-    "fold_share", "fold", "candidates", "sampled_candidates", "valid_users", "tail_ratio",
+    *SPLIT_KEYS,
+    "candidates",
+    "sampled_candidates",
+    "valid_users",
+    "tail_ratio",
     "final_fit",
-)  # fmt: skip
+)
 
 WriteLine = Callable[[str], None]
 
@@ -71,7 +75,7 @@ def compare(keys: Mapping[str, Any], flags: Flags, output: WriteLine, messages: 
     _check_evaluation(jobs)
     config = jobs[0].config
     find_dataset(config)
-    split = load_or_make_split(config.dataset_dir, plan.dataset, configured_split(config))
+    split = split_of(config)
     tunings = _tunings(plan, jobs, messages)
     folder = jobs[0].run_dir.parents[1] / "compare" / folder_name(flags, plan.id)
     files = dataset_files(config)

@@ -11,7 +11,7 @@ from recbole_edt.compare.tuning.row_tuning import RowTuning, run_tunings
 from recbole_edt.compare.tuning.search import check_strategy
 from recbole_edt.compare.tuning.search_space import read_search_space
 from recbole_edt.config import EDTConfig
-from recbole_edt.data.split import configured_split, load_or_make_split
+from recbole_edt.data.split import split_of
 from recbole_edt.errors import UserError
 from recbole_edt.executors import ClusterSettings, open_executor
 from recbole_edt.runs import dataset_files, find_dataset
@@ -45,7 +45,7 @@ def tune(keys: Mapping[str, Any], flags: Flags, output: Callable[[str], None]) -
     tuning, config = _tuning_from_flags(keys, flags)
     slots, cluster = parse_jobs(flags), ClusterSettings.from_flags(flags)
     find_dataset(config)
-    load_or_make_split(config.dataset_dir, tuning.dataset, configured_split(config))
+    split_of(config)  # refused now, not in every trial
     files = dataset_files(config)
     with open_executor(cluster, slots, files) as executor, exclusive_lock(tuning.folder):
         crashed = run_tunings([tuning], executor, tuning.folder)

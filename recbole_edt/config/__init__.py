@@ -7,7 +7,7 @@ object, is made when it is first asked for.
 from typing import TYPE_CHECKING
 
 from recbole_edt.config.identity import completed, identity
-from recbole_edt.config.layers import Resolved, resolve
+from recbole_edt.config.layers import SPLIT_KEYS, Resolved, resolve
 from recbole_edt.config.models import ModelSpec, model_spec
 from recbole_edt.config.rules import KeyRule
 from recbole_edt.config.schema import RULES, checked_keys
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RULES",
+    "SPLIT_KEYS",
     "EDTConfig",
     "KeyRule",
     "ModelSpec",

@@ -67,6 +67,8 @@ _KEYS_OF_SPLITS = {
     "ratio": ("split_ratios", "split_order", "split_group", "split_seed"),
     "rolling": ("folds", "fold_share", "fold"),
 }
+SPLIT_KEYS = ("split", *(key for keys in _KEYS_OF_SPLITS.values() for key in keys))
+"""Keys that say which rows are trained and tested on."""
 _NAMES = ("model", "dataset")
 _FOLDERS = ("data_path", "output_dir")
 _UNCHECKED = {*_NAMES, "MODEL_TYPE", *REPLACED}

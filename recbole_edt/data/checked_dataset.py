@@ -19,7 +19,7 @@ from recbole_edt.data.atomic_file import (
     why_unreadable,
 )
 from recbole_edt.data.column_keys import check_column_keys
-from recbole_edt.data.split import Split, configured_split, load_or_make_split
+from recbole_edt.data.split import Split, split_of
 from recbole_edt.data.store import Interactions, TokenIds, Tokens, open_interactions
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.recbole_bridge import DatasetBase
@@ -68,9 +68,7 @@ class CheckedDataset(DatasetBase):
         self.domains, self.item_domain = self._number_domains()
         names = np.array(self.domains, dtype=object)[self.item_domain[1:].numpy()]
         self.items_hash = items_hash(self.item_tokens, names)
-        self.split: Split = load_or_make_split(
-            config.dataset_dir, config["dataset"], configured_split(config)
-        )
+        self.split: Split = split_of(config)
 
     @property
     def item_tokens(self) -> np.ndarray:

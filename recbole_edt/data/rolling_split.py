@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from recbole_edt.data.split_codes import CONTEXT, LATER, TEST, TRAIN, VALID
+from recbole_edt.data.split_codes import TEST, TRAIN, VALID, codes_of_windows, order_in_time
 from recbole_edt.errors import UserError
 
 ROLLING = "rolling"
@@ -32,8 +32,7 @@ class RollingSplit:
     share : float
         Length of a fold's test window, and of its validation window, as a share of all rows.
     fold : int, optional
-        Which fold, from 1; None for all of them, for which the last one stands where one split is
-        asked for.
+        Which fold, from 1; None for all of them: `codes` are then those of the last one.
     """
 
     folds: int
@@ -45,6 +44,10 @@ class RollingSplit:
         """Name of the split and its files, such as ``rolling-3-0.1-fold2``."""
         of_all = f"{ROLLING}-{self.folds}-{self.share}"
         return of_all if self.fold is None else f"{of_all}-fold{self.fold}"
+
+    @property
+    def _number(self) -> int:
+        return self.folds if self.fold is None else self.fold
 
     def codes(self, users: np.ndarray, times: np.ndarray) -> np.ndarray:
         """Return the code of each row.
@@ -80,14 +83,8 @@ class RollingSplit:
         """
         valid, test, after = self._cuts(times)
         window = (times >= valid).astype(np.int8) + (times >= test) + (times >= after)
-        order = np.lexsort((times, users))
-        group = users[order].astype(np.int64) * 4 + window[order]
-        last = np.r_[group[1:] != group[:-1], True]
-        codes = np.full(len(users), CONTEXT, dtype=np.uint8)
-        codes[window == 0] = TRAIN
-        codes[order[last & (window[order] == 1)]] = VALID
-        codes[order[last & (window[order] == 2)]] = TEST
-        codes[window == 3] = LATER
+        order = order_in_time(users, times)
+        codes = codes_of_windows(users, window, order)
         in_order = users[order]
         known = np.zeros(len(users), dtype=bool)
         known[order[1:]] = in_order[1:] == in_order[:-1]
@@ -96,11 +93,10 @@ class RollingSplit:
 
     def _cuts(self, times: np.ndarray) -> tuple[float, float, float]:
         """Return where validation and test begin, and where test ends, as times."""
-        number = self.folds if self.fold is None else self.fold
         # rounded: 1 - 3 * 0.1 is not 0.7, which may move a cut by one row
-        shares = [round(1 - (self.folds - number + k) * self.share, 12) for k in (2, 1, 0)]
+        shares = [round(1 - (self.folds - self._number + k) * self.share, 12) for k in (2, 1, 0)]
         valid, test, after = np.quantile(times, shares, method="higher").tolist()
-        return valid, test, np.inf if number == self.folds else after
+        return valid, test, np.inf if self._number == self.folds else after
 
     def _refuse_empty(self, codes: np.ndarray, known: np.ndarray, times: np.ndarray) -> None:
         """Refuse a fold without rows to train on, or without targets that have a history."""
@@ -109,14 +105,13 @@ class RollingSplit:
                 f"split: {ROLLING} cuts at moments, but all {len(times)} interactions have the "
                 f"timestamp {times[0]:g}; expected timestamps that differ"
             )
-        number = self.folds if self.fold is None else self.fold
         for code, what in ((TRAIN, "training"), (VALID, "validation"), (TEST, "test")):
             if not (known & (codes == code)).any():
                 found = int((codes == code).sum())
                 raise UserError(
-                    f"folds: fold {number} of {self.folds} with fold_share: {self.share:g} has "
-                    f"{found} {what} rows, none of them after another row of its user; expected "
-                    "some: fewer folds, or windows of another length"
+                    f"folds: fold {self._number} of {self.folds} with fold_share: {self.share:g} "
+                    f"has {found} {what} rows, none of them after another row of its user; "
+                    "expected some: fewer folds, or windows of another length"
                 )
 
 

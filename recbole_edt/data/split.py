@@ -9,16 +9,27 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recbole_edt.data.ratio_split import RANDOM, RATIO, RatioSplit, ratio_split
 from recbole_edt.data.rolling_split import ROLLING, RollingSplit, rolling_split
-from recbole_edt.data.split_codes import CONTEXT, LATER, TEST, TRAIN, VALID
+from recbole_edt.data.split_codes import (
+    CONTEXT,
+    LATER,
+    TEST,
+    TRAIN,
+    VALID,
+    codes_of_windows,
+    order_in_time,
+)
 from recbole_edt.data.store import Interactions, open_interactions
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.files import load_array, read_json, replacing, write_json
+
+if TYPE_CHECKING:
+    from recbole_edt.config import EDTConfig
 
 FILES = "files"
 KINDS = ("leave_one_out", "time", FILES)
@@ -77,7 +88,7 @@ def leave_one_out(users: np.ndarray, times: np.ndarray) -> np.ndarray:
     >>> leave_one_out(users, times).tolist()
     [2, 0, 1, 2, 0]
     """
-    order = _order(users, times)
+    order = order_in_time(users, times)
     sorted_users = users[order]
     ends = np.flatnonzero(np.r_[sorted_users[1:] != sorted_users[:-1], True]) + 1
     lengths = np.diff(ends, prepend=0)
@@ -106,20 +117,7 @@ def by_time(users: np.ndarray, times: np.ndarray) -> np.ndarray:
     """
     first, second = np.quantile(times, np.cumsum(_TIME_RATIOS)[:2], method="higher")
     window = (times >= first).astype(np.int8) + (times >= second)
-    order = _order(users, times)
-    group = users[order] * 3 + window[order]
-    last = np.r_[group[1:] != group[:-1], True]
-    codes = np.full(len(users), CONTEXT, dtype=np.uint8)
-    codes[window == 0] = TRAIN
-    codes[order[last & (window[order] == 1)]] = VALID
-    codes[order[last & (window[order] == 2)]] = TEST
-    return codes
-
-
-def _order(users: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return the rows' order by user and time, int64 [rows]; a store's rows are in it already."""
-    later = (users[1:] > users[:-1]) | ((users[1:] == users[:-1]) & (times[1:] >= times[:-1]))
-    return np.arange(len(users)) if later.all() else np.lexsort((times, users))
+    return codes_of_windows(users, window, order_in_time(users, times))
 
 
 def rows_after_later_parts(users: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -152,6 +150,11 @@ def configured_split(keys: Mapping[str, Any]) -> str | DescribedSplit:
     if keys["split"] == ROLLING:
         return rolling_split(keys)
     return ratio_split(keys) if keys["split"] == RATIO else str(keys["split"])
+
+
+def split_of(config: "EDTConfig") -> Split:
+    """Return the split of a configuration; it is made where it is missing, and refused likewise."""
+    return load_or_make_split(config.dataset_dir, config["dataset"], configured_split(config))
 
 
 def load_or_make_split(

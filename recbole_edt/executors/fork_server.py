@@ -22,9 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from recbole_edt.executors.child_main import start_code
+
 _LONGEST = 1 << 16  # bytes of a message
-_START = "import sys; sys.path = [p for p in sys.path if p]; "
-_SERVE = f"{_START}from {__name__} import main; main()"
 
 
 class ForkedProcess:
@@ -105,7 +105,7 @@ class ForkServer:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                (sys.executable, "-c", _SERVE, preload),
+                (sys.executable, *start_code(__name__), preload),
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -152,7 +152,7 @@ class ForkServer:
         return ForkedProcess(int(pid), ends, os.fdopen(stdin, "wb"), os.fdopen(stdout, "rb"))
 
     def close(self) -> None:
-        """End the server; children that still run are left alone."""
+        """End the server; children that still run go on."""
         self._channel.close()
         self._process.kill()
         self._process.wait()

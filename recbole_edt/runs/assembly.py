@@ -46,7 +46,7 @@ def check_hardware(config: EDTConfig) -> None:
 def check_gpus(config: EDTConfig) -> None:
     """Refuse GPUs that are not there: RecBole would compute on the CPU without a word.
 
-    The default, 0, may be missing, as it stands in the configuration of every run.
+    The default, 0, may be missing: the configuration of every run has it.
     """
     asked = str(config["gpu_id"])
     if config["use_gpu"] and asked not in ("", "None", "0") and config["device"].type == "cpu":

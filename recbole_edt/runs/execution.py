@@ -14,7 +14,7 @@ from recbole_edt.artefacts.store import ArtefactSettings, identity_now, refuse_o
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.rolling_split import has_all_folds
-from recbole_edt.data.split import Split
+from recbole_edt.data.split import Split, split_of
 from recbole_edt.model.precision import FLOAT32
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.runs.assembly import (
@@ -39,7 +39,6 @@ from recbole_edt.runs.folds import (
     combined_record,
     fold_configs,
     require_artefacts,
-    split_of,
     write_all_ranks,
 )
 from recbole_edt.runs.logs import logging_to, no_logging
@@ -69,7 +68,7 @@ def execute(
     """Train and evaluate one configuration.
 
     With all folds of a rolling split, each is trained and evaluated in a folder of its own within
-    the run's, as a run of that fold alone would be; the record holds the figures of all.
+    the run's, as a run of only that fold would be; the record holds the figures of all.
 
     Parameters
     ----------

@@ -90,8 +90,7 @@ class RunFolder:
         """
         if not self.has_folds:
             return self
-        if not self.is_finished:
-            raise UserError(f"run: {self.path} is not finished: it has no {_METRICS}")
+        self._require(self.metrics_path)
         return self.fold(self.read_settings()["folds"])
 
     @property
@@ -130,10 +129,12 @@ class RunFolder:
         """
         state = self.checkpoint_dir / "state.json"
         for path in (self.config_path, self.metrics_path, state):
-            if not path.is_file():
-                what = "is no folder of a run" if path == self.config_path else "is not finished"
-                missing = path.relative_to(self.path)
-                raise UserError(f"run: {self.path} {what}: it has no {missing}")
+            self._require(path)
+
+    def _require(self, path: Path) -> None:
+        if not path.is_file():
+            what = "is no folder of a run" if path == self.config_path else "is not finished"
+            raise UserError(f"run: {self.path} {what}: it has no {path.relative_to(self.path)}")
 
 
 def first_folder(settings: Settings) -> RunFolder:

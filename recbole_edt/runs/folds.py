@@ -9,7 +9,7 @@ from recbole_edt.artefacts.inputs import ArtefactInputs
 from recbole_edt.artefacts.store import AUGMENT, PROFILES
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.rolling_split import has_all_folds
-from recbole_edt.data.split import Split, configured_split, load_or_make_split
+from recbole_edt.data.split import Split, configured_split
 from recbole_edt.files import digest, replacing
 from recbole_edt.runs.figures import (
     ArtefactsRead,
@@ -39,11 +39,6 @@ def fold_configs(config: EDTConfig) -> list[EDTConfig]:
 def configs_of_splits(config: EDTConfig) -> list[EDTConfig]:
     """Return a configuration per split that is asked for: those of all folds, or the only one."""
     return fold_configs(config) if has_all_folds(config.to_dict()) else [config]
-
-
-def split_of(config: EDTConfig) -> Split:
-    """Return the split of a configuration; `UserError` for a fold without rows of a part."""
-    return load_or_make_split(config.dataset_dir, config["dataset"], configured_split(config))
 
 
 def require_artefacts(config: EDTConfig, splits: Sequence[Split]) -> None:

@@ -112,14 +112,14 @@ def test_a_fold_is_a_run_of_its_own(tmp_path, model):
     assert [one["fold"] for one in found["folds"]] == [1, 2, 3]
     records = []
     for fold in (1, 2, 3):
-        alone = run(tmp_path, model, "alone", fold=fold)
-        records.append(alone)
+        single = run(tmp_path, model, "single", fold=fold)
+        records.append(single)
         folder = Path(found["run_dir"], f"fold-{fold}")
-        assert same_weights(folder, alone["run_dir"])
+        assert same_weights(folder, single["run_dir"])
         within = json.loads((folder / "metrics.json").read_text())
-        assert without_times(within) == without_times(alone)
+        assert without_times(within) == without_times(single)
         for part in ("valid", "test"):
-            assert found["folds"][fold - 1][part] == alone[part]
+            assert found["folds"][fold - 1][part] == single[part]
     # the last one is the split ``time``
     keys = {k: v for k, v in KEYS[model].items()}
     places = {"data_path": str(tmp_path / "dataset"), "output_dir": str(tmp_path / "out")}
@@ -257,10 +257,10 @@ def test_final_fit_sampled_candidates_and_expert(tmp_path):
     assert found["protocol"]["final_fit"] is True
     draws = set()
     for number, fold in enumerate(found["folds"], start=1):
-        alone = run(tmp_path, "SASRec", "alone", fold=number, **keys)
-        assert fold["test"] == alone["test"]
-        draws.add(alone["protocol"]["sampled_hash"])
-        assert set(alone["expert_weights"]) == {"d0", "d1", "d2"}
+        single = run(tmp_path, "SASRec", "single", fold=number, **keys)
+        assert fold["test"] == single["test"]
+        draws.add(single["protocol"]["sampled_hash"])
+        assert set(single["expert_weights"]) == {"d0", "d1", "d2"}
     assert len(draws) == 3
     assert found["protocol"]["sampled_hash"] not in draws
     assert "expert_weights" not in found
