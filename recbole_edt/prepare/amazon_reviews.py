@@ -136,32 +136,33 @@ def _load_fast(
     source = layout.source.format(
         path=literal(path), compression="gzip" if is_gzipped(path) else "none"
     )
-    low = "FALSE" if min_rating is None else f"rating < {min_rating!r}"
-    ids, plain = "user, item", "user <> '' AND item <> '' AND NOT contains(time, '_')"
+    ids, good = "user, item", "user <> '' AND item <> '' AND NOT contains(time, '_')"
     if layout.quoted:
-        ids = "json_extract_string(user, '$') AS user, json_extract_string(item, '$') AS item"
+        ids = "json_extract_string(user, '$'), json_extract_string(item, '$')"
         # a text between quotation marks, which is not empty; a number has none
-        plain = "user LIKE '\"_%\"' AND item LIKE '\"_%\"' AND time NOT LIKE '\"%'"
+        good = "user LIKE '\"_%\"' AND item LIKE '\"_%\"' AND time NOT LIKE '\"%'"
+    low = "FALSE"
+    if min_rating is not None:  # else DuckDB does not parse the ratings
+        low = f"try_cast(rating AS DOUBLE) < {min_rating!r}"
+        good = f"{good} AND try_cast(rating AS DOUBLE) IS NOT NULL"
+    # for a while a malformed review has no time, and one that is rated too low no domain
+    time = f"CASE WHEN {good} THEN try_cast(time AS DOUBLE) / {layout.ticks}::DOUBLE END"
     try:
         engine.run(
-            f"CREATE OR REPLACE TABLE reviews AS SELECT {ids}, try_cast(rating AS DOUBLE) AS "
-            f"rating, try_cast(time AS DOUBLE) AS time, coalesce({plain}, FALSE) AS plain "
+            f"INSERT INTO raw SELECT {ids}, {time}, CASE WHEN NOT ({low}) THEN {domain} END "
             f"FROM {source}"
         )
     except duckdb.Error:
         return None
-    rated = "TRUE" if min_rating is None else "rating IS NOT NULL"
-    rows, good, dropped = engine.row(
-        f"SELECT count(*), count(*) FILTER (plain AND abs(time) < {_MAX_TIME!r}::DOUBLE AND "
-        f"{rated}), count(*) FILTER ({low}) FROM reviews"
+    read = f"domain = {domain} OR domain IS NULL"
+    latest = _MAX_TIME / layout.ticks
+    rows, timed = engine.row(
+        f"SELECT count(*), count(*) FILTER (abs(time) < {latest!r}::DOUBLE) FROM raw WHERE {read}"
     )
-    if good == rows:
-        engine.run(
-            f"INSERT INTO raw SELECT user, item, time / {layout.ticks}::DOUBLE, {domain} "
-            f"FROM reviews WHERE NOT ({low})"
-        )
-    engine.run("DROP TABLE reviews")
-    return (int(rows), int(dropped)) if good == rows else None
+    if timed < rows:
+        engine.run(f"DELETE FROM raw WHERE {read}")
+        return None
+    return int(rows), int(engine.row("DELETE FROM raw WHERE domain IS NULL")[0])
 
 
 def _load_exact(

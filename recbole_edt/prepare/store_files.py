@@ -36,7 +36,7 @@ def write_store(engine: Engine, items: pd.DataFrame, sha256: str, folder: Path) 
     numbers[named] = np.arange(1, len(named) + 1)
     catalogue = NumberedTokens(len(ids), [ids], np.argsort(ids))
     rows = _rows(engine, int(per_user.sum()), numbers)
-    write_columns(folder, sha256, users, catalogue, per_user, rows)
+    write_columns(folder, sha256, users, catalogue, per_user, rows, in_order=True)
 
 
 def _users(engine: Engine, count: int) -> Iterator[np.ndarray]:
@@ -48,10 +48,5 @@ def _users(engine: Engine, count: int) -> Iterator[np.ndarray]:
 def _rows(engine: Engine, count: int, numbers: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     for start in range(0, count, _CHUNK):
         among = f"rowid >= {start} AND rowid < {start + _CHUNK}"
-        rows = engine.arrays(f"SELECT user, item, time, rowid FROM sorted WHERE {among}")
-        yield {
-            "users": rows["user"] + 1,
-            "items": numbers[rows["item"]],
-            "times": rows["time"],
-            "file_rows": rows["rowid"],
-        }
+        rows = engine.arrays(f"SELECT user, item, time FROM sorted WHERE {among}")
+        yield {"users": rows["user"] + 1, "items": numbers[rows["item"]], "times": rows["time"]}
