@@ -3,6 +3,7 @@
 import csv
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from recbole_edt import fields
 from recbole_edt.data.split import FILES
 from recbole_edt.data.store import FileStamp, NewFile
 from recbole_edt.errors import UserError
-from recbole_edt.files import replacing, sha256_of, write_json, write_text
+from recbole_edt.files import replacing, sha256_of, to_disk, write_json, write_text
 from recbole_edt.prepare.engine import Engine, literal
 from recbole_edt.prepare.raw import RawData
 from recbole_edt.prepare.store_files import write_store
@@ -131,8 +132,11 @@ def write_dataset(
             )
             _write_inter(inter, engine)
             _write_items(item, data.items)
-            hashes = {path.name: sha256_of(file) for path, file in
-                      ((inter_path, inter), (item_path, item))}  # fmt: skip
+            with ThreadPoolExecutor() as pool:  # the disk works while the processor hashes
+                on_disk = pool.submit(to_disk, inter)
+                hashes = {path.name: sha256_of(file) for path, file in
+                          ((inter_path, inter), (item_path, item))}  # fmt: skip
+                on_disk.result()
             stamp = FileStamp.of(inter)
             write_json(report, summary | {"files": hashes})
             header = f"# How RecBole reads {name}; written by 'recbole-edt prepare'.\n"
