@@ -1,6 +1,6 @@
 """Reviews of an Amazon dump in the engine; the first line shows the release."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,44 +95,59 @@ def detect(path: Path, version: str | None) -> Layout:
 
 
 def load_reviews(
-    engine: Engine, path: Path, layout: Layout, domain: int, min_rating: float | None
-) -> tuple[int, int]:
-    """Append the reviews of one dump to table `raw`: `user`, `item`, `time`, `domain`.
+    engine: Engine, dumps: Sequence[tuple[Path, Layout]], min_rating: float | None
+) -> list[tuple[int, int]]:
+    """Read dumps into a new table `raw`: `user`, `item`, `time`, `domain` (number of the dump).
 
-    DuckDB reads the dump. What it objects to goes to Python, which names the line, or reads it
-    (dumps of 2014 may hold Python's literals instead of JSON).
+    DuckDB reads all dumps at once. What it objects to goes to Python, which names the line, or
+    reads it (dumps of 2014 may hold Python's literals instead of JSON).
 
     Parameters
     ----------
     engine : Engine
-        Has the table.
-    path : pathlib.Path
-        The dump, plain or gzipped.
-    layout : Layout
-        What `detect` returned.
-    domain : int
-        Code of the dump's domain; calls must come in the order of the codes.
+        Gets the table.
+    dumps : sequence of tuple
+        Each dump, plain or gzipped, and what `detect` returned.
     min_rating : float or None
         Lower ratings are left out and counted.
 
     Returns
     -------
-    reviews, low : int
-        How many reviews there were, and how many of them were rated too low.
+    list of tuple
+        How many reviews each dump has, and how many of them are rated too low.
 
     Raises
     ------
     UserError
         For the first malformed line.
     """
-    return _load_fast(engine, path, layout, domain, min_rating) or _load_exact(
-        engine, path, layout, domain, min_rating
+    tables = ["raw", *(f"reviews_{domain}" for domain in range(1, len(dumps)))]
+    for table in tables:
+        engine.run(
+            f"CREATE OR REPLACE TABLE {table} "
+            "(user VARCHAR, item VARCHAR, time DOUBLE, domain SMALLINT)"
+        )
+    errors = engine.run_at_once(
+        [
+            f"INSERT INTO {table} {_reviews(path, layout, domain, min_rating)}"
+            for domain, (table, (path, layout)) in enumerate(zip(tables, dumps, strict=True))
+        ]
     )
+    counts = []
+    for domain, (table, (path, layout)) in enumerate(zip(tables, dumps, strict=True)):
+        if domain:
+            engine.run(f"INSERT INTO raw SELECT * FROM {table}")
+            engine.run(f"DROP TABLE {table}")
+        counted = None if errors[domain] else _checked(engine, layout, domain)
+        counts.append(counted or _load_exact(engine, path, layout, domain, min_rating))
+    return counts
 
 
-def _load_fast(
-    engine: Engine, path: Path, layout: Layout, domain: int, min_rating: float | None
-) -> tuple[int, int] | None:
+def _reviews(path: Path, layout: Layout, domain: int, min_rating: float | None) -> str:
+    """Return the query of a dump's reviews.
+
+    A malformed review has no time, and one that is rated too low no domain.
+    """
     source = layout.source.format(
         path=literal(path), compression="gzip" if is_gzipped(path) else "none"
     )
@@ -145,15 +160,12 @@ def _load_fast(
     if min_rating is not None:  # else DuckDB does not parse the ratings
         low = f"try_cast(rating AS DOUBLE) < {min_rating!r}"
         good = f"{good} AND try_cast(rating AS DOUBLE) IS NOT NULL"
-    # for a while a malformed review has no time, and one that is rated too low no domain
     time = f"CASE WHEN {good} THEN try_cast(time AS DOUBLE) / {layout.ticks}::DOUBLE END"
-    try:
-        engine.run(
-            f"INSERT INTO raw SELECT {ids}, {time}, CASE WHEN NOT ({low}) THEN {domain} END "
-            f"FROM {source}"
-        )
-    except duckdb.Error:
-        return None
+    return f"SELECT {ids}, {time}, CASE WHEN NOT ({low}) THEN {domain} END FROM {source}"
+
+
+def _checked(engine: Engine, layout: Layout, domain: int) -> tuple[int, int] | None:
+    """Drop the reviews of the last dump that are rated too low, or all when one is malformed."""
     read = f"domain = {domain} OR domain IS NULL"
     latest = _MAX_TIME / layout.ticks
     rows, timed = engine.row(

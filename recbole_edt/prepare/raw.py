@@ -14,7 +14,6 @@ from recbole_edt.prepare.engine import Engine
 from recbole_edt.prepare.interactions import Interactions
 
 
-
 @dataclass
 class RawData:
     """Interactions and items of several domains, before any filter.
