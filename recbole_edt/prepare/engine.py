@@ -87,7 +87,6 @@ class Engine:
         UserError
             As `run`.
         """
-
         cursors = [self.db.cursor() for _ in statements]
 
         def attempt(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Error | None:
