@@ -211,7 +211,7 @@ def _write_rows(
     folder: Path, rows: int, pieces: Iterable[dict[str, np.ndarray]], in_order: bool
 ) -> bool:
     """Write users, items, times and file rows; return whether the file was in this order."""
-    dtypes = {"users": np.int32, "items": np.int32, "times": np.float64}
+    dtypes: dict[str, type] = {"users": np.int32, "items": np.int32, "times": np.float64}
     if not in_order:
         dtypes["file_rows"] = np.int64
     done, is_sorted = 0, True
