@@ -6,7 +6,6 @@ from typing import Any
 
 from recbole_edt.cli.arguments import count, positive, truth
 from recbole_edt.cli.keys import CommandParser
-from recbole_edt.config import RULES
 from recbole_edt.errors import nearest
 
 USAGE = """\
@@ -75,6 +74,8 @@ def _split(text: str) -> str:
     made = ("leave_one_out", "time")
     if text in made:
         return text
+    from recbole_edt.config import RULES  # their import takes as long as that of numpy
+
     hint = nearest(text, made)
     if text == "files":
         hint = "; --train, --valid and --test make this one"

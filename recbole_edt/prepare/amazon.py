@@ -106,18 +106,15 @@ def read(options: argparse.Namespace) -> RawData:
         if not path.is_file():  # reported before hours of reading, not after
             raise UserError(f"{path}: no such file")
     engine: Engine = options.engine
-    engine.run(
-        "CREATE OR REPLACE TABLE raw (user VARCHAR, item VARCHAR, time DOUBLE, domain SMALLINT)"
-    )
-    notes: dict[str, int | str] = {}
-    low_rated = 0
-    for code, (domain, path) in enumerate(reviews.items()):
-        layout = detect(path, options.version)
-        rows, low = load_reviews(engine, path, layout, code, options.min_rating)
-        notes[f"reviews of {domain}, {layout.name}"] = rows
-        low_rated += low
+    layouts = [detect(path, options.version) for path in reviews.values()]
+    dumps = list(zip(reviews.values(), layouts, strict=True))
+    counts = load_reviews(engine, dumps, options.min_rating)
+    notes: dict[str, int | str] = {
+        f"reviews of {domain}, {layout.name}": rows
+        for domain, layout, (rows, _) in zip(reviews, layouts, counts, strict=True)
+    }
     if options.min_rating is not None:
-        notes[f"reviews rated below {options.min_rating:g} dropped"] = low_rated
+        notes[f"reviews rated below {options.min_rating:g} dropped"] = sum(low for _, low in counts)
     items = _catalogue(engine, list(reviews), options.shared_items, notes)
     inter = Interactions.encode(engine, items[fields.ITEM])
     lookup = partial(_titles, metadata, items) if metadata else None

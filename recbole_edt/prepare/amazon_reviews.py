@@ -1,11 +1,10 @@
 """Reviews of an Amazon dump in the engine; the first line shows the release."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 
 from recbole_edt.errors import UserError
@@ -95,73 +94,86 @@ def detect(path: Path, version: str | None) -> Layout:
 
 
 def load_reviews(
-    engine: Engine, path: Path, layout: Layout, domain: int, min_rating: float | None
-) -> tuple[int, int]:
-    """Append the reviews of one dump to table `raw`: `user`, `item`, `time`, `domain`.
+    engine: Engine, dumps: Sequence[tuple[Path, Layout]], min_rating: float | None
+) -> list[tuple[int, int]]:
+    """Read dumps into a new table `raw`: `user`, `item`, `time`, `domain` (number of the dump).
 
-    DuckDB reads the dump. What it objects to goes to Python, which names the line, or reads it
-    (dumps of 2014 may hold Python's literals instead of JSON).
+    DuckDB reads all dumps at once. What it objects to goes to Python, which names the line, or
+    reads it (dumps of 2014 may hold Python's literals instead of JSON).
 
     Parameters
     ----------
     engine : Engine
-        Has the table.
-    path : pathlib.Path
-        The dump, plain or gzipped.
-    layout : Layout
-        What `detect` returned.
-    domain : int
-        Code of the dump's domain; calls must come in the order of the codes.
+        Gets the table.
+    dumps : sequence of tuple
+        Each dump, plain or gzipped, and what `detect` returned.
     min_rating : float or None
         Lower ratings are left out and counted.
 
     Returns
     -------
-    reviews, low : int
-        How many reviews there were, and how many of them were rated too low.
+    list of tuple
+        How many reviews each dump has, and how many of them are rated too low.
 
     Raises
     ------
     UserError
         For the first malformed line.
     """
-    return _load_fast(engine, path, layout, domain, min_rating) or _load_exact(
-        engine, path, layout, domain, min_rating
+    tables = ["raw", *(f"reviews_{domain}" for domain in range(1, len(dumps)))]
+    for table in tables:
+        engine.run(
+            f"CREATE OR REPLACE TABLE {table} "
+            "(user VARCHAR, item VARCHAR, time DOUBLE, domain SMALLINT)"
+        )
+    errors = engine.run_at_once(
+        [
+            f"INSERT INTO {table} {_reviews(path, layout, domain, min_rating)}"
+            for domain, (table, (path, layout)) in enumerate(zip(tables, dumps, strict=True))
+        ]
     )
+    counts = []
+    for domain, (table, (path, layout)) in enumerate(zip(tables, dumps, strict=True)):
+        if domain:
+            engine.run(f"INSERT INTO raw SELECT * FROM {table}")
+            engine.run(f"DROP TABLE {table}")
+        counted = None if errors[domain] else _checked(engine, layout, domain)
+        counts.append(counted or _load_exact(engine, path, layout, domain, min_rating))
+    return counts
 
 
-def _load_fast(
-    engine: Engine, path: Path, layout: Layout, domain: int, min_rating: float | None
-) -> tuple[int, int] | None:
+def _reviews(path: Path, layout: Layout, domain: int, min_rating: float | None) -> str:
+    """Return the query of a dump's reviews.
+
+    A malformed review has no time, and one that is rated too low no domain.
+    """
     source = layout.source.format(
         path=literal(path), compression="gzip" if is_gzipped(path) else "none"
     )
-    low = "FALSE" if min_rating is None else f"rating < {min_rating!r}"
-    ids, plain = "user, item", "user <> '' AND item <> '' AND NOT contains(time, '_')"
+    ids, good = "user, item", "user <> '' AND item <> '' AND NOT contains(time, '_')"
     if layout.quoted:
-        ids = "json_extract_string(user, '$') AS user, json_extract_string(item, '$') AS item"
+        ids = "json_extract_string(user, '$'), json_extract_string(item, '$')"
         # a text between quotation marks, which is not empty; a number has none
-        plain = "user LIKE '\"_%\"' AND item LIKE '\"_%\"' AND time NOT LIKE '\"%'"
-    try:
-        engine.run(
-            f"CREATE OR REPLACE TABLE reviews AS SELECT {ids}, try_cast(rating AS DOUBLE) AS "
-            f"rating, try_cast(time AS DOUBLE) AS time, coalesce({plain}, FALSE) AS plain "
-            f"FROM {source}"
-        )
-    except duckdb.Error:
-        return None
-    rated = "TRUE" if min_rating is None else "rating IS NOT NULL"
-    rows, good, dropped = engine.row(
-        f"SELECT count(*), count(*) FILTER (plain AND abs(time) < {_MAX_TIME!r}::DOUBLE AND "
-        f"{rated}), count(*) FILTER ({low}) FROM reviews"
+        good = "user LIKE '\"_%\"' AND item LIKE '\"_%\"' AND time NOT LIKE '\"%'"
+    low = "FALSE"
+    if min_rating is not None:  # else DuckDB does not parse the ratings
+        low = f"try_cast(rating AS DOUBLE) < {min_rating!r}"
+        good = f"{good} AND try_cast(rating AS DOUBLE) IS NOT NULL"
+    time = f"CASE WHEN {good} THEN try_cast(time AS DOUBLE) / {layout.ticks}::DOUBLE END"
+    return f"SELECT {ids}, {time}, CASE WHEN NOT ({low}) THEN {domain} END FROM {source}"
+
+
+def _checked(engine: Engine, layout: Layout, domain: int) -> tuple[int, int] | None:
+    """Drop the reviews of the last dump that are rated too low, or all when one is malformed."""
+    read = f"domain = {domain} OR domain IS NULL"
+    latest = _MAX_TIME / layout.ticks
+    rows, timed = engine.row(
+        f"SELECT count(*), count(*) FILTER (abs(time) < {latest!r}::DOUBLE) FROM raw WHERE {read}"
     )
-    if good == rows:
-        engine.run(
-            f"INSERT INTO raw SELECT user, item, time / {layout.ticks}::DOUBLE, {domain} "
-            f"FROM reviews WHERE NOT ({low})"
-        )
-    engine.run("DROP TABLE reviews")
-    return (int(rows), int(dropped)) if good == rows else None
+    if timed < rows:
+        engine.run(f"DELETE FROM raw WHERE {read}")
+        return None
+    return int(rows), int(engine.row("DELETE FROM raw WHERE domain IS NULL")[0])
 
 
 def _load_exact(

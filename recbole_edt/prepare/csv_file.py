@@ -105,11 +105,11 @@ class CsvFile:
             For bytes that are no UTF-8, a row with more fields than the header, and a quote
             that is never closed or takes in the next row.
         """
-        if not self._load_fast(engine, f"TABLE {table}", columns):
+        if not self._load_fast(engine, f"TABLE {table}", columns, "coalesce({}, '')"):
             self._load_exact(engine, table, columns)
 
     def view(self, engine: Engine, name: str, columns: Sequence[str]) -> bool:
-        """Make a view of what `load` reads, whose texts need no memory.
+        """Make a view of what `load` reads, whose texts need no memory; an empty cell is NULL.
 
         Returns
         -------
@@ -123,13 +123,15 @@ class CsvFile:
     def _is_plain(self) -> bool:
         return is_plain(self.path, self.separator)
 
-    def _load_fast(self, engine: Engine, target: str, columns: Sequence[str]) -> bool:
+    def _load_fast(
+        self, engine: Engine, target: str, columns: Sequence[str], cell: str = "{}"
+    ) -> bool:
         """Read with DuckDB; return whether it had nothing to object to."""
         if not self._is_plain:
             return False
         types = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(self.columns)))
         picked = ", ".join(
-            f"coalesce(c{self.columns.index(column)}, '') AS c{n}"
+            f"{cell.format(f'c{self.columns.index(column)}')} AS c{n}"
             for n, column in enumerate(columns)
         )
         quote = '"' if self.quoted else ""

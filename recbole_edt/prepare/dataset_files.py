@@ -3,11 +3,13 @@
 import csv
 import re
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -15,7 +17,7 @@ from recbole_edt import fields
 from recbole_edt.data.split import FILES
 from recbole_edt.data.store import FileStamp, NewFile
 from recbole_edt.errors import UserError
-from recbole_edt.files import replacing, sha256_of, write_json, write_text
+from recbole_edt.files import replacing, sha256_of, to_disk, write_json, write_text
 from recbole_edt.prepare.engine import Engine, literal
 from recbole_edt.prepare.raw import RawData
 from recbole_edt.prepare.store_files import write_store
@@ -108,9 +110,11 @@ def write_dataset(
     UserError
         When an id cannot be written such that RecBole reads it back, or the disk refuses.
     """
-    inter_rows = data.interactions()
-    check_tokens(_doubtful_users(inter_rows.engine), "user")
-    check_tokens(pd.Index(data.items[fields.ITEM]), "item")
+    engine = data.interactions().engine
+    codes = data.items.index.astype(np.int32)
+    engine.load("catalogue", pd.DataFrame({"id": data.items[fields.ITEM], "code": codes}))
+    check_tokens(_doubtful_ids(engine, "users", "old"), "user")
+    check_tokens(_doubtful_ids(engine, "catalogue", "rowid"), "item")
     check_tokens(pd.Index(data.items[fields.DOMAIN].unique()), "domain")
     inter_path, item_path = folder / f"{name}.inter", folder / f"{name}.item"
     new_folder = not folder.exists()
@@ -126,10 +130,13 @@ def write_dataset(
                     inter_path,
                 )
             )
-            _write_inter(inter, inter_rows.engine, data.items)
+            _write_inter(inter, engine)
             _write_items(item, data.items)
-            hashes = {path.name: sha256_of(file) for path, file in
-                      ((inter_path, inter), (item_path, item))}  # fmt: skip
+            with ThreadPoolExecutor() as pool:  # the disk works while the processor hashes
+                on_disk = pool.submit(to_disk, inter)
+                hashes = {path.name: sha256_of(file) for path, file in
+                          ((inter_path, inter), (item_path, item))}  # fmt: skip
+                on_disk.result()
             stamp = FileStamp.of(inter)
             write_json(report, summary | {"files": hashes})
             header = f"# How RecBole reads {name}; written by 'recbole-edt prepare'.\n"
@@ -147,22 +154,21 @@ def write_dataset(
         if new_folder and folder.exists() and not any(folder.iterdir()):
             folder.rmdir()
     sha256 = hashes[inter_path.name]
-    write = partial(write_store, inter_rows.engine, data.items, sha256)
+    write = partial(write_store, engine, data.items, sha256)
     return split, NewFile(sha256, stamp, write)
 
 
-def _doubtful_users(engine: Engine) -> pd.Index:
-    """Return the user ids that `check_tokens` may refuse, in order of first appearance."""
+def _doubtful_ids(engine: Engine, table: str, order: str) -> pd.Index:
+    """Return the ids of a table that `check_tokens` may refuse, ordered by a column."""
     reserved = ", ".join(map(literal, sorted(_RESERVED)))
     found = engine.rows(
-        f"SELECT id FROM users WHERE id IN ({reserved}) OR starts_with(id, '\"') "
-        f"OR regexp_matches(id, {literal(_BROKEN)}) ORDER BY old"
+        f"SELECT id FROM {table} WHERE id IN ({reserved}) OR starts_with(id, '\"') "
+        f"OR regexp_matches(id, {literal(_BROKEN)}) ORDER BY {order}"
     )
-    return pd.Index([user for (user,) in found], dtype=object)
+    return pd.Index([token for (token,) in found], dtype=object)
 
 
-def _write_inter(path: Path, engine: Engine, items: pd.DataFrame) -> None:
-    engine.load("catalogue", pd.DataFrame({"id": items[fields.ITEM], "code": items.index}))
+def _write_inter(path: Path, engine: Engine) -> None:
     whole = engine.row(
         f"SELECT bool_and(time = floor(time)) AND max(abs(time)) < {2**53} FROM sorted"
     )[0]

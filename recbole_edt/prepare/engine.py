@@ -6,7 +6,8 @@ may be larger than the memory.
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,35 @@ class Engine:
             When the disk is full or the memory limit too small.
         """
         self.rows(sql)
+
+    def run_at_once(self, statements: Sequence[str]) -> list[duckdb.Error | None]:
+        """Execute statements side by side; return what DuckDB objects to each.
+
+        For statements that each keep one processor busy, such as reading a gzipped file.
+
+        Raises
+        ------
+        UserError
+            As `run`.
+        """
+        cursors = [self.db.cursor() for _ in statements]
+
+        def attempt(cursor: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Error | None:
+            try:
+                with _resources():
+                    cursor.execute(sql)
+            except duckdb.Error as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(len(statements)) as pool:
+            errors = pool.map(attempt, cursors, statements)
+            try:
+                return list(errors)
+            except BaseException:  # Ctrl-C does not wait for the ends
+                for cursor in cursors:
+                    cursor.interrupt()
+                raise
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a small result; errors as in `run`."""

@@ -102,8 +102,8 @@ def _check_rows(
 ) -> int:
     """Refuse the first row of `part` that breaks a rule; return the number of its rows."""
     checks = [
-        (0, "user = ''"),
-        (1, "item = ''"),
+        (0, "coalesce(user, '') = ''"),
+        (1, "coalesce(item, '') = ''"),
         (2, "time IS NULL OR NOT isfinite(time)"),
         (2, times.late("time")),
     ]
@@ -142,4 +142,4 @@ def _refuse(
 
 
 def _text(engine: Engine, texts: str, column: int, row: int) -> str:
-    return str(engine.row(f"SELECT c{column} FROM {texts} LIMIT 1 OFFSET {row}")[0])
+    return str(engine.row(f"SELECT coalesce(c{column}, '') FROM {texts} LIMIT 1 OFFSET {row}")[0])

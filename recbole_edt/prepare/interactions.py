@@ -12,7 +12,7 @@ class Interactions:
 
     Table `inter` has the columns `row` (number in reading order), `user`, `item` (position in
     the catalogue) and `time` (seconds or positions); table `users` has each user's `code` and
-    `id`. Codes of users are in order of first appearance, from 0, possibly with gaps.
+    `key`, the id. Codes of users are in order of first appearance, from 0, possibly with gaps.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Interactions:
         """
         engine.load("catalogue", pd.DataFrame({"id": item_ids, "code": np.arange(len(item_ids))}))
         engine.run(
-            "CREATE TABLE users AS SELECT key, key::VARCHAR AS id, "
+            "CREATE TABLE users AS SELECT key, "
             "(row_number() OVER (ORDER BY first) - 1)::INTEGER AS code "
             "FROM (SELECT user AS key, min(rowid) AS first FROM raw "
             f"WHERE {keep} GROUP BY user)"
@@ -61,7 +61,7 @@ class Interactions:
         engine = engine or Engine()
         users = frame[fields.USER].cat.categories
         codes = np.arange(len(users), dtype=np.int32)
-        engine.load("users", pd.DataFrame({"id": np.asarray(users, dtype=object), "code": codes}))
+        engine.load("users", pd.DataFrame({"key": np.asarray(users, dtype=object), "code": codes}))
         engine.load(
             "inter",
             pd.DataFrame(
@@ -87,7 +87,7 @@ class Interactions:
             The catalogue; its index holds the codes.
         """
         rows = self.engine.frame(
-            f"SELECT id AS {fields.USER}, item AS {fields.ITEM}, time AS {fields.TIME} "
+            f"SELECT key::VARCHAR AS {fields.USER}, item AS {fields.ITEM}, time AS {fields.TIME} "
             "FROM inter JOIN users ON code = user ORDER BY row"
         )
         ids = items[fields.ITEM].loc[rows[fields.ITEM]].to_numpy()

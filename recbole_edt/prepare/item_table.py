@@ -77,22 +77,28 @@ def read_items(
     frame = engine.frame("SELECT * FROM texts ORDER BY rowid")
     frame.columns = pd.Index(names)
     ids = frame[columns.item]
-    domains = frame[columns.domain].str.strip() if domain is None else pd.Series(domain, ids.index)
+    if domain is None:
+        given = frame[columns.domain]
+        domains = given.map({text: text.strip() for text in given.unique()})
+    else:
+        domains = pd.Series(domain, ids.index)
     _refuse_any(file, ids == "", f"no '{columns.item}'")
     _refuse_any(file, domains == "", "the item has no domain")
     table = pd.DataFrame({fields.ITEM: ids, fields.DOMAIN: domains})
     table[fields.TITLE] = frame[columns.title] if titled else ""
     for name in columns.extra:
         table[name] = clean_text(frame[name])[0]
-    repeated = ids.duplicated()
-    moved = repeated & ~table.duplicated([fields.ITEM, fields.DOMAIN])
-    if moved.any():
-        item, other = ids[moved].iloc[0], domains[moved].iloc[0]
-        before = domains[ids == item].iloc[0]
-        complaint = f"item {item!r} is of domain {other!r}, and of {before!r} above; expected one"
-        _refuse_any(file, moved, complaint)
     notes: dict[str, int | str] = {}
+    repeated = ids.duplicated()
     if repeated.any():
+        moved = repeated & ~table.duplicated([fields.ITEM, fields.DOMAIN])
+        if moved.any():
+            item, other = ids[moved].iloc[0], domains[moved].iloc[0]
+            before = domains[ids == item].iloc[0]
+            complaint = (
+                f"item {item!r} is of domain {other!r}, and of {before!r} above; expected one"
+            )
+            _refuse_any(file, moved, complaint)
         notes["items listed again, first listing kept"] = int(repeated.sum())
     if not titled:
         notes["titles"] = f"none, {file.path.name} has no column '{columns.title}'"

@@ -31,23 +31,31 @@ def sort_interactions(inter: Interactions, ties: str, seed: int, keep_rows: bool
     engine = inter.engine
     if inter.gaps:
         engine.run(
-            "CREATE OR REPLACE TABLE users AS SELECT id, code FROM users "
+            "CREATE OR REPLACE TABLE users AS SELECT key, code FROM users "
             "SEMI JOIN inter ON users.code = inter.user"
         )
-    numeric = engine.row("SELECT bool_and(regexp_full_match(id, '[0-9]{1,18}')) FROM users")[0]
-    key = "id::BIGINT, code" if numeric else "code"
+    whole = "regexp_full_match(key::VARCHAR, '[0-9]{1,18}')"
+    numeric = engine.row(f"SELECT bool_and({whole}) FROM users")[0]
+    renumbered = numeric or inter.gaps
+    place = "key::BIGINT, code" if numeric else "code"
+    code = f"(row_number() OVER (ORDER BY {place}) - 1)::INTEGER" if renumbered else "code"
     engine.run(
-        "CREATE OR REPLACE TABLE users AS SELECT id, code AS old, "
-        f"(row_number() OVER (ORDER BY {key}) - 1)::INTEGER AS code FROM users"
+        "CREATE OR REPLACE TABLE users AS "
+        f"SELECT key::VARCHAR AS id, code AS old, {code} AS code FROM users"
     )
     rows = "inter"
     if ties == "shuffle":
         _draw(inter, seed)
         rows = "(SELECT user, item, time, key AS row FROM reading POSITIONAL JOIN draws)"
+    if renumbered:
+        rows = (
+            "(SELECT users.code AS user, item, time, row "
+            f"FROM {rows} AS rows JOIN users ON rows.user = users.old)"
+        )
     kept = ", row" if keep_rows else ""
     engine.run(
-        f"CREATE OR REPLACE TABLE sorted AS SELECT users.code AS user, item, time{kept} "
-        f"FROM {rows} AS rows JOIN users ON rows.user = users.old ORDER BY users.code, time, row"
+        f"CREATE OR REPLACE TABLE sorted AS SELECT user, item, time{kept} FROM {rows} AS rows "
+        "ORDER BY user, time, row"
     )
     for table in ("inter", "reading", "draws"):
         engine.run(f"DROP TABLE IF EXISTS {table}")

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
@@ -93,9 +94,12 @@ def _prepare(
         _check_split_flags(options)
         arguments["split"] = options.split
     _check_domains(raw)
-    data, steps, notes = apply_rules(raw, rules)
-    del raw
-    sort_interactions(data.interactions(), options.ties, options.seed, keep_rows=bool(data.parts))
+    with ThreadPoolExecutor() as pool:
+        digests = pool.map(sha256_of, raw.inputs)  # while the engine works
+        data, steps, notes = apply_rules(raw, rules)
+        del raw
+        inter, keep_rows = data.interactions(), bool(data.parts)
+        sort_interactions(inter, options.ties, options.seed, keep_rows)
     codes = given_split(engine, data.parts) if data.parts else None
     folder = Path(options.data_path) / options.dataset
     summary: dict[str, Any] = {
@@ -104,7 +108,10 @@ def _prepare(
         "dataset": options.dataset,
         "reader": reader_name,
         "arguments": arguments,
-        "inputs": [{"file": path.name, "sha256": sha256_of(path)} for path in data.inputs],
+        "inputs": [
+            {"file": path.name, "sha256": sha256}
+            for path, sha256 in zip(data.inputs, digests, strict=True)
+        ],
         "notes": data.notes | notes | _note_of_sizes(data),
         "rules": rules.sentence(),
         "steps": [asdict(step) for step in steps],

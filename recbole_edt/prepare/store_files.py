@@ -19,7 +19,8 @@ def write_store(engine: Engine, items: pd.DataFrame, sha256: str, folder: Path) 
     Parameters
     ----------
     engine : Engine
-        With the tables `sorted` and `users`, whose codes are in the order of the file.
+        With the tables `sorted`, `users`, whose codes are in the order of the file, and
+        `catalogue`.
     items : pandas.DataFrame
         The catalogue; its index holds the codes.
     sha256 : str
@@ -32,11 +33,12 @@ def write_store(engine: Engine, items: pd.DataFrame, sha256: str, folder: Path) 
     users = NumberedTokens(len(per_user), _users(engine, len(per_user)), order)
     named = engine.arrays("SELECT item FROM sorted GROUP BY item ORDER BY min(rowid)")["item"]
     ids = items.loc[named, fields.ITEM].to_numpy(object)
-    numbers = np.zeros(int(named.max()) + 1, dtype=np.int32)
+    numbers = np.zeros(int(items.index.max()) + 1, dtype=np.int32)
     numbers[named] = np.arange(1, len(named) + 1)
-    catalogue = NumberedTokens(len(ids), [ids], np.argsort(ids))
+    by_id = numbers[engine.arrays("SELECT code FROM catalogue ORDER BY id")["code"]]
+    catalogue = NumberedTokens(len(ids), [ids], by_id[by_id > 0] - 1)  # 0: without a row
     rows = _rows(engine, int(per_user.sum()), numbers)
-    write_columns(folder, sha256, users, catalogue, per_user, rows)
+    write_columns(folder, sha256, users, catalogue, per_user, rows, in_order=True)
 
 
 def _users(engine: Engine, count: int) -> Iterator[np.ndarray]:
@@ -48,10 +50,5 @@ def _users(engine: Engine, count: int) -> Iterator[np.ndarray]:
 def _rows(engine: Engine, count: int, numbers: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     for start in range(0, count, _CHUNK):
         among = f"rowid >= {start} AND rowid < {start + _CHUNK}"
-        rows = engine.arrays(f"SELECT user, item, time, rowid FROM sorted WHERE {among}")
-        yield {
-            "users": rows["user"] + 1,
-            "items": numbers[rows["item"]],
-            "times": rows["time"],
-            "file_rows": rows["rowid"],
-        }
+        rows = engine.arrays(f"SELECT user, item, time FROM sorted WHERE {among}")
+        yield {"users": rows["user"] + 1, "items": numbers[rows["item"]], "times": rows["time"]}

@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,6 +175,7 @@ def write_columns(
     items: NumberedTokens,
     per_user: np.ndarray,
     pieces: Iterable[dict[str, np.ndarray]],
+    in_order: bool = False,
 ) -> None:
     """Write all columns of a store, the manifest last.
 
@@ -190,6 +192,8 @@ def write_columns(
     pieces : iterable of dict
         The rows by user and time, piece by piece: `users` and `items` (numbers), `times` and
         `file_rows` (row of the file, from 0).
+    in_order : bool
+        Whether the file is known to have the rows in this order; `file_rows` is not read then.
     """
     counts: dict[str, Any] = {}
     for name, tokens in (("users", users), ("items", items)):
@@ -198,33 +202,33 @@ def write_columns(
         counts[name] = {"count": tokens.count, "bytes": size}
     write_column(folder / "starts.npy", np.r_[0, 0, np.cumsum(per_user)].astype(np.int64))
     rows = int(per_user.sum())
-    is_sorted = _write_rows(folder, rows, pieces)
+    is_sorted = _write_rows(folder, rows, pieces, in_order)
     manifest = {"schema": SCHEMA, "inter_sha256": sha256, "rows": rows, "is_sorted": is_sorted}
     write_json(folder / MANIFEST, manifest | counts)
 
 
-def _write_rows(folder: Path, rows: int, pieces: Iterable[dict[str, np.ndarray]]) -> bool:
+def _write_rows(
+    folder: Path, rows: int, pieces: Iterable[dict[str, np.ndarray]], in_order: bool
+) -> bool:
     """Write users, items, times and file rows; return whether the file was in this order."""
-    dtypes = {"users": np.int32, "items": np.int32, "times": np.float64, "file_rows": np.int64}
+    dtypes: dict[str, type] = {"users": np.int32, "items": np.int32, "times": np.float64}
+    if not in_order:
+        dtypes["file_rows"] = np.int64
     done, is_sorted = 0, True
-    with (
-        new_file(folder / "users.npy") as users,
-        new_file(folder / "items.npy") as items,
-        new_file(folder / "times.npy") as times,
-        new_file(folder / "file_rows.npy") as file_rows,
-    ):
-        files = dict(zip(dtypes, (users, items, times, file_rows), strict=True))
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(new_file(folder / f"{name}.npy")) for name in dtypes}
         for name, file in files.items():
             write_header(file, np.dtype(dtypes[name]), rows)
         for piece in pieces:
             for name, file in files.items():
                 file.write(np.ascontiguousarray(piece[name], dtype=dtypes[name]).data)
             count = len(piece["users"])
-            is_sorted &= bool((piece["file_rows"] == np.arange(done, done + count)).all())
+            if not in_order:
+                is_sorted &= bool((piece["file_rows"] == np.arange(done, done + count)).all())
             done += count
     if done != rows:
         raise RuntimeError(f"{done} rows came out of {rows}")
-    if is_sorted:
+    if is_sorted and not in_order:
         (folder / "file_rows.npy").unlink()
     return is_sorted
 
