@@ -86,6 +86,11 @@ class LanguageModel:
         return self._client.identity
 
     @property
+    def thinks(self) -> bool:
+        """Whether the model is known to think aloud before it answers."""
+        return self.thinking_tokens > 0
+
+    @property
     def source(self) -> Mapping[str, object]:
         """Where the model came from and runs, for manifests; JSON values."""
         return self._client.source

@@ -32,6 +32,9 @@ Users = Annotated[Literal["all", "sparse"], _UNKNOWN]
 Rate = Annotated[float, Ge(0), _says("is not a number of 0 or more"), _FINITE]
 
 
+RepetitionPenalty = Annotated[float, Ge(1), _says("is not a number of 1 or more"), _FINITE]
+
+
 def _model_name(value: Any) -> None:
     if not isinstance(value, str) or not value.strip():
         refuse(f"{value!r}; expected a name")
@@ -74,9 +77,9 @@ def _sampling(value: Any) -> None:
 
 
 Sampling = Annotated[
-    Any, checked_by(_sampling), Label("a mapping such as {temperature: 0.7, top_p: 0.9}")
+    dict[str, Any], checked_by(_sampling), Label("a mapping such as {temperature: 0.7, top_p: 0.9}")
 ]
-ModelName = Annotated[Any, checked_by(_model_name), Label("text")]
+ModelName = Annotated[str, checked_by(_model_name), Label("text")]
 
 
 class ItemVectorsKeys(KeyGroup):
@@ -129,7 +132,7 @@ class LanguageModelKeys(KeyGroup):
     leaves a key out that would be sent (temperature, seed)."""
     llm_structured: bool
     """Ask a server for JSON of a schema where a reply is a list of numbers or titles."""
-    llm_repetition_penalty: Annotated[float, Ge(1), _says("is not a number of 1 or more"), _FINITE]
+    llm_repetition_penalty: RepetitionPenalty
     """Divides the logits of tokens that are in the prompt or reply already; 1: none. Of a model in
     this process, for augment_mode representatives and profile_mode grouped."""
 
