@@ -73,7 +73,7 @@ _PROFILE_PROMPTS = {"llm": PROFILE}
 _OLDER_NAME = {"per_domain": "llm"}
 """Under which `profile_mode` a set is found; renaming it would orphan sets that exist."""
 _IN_STAGES = {REPRESENTATIVES: (TRANSFER,), GROUPED: (GROUP, MERGE)}
-_ENCODING_MODES = (REPRESENTATIVES, "generate")
+ENCODING_MODES = (REPRESENTATIVES, "generate")
 """Values of `augment_mode` whose replies are encoded, to find the item nearest to them."""
 _OF_MODELS = ("augment_history", "profile_max_tokens", "profile_hide_titles")
 
@@ -207,10 +207,10 @@ def refuse_to_encode(settings: ArtefactSettings, parts: Sequence[str]) -> None:
     if not settings.made_elsewhere:
         return
     mode = settings.augment["augment_mode"]
-    if "augment" in parts and mode in _ENCODING_MODES:
+    if "augment" in parts and mode in ENCODING_MODES:
         needs, mend = (
             f"augment_mode {mode}",
-            f"choose a mode other than {' and '.join(_ENCODING_MODES)}",
+            f"choose a mode other than {' and '.join(ENCODING_MODES)}",
         )
     elif "profiles" in parts:
         needs, mend = (

@@ -49,7 +49,7 @@ def make(config, tmp_path, use_model, monkeypatch):
     at = {title: vector for _, title, vector in ITEMS.values()}
     at |= {"spaceship": unit(250), "mug": unit(3), "samovar": unit(1.5)}
     monkeypatch.setattr(
-        "recbole_edt.artefacts.augmenter.transfer.title_encoder",
+        "recbole_edt.artefacts.augmenter.make.title_encoder",
         lambda settings, dim: lambda titles: np.array([at[title] for title in titles], np.float32),
     )
 

@@ -1,7 +1,5 @@
 """What items are selected from: histories, deficits, candidate sets, titles and vectors."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +7,7 @@ import numpy as np
 
 from recbole_edt.artefacts.augmenter.candidates import CandidateSets, find_candidates
 from recbole_edt.artefacts.augmenter.deficits import Deficits, find_deficits
+from recbole_edt.artefacts.augmenter.representatives import seeded
 from recbole_edt.artefacts.augmenter.retrieval import Cooccurrence, Retrieval, TitleSimilarity
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.embeddings import unit_vectors
@@ -102,9 +101,8 @@ class SelectionInputs:
         The draw depends on no other user, so that it is the same in every shard.
         """
         domain = self.training.domain_names[self.deficits.domains[deficit]]
-        key = json.dumps([number, purpose, self.user(deficit), domain])
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-        return np.random.default_rng(seed).permutation(self.candidates.of(deficit))
+        draw = seeded(number, purpose, self.user(deficit), domain)
+        return draw.permutation(self.candidates.of(deficit))
 
 
 def shown_titles(titles: Sequence[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """The questions that a language model is asked about the candidates of each deficit."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,16 +48,6 @@ class Questions:
     settings: llm.Generation
     cut_titles: int
     without_history: int
-
-    def part(self, indices: Sequence[int]) -> "Questions":
-        """Return the questions with these indices."""
-        return replace(
-            self,
-            deficits=[self.deficits[i] for i in indices],
-            prompts=[self.prompts[i] for i in indices],
-            offered=[self.offered[i] for i in indices],
-            texts=[self.texts[i] for i in indices],
-        )
 
     @property
     def requests(self) -> llm.GenerateRequests | llm.ScoreRequests:

@@ -1,8 +1,9 @@
 """Selection of items from candidate sets: by a language model's answers, or by a rule."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from recbole_edt import llm
 from recbole_edt.artefacts.augmenter.inputs import SelectionInputs
 from recbole_edt.artefacts.augmenter.questions import Questions
 from recbole_edt.artefacts.embeddings import TitleEncoder
+from recbole_edt.artefacts.store import Entry
 
 UNGROUNDED, IN_HISTORY, NOT_FINITE = "ungrounded", "in_history", "not_finite"
 _MOST_TITLES = 64
@@ -30,7 +32,7 @@ class SelectedItems:
     Attributes
     ----------
     deficits, items : list of int
-        Deficit and catalogue row of each selected item.
+        Deficit (in the mode `representatives`, pair of domains) and catalogue row of each item.
     scores : list of float
         What the item was preferred by, see docs/augmenter.md.
     rejects : collections.Counter
@@ -54,6 +56,38 @@ class SelectedItems:
         self.deficits.append(int(deficit))
         self.items.append(int(item))
         self.scores.append(float(score))
+
+
+@dataclass(frozen=True)
+class ModelQuestions:
+    """Q questions of any mode that asks a language model, and what becomes of the answers.
+
+    Attributes
+    ----------
+    requests : Requests
+        The questions as a language model takes them.
+    template : Template
+        Their prompt.
+    owners : numpy.ndarray
+        int64 [D], user of each deficit or pair of domains that items are selected for.
+    users : numpy.ndarray
+        int64 [Q], user of each question.
+    unit : numpy.ndarray
+        float32 [N, m], unit vectors of the items.
+    counts : dict
+        What the manifest records of the questions.
+    read : callable
+        Makes `SelectedItems` of the answers, the item encoder (for free titles only), and whether
+        the model thinks aloud.
+    """
+
+    requests: llm.Requests
+    template: llm.Template
+    owners: np.ndarray
+    users: np.ndarray
+    unit: np.ndarray
+    counts: Entry
+    read: Callable[[Sequence[Any], Any, bool], SelectedItems]
 
 
 def select_by_rule(mode: str, inputs: SelectionInputs) -> SelectedItems:

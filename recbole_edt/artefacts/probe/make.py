@@ -16,7 +16,6 @@ from recbole_edt.artefacts.augmenter import (
     AugmentSettings,
     SelectedItems,
     SelectionInputs,
-    answer_questions,
     make_questions,
     read_answers,
     select_by_rule,
@@ -136,7 +135,7 @@ def _select_by_model(
     encode: TitleEncoder,
 ) -> SelectedItems:
     questions = make_questions(mode, inputs, settings.augment_cap)
-    answers = answer_questions(questions, task, f"probe {mode}")
+    answers = task.ask(questions.requests, f"probe {mode}", "prompt")
     return read_answers(questions, answers, inputs, encode, settings.augment_floor)
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,6 +50,17 @@ class GroupQuestions:
     masked: Counter[str]
     cut_groups: int
     cut_titles: int
+
+    @property
+    def requests(self) -> llm.GenerateRequests:
+        """The questions as a language model takes them."""
+        return llm.GenerateRequests(self.prompts, self.generation)
+
+    def part(self, indices: Sequence[int]) -> "GroupQuestions":
+        """Return the questions at these positions; counts stay those of all questions."""
+        columns = {name: getattr(self, name)[indices] for name in ("users", "groups", "domains")}
+        rows = {name: [getattr(self, name)[i] for i in indices] for name in ("items", "prompts")}
+        return replace(self, **columns, **rows)
 
     def entry(self) -> Entry:
         """Return what the manifest records of the questions."""
