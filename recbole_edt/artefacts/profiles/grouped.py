@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from recbole_edt import fields, llm
+from recbole_edt import llm
 from recbole_edt.artefacts.augmenter import shown_titles
 from recbole_edt.artefacts.embeddings import TextEncoder
 from recbole_edt.artefacts.profiles import report
@@ -20,7 +21,7 @@ from recbole_edt.artefacts.profiles.texts import (
     read_texts,
     repetition,
 )
-from recbole_edt.artefacts.profiles.writing import write_profiles
+from recbole_edt.artefacts.profiles.writing import profile_row, write_profiles
 from recbole_edt.artefacts.store import (
     AUGMENT,
     GROUP,
@@ -55,16 +56,28 @@ def make_grouped(task: ArtefactTask, settings: ProfileSettings, dry_run: bool) -
         groups = _read(task, settings, replies, _titles_of(questions.items, titles))
         if replies:
             groups.refuse_if_empty(task.settings.llm["llm"], "replies about groups")
-        users, merging = _merging(task, settings, questions, groups)
-        merged = task.ask(merging, f"{PROFILES}: merging", "question")
+        known = GroupTexts(task, settings, questions, groups)
+        merged = task.ask(known.merging, f"{PROFILES}: merging", "question")
         if task.shard.count > 1:
             return task.report_asked(
                 PROFILES,
                 f"{len(replies):,} of {count:,} questions about groups and {len(merged):,} about "
                 "merging are answered",
             )
-        overall = _read_merged(task, settings, titles, questions, users, merged, groups)
-        entry = _write(task, settings, questions, groups, users, overall, merging, encoder, work)
+        overall = known.read_merged(merged, titles)
+        repeated = {GROUP: repetition(groups.texts), OVERALL: repetition(overall.texts)}
+        overall.texts, shared = leave_out_shared(overall.texts, settings.profile_most_shared)
+        overall.masked[SHARED_TEXT] += shared
+        if not any(overall.texts):
+            raise UserError(
+                f"profile_most_shared: {settings.profile_most_shared}, but every one of {shared} "
+                "overall profiles is shared by more users than that; they are no profiles"
+            )
+        counted = known.entry(overall, repeated)
+        rows, users = known.rows(overall.texts), np.array(list(known.by_user), dtype=np.int64)
+        entry = {"mode": settings.profile_mode, OVERALL: True} | write_profiles(
+            task, encoder, work, overall.texts, users, None, counted, rows
+        )
     made = task.record(PROFILES, entry)
     shutil.rmtree(work)
     return PartReport(PROFILES, "made", f"{PROFILES}: made\n{report.describe(made)}")
@@ -85,134 +98,100 @@ def _titles_of(items: Iterable[Iterable[int]], titles: Sequence[str]) -> Iterato
     return ([titles[item] for item in part] for part in items)
 
 
-def _merging(
-    task: ArtefactTask, settings: ProfileSettings, questions: GroupQuestions, groups: ReplyTexts
-) -> tuple[np.ndarray, llm.GenerateRequests]:
-    """Return the users whose groups have texts, int64 [M], and the merging question of each.
+@dataclass(frozen=True)
+class GroupTexts:
+    """The texts about groups, and the questions that merge those of each user.
 
-    A user with a question that failed is not merged before it is answered: the text would change.
-    Replies may have two sentences, hence twice the tokens [ours].
+    Attributes
+    ----------
+    task : ArtefactTask
+        The set.
+    settings : ProfileSettings
+        Length of a text, and what is hidden in it.
+    questions : GroupQuestions
+        The questions about groups.
+    groups : ReplyTexts
+        What was read of the replies.
     """
-    names, users = task.training.domain_names, questions.users.tolist()
-    waiting = {users[index] for index in groups.failed}
-    known: dict[int, list[tuple[str, str]]] = {}
-    for user, domain, text in zip(users, questions.domains, groups.texts, strict=True):
-        if text and user not in waiting:
-            known.setdefault(user, []).append((names[domain], text))
-    prompts = [llm.fill_merge(texts).prompt for texts in known.values()]
-    generation = llm.Generation(
-        2 * settings.profile_max_tokens, repetition_penalty=settings.llm_repetition_penalty
-    )
-    return np.array(list(known), dtype=np.int64), llm.GenerateRequests(prompts, generation)
 
+    task: ArtefactTask
+    settings: ProfileSettings
+    questions: GroupQuestions
+    groups: ReplyTexts
 
-def _read_merged(
-    task: ArtefactTask,
-    settings: ProfileSettings,
-    titles: Sequence[str],
-    questions: GroupQuestions,
-    users: np.ndarray,
-    replies: Sequence[llm.Reply],
-    groups: ReplyTexts,
-) -> ReplyTexts:
-    """Read the merging replies, and count the users without one."""
-    items: dict[int, set[int]] = {}
-    for user, part in zip(questions.users.tolist(), questions.items, strict=True):
-        items.setdefault(user, set()).update(part.tolist())
-    of_users = (sorted(items[user]) for user in users.tolist())
-    result = _read(task, settings, replies, _titles_of(of_users, titles), EMPTY_MERGE)
-    waiting = len({int(questions.users[index]) for index in groups.failed})
-    result.masked[FAILED_GROUP] += waiting
-    result.masked[NO_GROUP_TEXT] += len(items) - len(users) - waiting
-    result.refuse_if_empty(task.settings.llm["llm"], "merging replies")
-    return result
+    @cached_property
+    def waiting(self) -> set[int]:
+        """Users with a question that failed.
 
+        They are not merged before it is answered: the text would change.
+        """
+        return {int(self.questions.users[index]) for index in self.groups.failed}
 
-def _write(
-    task: ArtefactTask,
-    settings: ProfileSettings,
-    questions: GroupQuestions,
-    groups: ReplyTexts,
-    users: np.ndarray,
-    overall: ReplyTexts,
-    merging: llm.GenerateRequests,
-    encoder: TextEncoder,
-    work: Path,
-) -> Entry:
-    """Leave out shared texts and write the rest; return the part's entry for the manifest."""
-    model = task.language_model
-    repeated = {GROUP: repetition(groups.texts), OVERALL: repetition(overall.texts)}
-    kept, shared = leave_out_shared(overall.texts, settings.profile_most_shared)
-    overall.masked[SHARED_TEXT] += shared
-    if not any(kept):
-        raise UserError(
-            f"profile_most_shared: {settings.profile_most_shared}, but every one of {shared} "
-            "overall profiles is shared by more users than that; they are no profiles"
-        )
-    stages = {GROUP: questions.requests, OVERALL: merging}
-    spent = {name: model.spent_on(requests).rounded() for name, requests in stages.items()}
-    total = {key: round(sum(one[key] for one in spent.values()), 6) for key in spent[GROUP]}
-    prompts = {GROUP: llm.GROUP.entry(), OVERALL: llm.MERGE.entry()}
-    cut_thoughts = groups.cut_thoughts + overall.cut_thoughts
-    counted = {
-        **questions.entry(),
-        "merges": len(merging.prompts),
-        "masked": dict(sorted((+(questions.masked + overall.masked)).items())),
-        "masked_groups": dict(sorted(groups.masked.items())),
-        "repetition": repeated,
-        # with more tokens to think, a cut thought is answered, and its user's texts merged anew
-        "failed": len(groups.failed) + len(overall.failed) + cut_thoughts,
-        "cut_thoughts": cut_thoughts,
-        "unfinished": groups.unfinished + overall.unfinished,
-        "hidden_titles": groups.hidden + overall.hidden,
-        **task.model_entry(prompts),
-        "spent": total,
-        "spent_by_stage": spent,
-    }
-    rows = _rows(task, questions, groups, users, kept)
-    head = {"mode": settings.profile_mode, OVERALL: True}
-    return head | write_profiles(task, encoder, work, kept, users, None, counted, rows)
+    @cached_property
+    def by_user(self) -> dict[int, list[tuple[str, str]]]:
+        """Domain and text of the groups of each user that is merged."""
+        names, known = self.task.training.domain_names, dict[int, list[tuple[str, str]]]()
+        columns = self.questions.users.tolist(), self.questions.domains, self.groups.texts
+        for user, domain, text in zip(*columns, strict=True):
+            if text and user not in self.waiting:
+                known.setdefault(user, []).append((names[domain], text))
+        return known
 
+    @cached_property
+    def merging(self) -> llm.GenerateRequests:
+        """The merging question of each user, of two sentences, hence twice the tokens [ours]."""
+        prompts = [llm.fill_merge(texts).prompt for texts in self.by_user.values()]
+        most, penalty = 2 * self.settings.profile_max_tokens, self.settings.llm_repetition_penalty
+        return llm.GenerateRequests(prompts, llm.Generation(most, repetition_penalty=penalty))
 
-def _rows(
-    task: ArtefactTask,
-    questions: GroupQuestions,
-    groups: ReplyTexts,
-    users: np.ndarray,
-    texts: Sequence[str],
-) -> list[dict[str, Any]]:
-    """Return the lines of ``profiles.jsonl``: each user's overall text, then those of groups."""
-    training = task.training
-    merged = dict(zip(users.tolist(), texts, strict=True))
-    rows: list[dict[str, Any]] = []
-    sizes = np.bincount(questions.users, weights=[len(part) for part in questions.items])
-    last = -1
-    columns = questions.users.tolist(), questions.groups.tolist(), questions.domains.tolist()
-    for index, (user, group, domain) in enumerate(zip(*columns, strict=True)):
-        name = training.user_tokens[user]
-        if user != last and merged.get(user):
-            rows.append(
-                {
-                    fields.USER: name,
-                    fields.DOMAIN: "",
-                    "text": merged[user],
-                    "n_items": int(sizes[user]),
-                    "stage": OVERALL,
-                }
-            )
-        last = user
-        if groups.texts[index]:
-            rows.append(
-                {
-                    fields.USER: name,
-                    fields.DOMAIN: training.domain_names[domain],
-                    "text": groups.texts[index],
-                    "n_items": len(questions.items[index]),
-                    "stage": GROUP,
-                    "group": group + 1,
-                }
-            )
-    return rows
+    def read_merged(self, replies: Sequence[llm.Reply], titles: Sequence[str]) -> ReplyTexts:
+        """Read the merging replies, and count the users without one."""
+        items: dict[int, set[int]] = {}
+        for user, part in zip(self.questions.users.tolist(), self.questions.items, strict=True):
+            items.setdefault(user, set()).update(part.tolist())
+        quoted = _titles_of((sorted(items[user]) for user in self.by_user), titles)
+        result = _read(self.task, self.settings, replies, quoted, EMPTY_MERGE)
+        without_text = len(items) - len(self.by_user) - len(self.waiting)
+        result.masked.update({FAILED_GROUP: len(self.waiting), NO_GROUP_TEXT: without_text})
+        result.refuse_if_empty(self.task.settings.llm["llm"], "merging replies")
+        return result
+
+    def entry(self, overall: ReplyTexts, repeated: Entry) -> Entry:
+        """Return what the manifest records of both stages."""
+        groups, model = self.groups, self.task.language_model
+        stages = {GROUP: self.questions.requests, OVERALL: self.merging}
+        spent = {name: model.spent_on(requests).rounded() for name, requests in stages.items()}
+        total = {key: round(sum(one[key] for one in spent.values()), 6) for key in spent[GROUP]}
+        cut_thoughts = groups.cut_thoughts + overall.cut_thoughts
+        return {
+            **self.questions.entry(),
+            "merges": len(self.merging.prompts),
+            "masked": dict(sorted((+(self.questions.masked + overall.masked)).items())),
+            "masked_groups": dict(sorted(groups.masked.items())),
+            "repetition": repeated,
+            # with more tokens to think, a cut thought is answered, and its user's texts merged anew
+            "failed": len(groups.failed) + len(overall.failed) + cut_thoughts,
+            "cut_thoughts": cut_thoughts,
+            "unfinished": groups.unfinished + overall.unfinished,
+            "hidden_titles": groups.hidden + overall.hidden,
+            **self.task.model_entry({GROUP: llm.GROUP.entry(), OVERALL: llm.MERGE.entry()}),
+            "spent": total,
+            "spent_by_stage": spent,
+        }
+
+    def rows(self, texts: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yield the lines of ``profiles.jsonl``: each user's merged text, then those of groups."""
+        questions, training = self.questions, self.task.training
+        merged = dict(zip(self.by_user, texts, strict=True))
+        sizes = np.bincount(questions.users, weights=[len(part) for part in questions.items])
+        columns = questions.users.tolist(), questions.groups.tolist(), questions.domains.tolist()
+        for index, (user, group, domain) in enumerate(zip(*columns, strict=True)):
+            name = training.user_tokens[user]
+            if text := merged.pop(user, ""):  # before the user's first group
+                yield profile_row(name, "", text, sizes[user], stage=OVERALL)
+            if text := self.groups.texts[index]:
+                in_domain, count = training.domain_names[domain], len(questions.items[index])
+                yield profile_row(name, in_domain, text, count, stage=GROUP, group=group + 1)
 
 
 def _estimate(
@@ -230,7 +209,7 @@ def _estimate(
     for was_stored, reply, only_thought in zip(stored, known, only_thoughts, strict=True):
         text = llm.parse_summary(reply.text, only_thought=only_thought).text
         groups.texts.append(text if was_stored else expected)
-    second = model.estimate(_merging(task, settings, questions, groups)[1])
+    second = model.estimate(GroupTexts(task, settings, questions, groups).merging)
     lines = [
         f"{PROFILES}: would be made in {task.folder}",
         *report.count_lines(questions.entry()),

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from recbole_edt import fields
 from recbole_edt.artefacts.embeddings import TextEncoder
 from recbole_edt.artefacts.profiles import report
 from recbole_edt.artefacts.profiles.grouped import make_grouped
@@ -19,7 +18,7 @@ from recbole_edt.artefacts.profiles.questions import (
     profile_questions,
 )
 from recbole_edt.artefacts.profiles.texts import ReplyTexts, joined_titles, read_texts, repetition
-from recbole_edt.artefacts.profiles.writing import write_profiles
+from recbole_edt.artefacts.profiles.writing import profile_row, write_profiles
 from recbole_edt.artefacts.settings import GROUPED, profile_mode_of
 from recbole_edt.artefacts.store import PROFILES, Entry
 from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
@@ -125,9 +124,6 @@ def _rows(
     columns = questions.users, questions.domains, questions.counts, texts
     for user, domain, count, text in zip(*columns, strict=True):
         if text:
-            yield {
-                fields.USER: training.user_tokens[user],
-                fields.DOMAIN: training.domain_names[domain],
-                "text": text,
-                "n_items": int(count),
-            }
+            yield profile_row(
+                training.user_tokens[user], training.domain_names[domain], text, count
+            )

@@ -7,9 +7,23 @@ from typing import Any
 import numpy as np
 
 import recbole_edt
+from recbole_edt import fields
 from recbole_edt.artefacts.embeddings import TextEncoder, encode_texts, plan_encoding
 from recbole_edt.artefacts.store import Entry, save_profiles
 from recbole_edt.artefacts.task import ArtefactTask
+
+
+def profile_row(
+    user: str, domain: str, text: str, items: int, **stage: str | int
+) -> dict[str, Any]:
+    """Return a line of ``profiles.jsonl``: a text that is about so many items."""
+    return {
+        fields.USER: user,
+        fields.DOMAIN: domain,
+        "text": text,
+        "n_items": int(items),
+        **stage,
+    }
 
 
 def write_profiles(
