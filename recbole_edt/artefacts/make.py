@@ -16,6 +16,9 @@ from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.llm import Shard
 
+PROBED_USERS = 200
+"""Users that a probe draws when no other number is given."""
+
 _MAKERS: dict[str, Callable[[ArtefactTask, bool], PartReport]] = {
     EMBEDDINGS: make_embeddings,
     AUGMENT: make_augmented,
@@ -79,6 +82,29 @@ def make_artefacts(
     refuse_to_encode(task.settings, parts)
     with _disk_errors(task.folder):
         return [_MAKERS[part](task, dry_run) for part in parts]
+
+
+def run_artefacts(
+    config: Mapping[str, Any],
+    dataset_dir: Path,
+    name: str,
+    split: Split,
+    only: Sequence[str],
+    dry_run: bool,
+    probe: int | None = None,
+    shard: Shard | None = None,
+    vectors: VectorSource | None = None,
+) -> str:
+    """Make artefacts, or measure the augmenter on `probe` users; return the report to print.
+
+    Parameters and errors are those of `make_artefacts` and `probe_augmenter`.
+    """
+    if probe is not None:
+        return probe_augmenter(config, dataset_dir, name, split, probe)
+    reports = make_artefacts(
+        config, dataset_dir, name, split, only=only, dry_run=dry_run, shard=shard, vectors=vectors
+    )
+    return "\n".join(report.text for report in reports)
 
 
 def wanted_parts(only: Sequence[str]) -> list[str]:

@@ -71,9 +71,10 @@ def run(args: Namespace) -> int:
         flag = "jobs" if cluster is None else "cluster"
         _refuse_beside(args, flag, "shares the work of making", ("probe", *_OF_MAKING))
     _check_vector_flags(args)
-    from recbole_edt.artefacts.command import PROBED_USERS, VectorSource, parse_shard, run_artefacts
+    from recbole_edt.artefacts.embeddings import VectorSource
+    from recbole_edt.artefacts.make import PROBED_USERS, run_artefacts
     from recbole_edt.data.split import split_of
-    from recbole_edt.llm.sharding import shard_from_environment
+    from recbole_edt.llm.sharding import parse_shard, shard_from_environment
     from recbole_edt.runs import configs_of_splits, find_dataset
 
     shard = shard_from_environment() if args.shard is None else parse_shard(args.shard)

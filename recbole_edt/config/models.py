@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ from recbole_edt.paths import properties_dir
 from recbole_edt.plugins import MODELS, describe, load_entry, registered
 from recbole_edt.recbole_bridge.stock import (
     OTHER_FAMILIES,
+    import_model,
     keys_without_default,
     needs_own_dataset,
-    stock_model,
     stock_models,
 )
 
@@ -69,13 +68,7 @@ class ModelSpec:
         """Return the model class."""
         if self.model_class is not None:
             return self.model_class
-        if not self.module:
-            return stock_model(self.name)
-        from recbole_edt.recbole_bridge.shims import anomaly_detection_kept
-
-        with anomaly_detection_kept():  # a model may be derived from one of RecBole's
-            model_class: type = getattr(import_module(self.module), self.name)
-        return model_class
+        return import_model(self.module or stock_models()[self.name], self.name)
 
     @property
     def defaults_file(self) -> Path:

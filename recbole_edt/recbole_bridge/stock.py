@@ -83,13 +83,13 @@ def stock_models(families: tuple[str, ...] = FAMILIES) -> dict[str, str]:
     return modules
 
 
-def stock_model(name: str) -> type:
-    """Return one of the classes that `stock_models` lists."""
+def import_model(module: str, name: str) -> type:
+    """Return a model class that is RecBole's own or may be derived from one of RecBole's."""
     from recbole_edt.recbole_bridge.shims import anomaly_detection_kept, prepare_recbole
 
     prepare_recbole()
     with anomaly_detection_kept():
-        model_class: type = getattr(import_module(stock_models()[name]), name)
+        model_class: type = getattr(import_module(module), name)
     return model_class
 
 
@@ -108,12 +108,8 @@ def needs_own_dataset(name: str) -> bool:
 
 def stock_trainer(model_type: Any, name: str) -> Any:
     """Return the trainer class that RecBole has for a model."""
-    _prepare_recbole()
-    special = import_module("recbole.trainer.trainer").__dict__.get(f"{name}Trainer")
-    return special or import_module("recbole.utils").get_trainer(model_type, name)
-
-
-def _prepare_recbole() -> None:
     from recbole_edt.recbole_bridge.shims import prepare_recbole
 
     prepare_recbole()
+    special = import_module("recbole.trainer.trainer").__dict__.get(f"{name}Trainer")
+    return special or import_module("recbole.utils").get_trainer(model_type, name)

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from recbole_edt.artefacts import ArtefactSettings, find_artefacts
-from recbole_edt.artefacts.command import VectorSource, run_artefacts
-from recbole_edt.artefacts.make import make_artefacts
+from recbole_edt.artefacts.embeddings import VectorSource
+from recbole_edt.artefacts.make import make_artefacts, run_artefacts
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
 

@@ -7,8 +7,7 @@ import pytest
 from shops import write_shop
 
 from recbole_edt.artefacts import ArtefactSettings, find_artefacts
-from recbole_edt.artefacts.command import run_artefacts
-from recbole_edt.artefacts.make import make_artefacts
+from recbole_edt.artefacts.make import make_artefacts, run_artefacts
 from recbole_edt.data.split import Split, load_or_make_split
 from recbole_edt.errors import UserError
 from recbole_edt.llm import Shard
