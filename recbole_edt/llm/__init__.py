@@ -5,6 +5,7 @@ the store of replies and decoding are private to this package. What is asked is 
 template (`fill`), what comes back is read by a `parse_...` function.
 """
 
+from recbole_edt.llm.client import GenerateRequests, Requests, ScoreRequests
 from recbole_edt.llm.estimate import Estimate
 from recbole_edt.llm.messages import (
     PROMPT_TOO_LONG,
@@ -43,7 +44,6 @@ from recbole_edt.llm.prompts_in_stages import (
     fill_merge,
     fill_transfer,
 )
-from recbole_edt.llm.requests import GenerateRequests, Requests, ScoreRequests
 from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.sharding import Shard, parse_shard, shard_from_environment
 from recbole_edt.llm.structured import NUMBERS, TEXT, TITLES

@@ -8,10 +8,9 @@ from typing import cast
 
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
-from recbole_edt.llm.client import ModelClient
+from recbole_edt.llm.client import GenerateRequests, ModelClient, Requests, ScoreRequests
 from recbole_edt.llm.estimate import Estimate, Prices, estimate
 from recbole_edt.llm.messages import Answer, Generation, Prompt, Reply, Scores
-from recbole_edt.llm.requests import GenerateRequests, Requests, ScoreRequests
 from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.store import Record, ReplyStore, Usage
 

@@ -11,6 +11,7 @@ from recbole_edt.artefacts.augmenter.representatives import seeded
 from recbole_edt.artefacts.augmenter.retrieval import Cooccurrence, Retrieval, TitleSimilarity
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.embeddings import unit_vectors
+from recbole_edt.artefacts.store import Entry
 from recbole_edt.artefacts.task import ArtefactTask
 from recbole_edt.artefacts.training_rows import TrainingRows
 from recbole_edt.llm import clean_title
@@ -112,7 +113,7 @@ def shown_titles(titles: Sequence[str]) -> list[str]:
 
 def selection_inputs(
     task: ArtefactTask, settings: AugmentSettings
-) -> tuple[SelectionInputs, dict[str, int]]:
+) -> tuple[SelectionInputs, Entry]:
     """Return deficits and candidates of all users, and the counts for the manifest.
 
     Candidates need a title and at least one training interaction. An item that is seen in
@@ -127,6 +128,7 @@ def selection_inputs(
     of_deficits = np.isin(training.users, deficits.users)
     sizes = inputs.candidates.sizes
     counts = {
+        "pool_by": settings.augment_pool_by,
         "users": len(training.user_tokens),
         "imbalanced_users": len(np.unique(deficits.users)),
         "demands": len(deficits),

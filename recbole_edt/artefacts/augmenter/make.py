@@ -9,7 +9,7 @@ from recbole_edt import fields
 from recbole_edt.artefacts.augmenter import report
 from recbole_edt.artefacts.augmenter.inputs import SelectionInputs, selection_inputs
 from recbole_edt.artefacts.augmenter.insertion import augmented_rows
-from recbole_edt.artefacts.augmenter.questions import TEMPLATES, make_questions
+from recbole_edt.artefacts.augmenter.questions import make_questions
 from recbole_edt.artefacts.augmenter.selection import (
     ModelQuestions,
     SelectedItems,
@@ -20,7 +20,7 @@ from recbole_edt.artefacts.augmenter.selection import (
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.augmenter.transfer import transfer_questions
 from recbole_edt.artefacts.embeddings import TitleEncoder, title_encoder
-from recbole_edt.artefacts.settings import ENCODING_MODES, REPRESENTATIVES
+from recbole_edt.artefacts.settings import ENCODING_MODES, PROMPTS, REPRESENTATIVES
 from recbole_edt.artefacts.store import AUGMENT, Entry, save_augmented
 from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
 from recbole_edt.llm import CUT_THOUGHT, Answer
@@ -54,7 +54,6 @@ def make_augmented(task: ArtefactTask, dry_run: bool) -> PartReport:
     if settings.augment_mode == REPRESENTATIVES:
         return _make_by_model(task, settings, transfer_questions(task, settings), dry_run)
     inputs, counts = selection_inputs(task, settings)
-    counts = {"pool_by": settings.augment_pool_by, **counts}
     if settings.asks_model:
         return _make_by_model(task, settings, _questions(settings, inputs, counts), dry_run)
     if dry_run:
@@ -75,7 +74,7 @@ def _questions(settings: AugmentSettings, inputs: SelectionInputs, counts: Entry
 
     return ModelQuestions(
         questions.requests,
-        TEMPLATES[questions.mode],
+        PROMPTS[questions.mode],
         inputs.deficits.users,
         inputs.deficits.users[questions.deficits],
         inputs.unit,
@@ -120,7 +119,7 @@ def _make_by_model(
 
 
 def _estimated(settings: AugmentSettings, counts: Entry, text: str) -> PartReport:
-    how = settings.augment_mode
+    how: str = settings.augment_mode
     if how != REPRESENTATIVES:
         how += f" from candidates by {settings.augment_pool_by}"
     lines = [f"{AUGMENT}: {how}", *report.count_lines(counts), f"  {text}"]

@@ -6,9 +6,7 @@ import numpy as np
 
 from recbole_edt import llm
 from recbole_edt.artefacts.augmenter.inputs import SelectionInputs
-
-TEMPLATES = {"select": llm.SELECT, "score": llm.SCORE, "generate": llm.GENERATE}
-"""The prompt of each mode that asks a language model."""
+from recbole_edt.artefacts.settings import PROMPTS
 
 _TOKENS = {"select": 6, "generate": 24}
 """Tokens that one proposal may take in a reply."""
@@ -23,7 +21,7 @@ class Questions:
     Attributes
     ----------
     mode : str
-        A key of `TEMPLATES`.
+        ``select``, ``score`` or ``generate``.
     deficits : list of int
         The deficit of each question.
     prompts : list of Prompt
@@ -67,7 +65,7 @@ def make_questions(mode: str, inputs: SelectionInputs, cap: int) -> Questions:
     Parameters
     ----------
     mode : str
-        A key of `TEMPLATES`.
+        ``select``, ``score`` or ``generate``.
     inputs : SelectionInputs
         Deficits and candidates.
     cap : int
@@ -86,7 +84,7 @@ def make_questions(mode: str, inputs: SelectionInputs, cap: int) -> Questions:
         items = inputs.shown(deficit) if mode == "select" else inputs.candidates.of(deficit)
         candidates = [titles[item] for item in items]
         filled = llm.fill(
-            TEMPLATES[mode],
+            PROMPTS[mode],
             names[inputs.deficits.domains[deficit]],
             [titles[item] for item in history],
             candidates if mode == "select" else None,

@@ -11,18 +11,12 @@ import numpy as np
 from recbole_edt import llm
 from recbole_edt.artefacts.augmenter.inputs import shown_titles
 from recbole_edt.artefacts.augmenter.noise_filter import OTHER_SCRIPT, NoiseFilter
-from recbole_edt.artefacts.augmenter.representatives import (
-    DomainPairs,
-    UserItems,
-    draw_examples,
-    find_pairs,
-)
+from recbole_edt.artefacts.augmenter.representatives import DomainPairs, UserItems, find_pairs
 from recbole_edt.artefacts.augmenter.selection import FAILED, ModelQuestions, SelectedItems
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.embeddings import TitleEncoder, unit_vectors
 from recbole_edt.artefacts.store import Entry
 from recbole_edt.artefacts.task import ArtefactTask
-from recbole_edt.artefacts.training_rows import TrainingRows
 
 _TOKENS_PER_TITLE = 24
 _EXAMPLE_TITLES = 4
@@ -38,8 +32,9 @@ def transfer_questions(task: ArtefactTask, settings: AugmentSettings) -> ModelQu
     usable = titled & np.asarray(unit.any(axis=1))
     # An item that is seen in held-out rows only is treated like one that is never seen.
     allowed = usable & (np.bincount(training.items, minlength=len(titles)) > 0)
-    pairs = find_pairs(training, usable, allowed, unit, settings)
-    prompts, cut_titles = _prompts(training, titles, usable, unit, pairs, settings)
+    items = UserItems(training, usable, unit, settings)
+    pairs = find_pairs(items, allowed)
+    prompts, cut_titles = _prompts(items, titles, pairs)
     generation = llm.Generation(
         _TOKENS_PER_TITLE * settings.augment_cap,
         repetition_penalty=settings.llm_repetition_penalty,
@@ -64,32 +59,26 @@ def transfer_questions(task: ArtefactTask, settings: AugmentSettings) -> ModelQu
 
 
 def _prompts(
-    training: TrainingRows,
-    titles: Sequence[str],
-    usable: np.ndarray,
-    unit: np.ndarray,
-    pairs: DomainPairs,
-    settings: AugmentSettings,
+    items: UserItems, titles: Sequence[str], pairs: DomainPairs
 ) -> tuple[list[llm.Prompt], int]:
     """Return the prompt of each pair, and how many titles in them were cut.
 
     Examples come from training rows too, never from held-out ones.
     """
-    names, items = training.domain_names, UserItems(training, usable)
+    names, settings = items.training.domain_names, items.settings
     drawn: dict[tuple[int, int], list[tuple[int, llm.Example]]] = {}
 
     def examples_of(user: int, source: int, target: int) -> list[llm.Example]:
         key = source, target
         if key not in drawn:
-            count, seed = settings.augment_examples, settings.augment_seed
-            others = draw_examples(training, usable, source, target, count, seed)
+            others = items.draw_examples(source, target)
             drawn[key] = [(other, example(other, source, target)) for other in others]
         # A user never sees their own items as an example.
         seen = [one for other, one in drawn[key] if other != user]
         return seen[: settings.augment_examples]
 
     def example(user: int, source: int, target: int) -> llm.Example:
-        shown = items.representatives(user, source, unit, settings)[-_EXAMPLE_TITLES:]
+        shown = items.representatives(user, source)[-_EXAMPLE_TITLES:]
         named = items.of(user, target)[-min(_EXAMPLE_TITLES, settings.augment_cap) :]
         return llm.Example([titles[item] for item in shown], [titles[item] for item in named])
 

@@ -58,9 +58,14 @@ class GroupQuestions:
 
     def part(self, indices: Sequence[int]) -> "GroupQuestions":
         """Return the questions at these positions; counts stay those of all questions."""
-        columns = {name: getattr(self, name)[indices] for name in ("users", "groups", "domains")}
-        rows = {name: [getattr(self, name)[i] for i in indices] for name in ("items", "prompts")}
-        return replace(self, **columns, **rows)
+        return replace(
+            self,
+            users=self.users[indices],
+            groups=self.groups[indices],
+            domains=self.domains[indices],
+            items=[self.items[i] for i in indices],
+            prompts=[self.prompts[i] for i in indices],
+        )
 
     def entry(self) -> Entry:
         """Return what the manifest records of the questions."""

@@ -13,9 +13,9 @@ from recbole_edt.config.keys.base import (
     Name,
     NotNegative,
     Positive,
+    check_entries,
 )
 from recbole_edt.config.rules import Label, Says, Text, checked_by, refuse
-from recbole_edt.errors import nearest
 
 
 def _says(reason: str) -> Says:
@@ -56,17 +56,11 @@ _EFFORTS = ("none", "minimal", "low", "medium", "high")
 
 
 def _sampling(value: Any) -> None:
-    if not isinstance(value, dict):
-        refuse(f"found {value!r}, expected a mapping such as {{temperature: 0.7}}")
-    known = (*_SAMPLING, "reasoning_effort")
+    check_entries(value, (*_SAMPLING, "reasoning_effort"), "{temperature: 0.7}")
     for name, found in value.items():
-        if name not in known:
-            refuse(f"{name!r}; expected some of {list(known)}{nearest(str(name), known)}")
-        if found is None:
-            continue
-        if name == "reasoning_effort":
-            if found not in _EFFORTS:
-                refuse(f"{name}: found {found!r}, expected one of {list(_EFFORTS)}")
+        if name == "reasoning_effort" and found not in (None, *_EFFORTS):
+            refuse(f"{name}: found {found!r}, expected one of {list(_EFFORTS)}")
+        if name == "reasoning_effort" or found is None:
             continue
         kind, least, most = _SAMPLING[name]
         is_number = type(found) is int or (kind is float and type(found) is float)

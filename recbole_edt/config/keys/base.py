@@ -1,6 +1,6 @@
 """What the groups of keys have in common, and the types that several of them use."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, ClassVar, Self
 
@@ -8,7 +8,7 @@ from annotated_types import Ge, Gt, Lt
 from pydantic import BaseModel, ConfigDict
 
 from recbole_edt.config.rules import KeyRule, Label, checked_by, refuse
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, nearest
 
 Count = Annotated[int, Gt(0)]
 """A whole number of 1 or more."""
@@ -27,6 +27,15 @@ def _name(value: Any) -> None:
 
 Name = Annotated[Any, checked_by(_name), Label("text")]
 """Text of at least one character; a number is none."""
+
+
+def check_entries(value: Any, known: Sequence[str], example: str) -> None:
+    """Refuse what is no mapping, and a mapping with other entries than some known ones."""
+    if not isinstance(value, dict):
+        refuse(f"found {value!r}, expected a mapping such as {example}")
+    for name in value:
+        if name not in known:
+            refuse(f"{name!r}; expected some of {list(known)}{nearest(str(name), known)}")
 
 
 class KeyGroup(BaseModel):
