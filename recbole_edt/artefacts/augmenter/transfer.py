@@ -126,9 +126,12 @@ def read_transfers(
         if reply.failure is not None:
             result.rejects[FAILED + reply.failure] += 1
             continue
+        if only_thought:
+            result.rejects[llm.CUT_THOUGHT] += 1
+            continue
         # More than asked for are read, so that a bad one does not cost a good one its place.
         limit = 2 * int(pairs.limits[number])
-        parsed = llm.parse_titles(reply.text, limit, only_thought=only_thought)
+        parsed = llm.parse_titles(reply.text, limit)
         result.none += parsed.none
         result.rejects.update(parsed.rejects)
         titles = [title for title in parsed.titles if noise.has_known_script(title)]

@@ -207,7 +207,7 @@ def _estimate(
     only_thoughts = llm.thoughts_without_answer(known, model.thinks)
     groups = ReplyTexts()
     for was_stored, reply, only_thought in zip(stored, known, only_thoughts, strict=True):
-        text = llm.parse_summary(reply.text, only_thought=only_thought).text
+        text = "" if only_thought else llm.parse_summary(reply.text).text
         groups.texts.append(text if was_stored else expected)
     second = model.estimate(GroupTexts(task, settings, questions, groups).merging)
     lines = [

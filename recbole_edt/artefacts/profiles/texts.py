@@ -92,19 +92,20 @@ def read_texts(
     for number, (reply, quoted, only_thought) in enumerate(
         zip(replies, titles, only_thoughts, strict=True)
     ):
-        text = ""
+        text, is_unfinished = "", reply.finish == "length"
+        result.unfinished += is_unfinished
         if reply.failure is not None:
             result.masked[reply.failure] += 1
             if reply.failure != PROMPT_TOO_LONG:
                 result.failed.add(number)
+        elif only_thought:
+            result.masked[CUT_THOUGHT] += 1
         else:
-            summary = parse_summary(reply.text, only_thought=only_thought)
-            is_unfinished = reply.finish == "length"
+            summary = parse_summary(reply.text)
             result.cut += summary.cut
-            result.unfinished += is_unfinished
             text = summary.text.strip(quotes)
             if not text:
-                result.masked[CUT_THOUGHT if summary.rejects[CUT_THOUGHT] else empty] += 1
+                result.masked[empty] += 1
             elif hide:
                 text, count = _without_titles(text, quoted, summary.cut or is_unfinished)
                 result.hidden += count
