@@ -84,29 +84,6 @@ def make_artefacts(
         return [_MAKERS[part](task, dry_run) for part in parts]
 
 
-def run_artefacts(
-    config: Mapping[str, Any],
-    dataset_dir: Path,
-    name: str,
-    split: Split,
-    only: Sequence[str],
-    dry_run: bool,
-    probe: int | None = None,
-    shard: Shard | None = None,
-    vectors: VectorSource | None = None,
-) -> str:
-    """Make artefacts, or measure the augmenter on `probe` users; return the report to print.
-
-    Parameters and errors are those of `make_artefacts` and `probe_augmenter`.
-    """
-    if probe is not None:
-        return probe_augmenter(config, dataset_dir, name, split, probe)
-    reports = make_artefacts(
-        config, dataset_dir, name, split, only=only, dry_run=dry_run, shard=shard, vectors=vectors
-    )
-    return "\n".join(report.text for report in reports)
-
-
 def wanted_parts(only: Sequence[str]) -> list[str]:
     """Return the parts to make in their order, all when `only` is empty; refuse unknown ones."""
     for part in only:

@@ -203,15 +203,11 @@ def refuse_to_encode(settings: ArtefactSettings, parts: Sequence[str]) -> None:
         return
     mode = settings.augment["augment_mode"]
     if "augment" in parts and mode in ENCODING_MODES:
-        needs, mend = (
-            f"augment_mode {mode}",
-            f"choose a mode other than {' and '.join(ENCODING_MODES)}",
-        )
+        needs = f"augment_mode {mode}"
+        mend = f"choose a mode other than {' and '.join(ENCODING_MODES)}"
     elif "profiles" in parts:
-        needs, mend = (
-            "profiles",
-            "leave them out (profiles: False, artefacts --only embeddings,augment)",
-        )
+        needs = "profiles"
+        mend = "leave them out (profiles: False, artefacts --only embeddings,augment)"
     else:
         return
     raise UserError(
