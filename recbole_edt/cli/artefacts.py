@@ -98,7 +98,12 @@ def run(args: Namespace) -> int:
         elif args.probe:
             print(probe_augmenter(one, folder, name, split, args.probe_users or PROBED_USERS))
         else:
-            how = {"only": only, "dry_run": args.dry_run, "shard": shard, "vectors": vectors}
+            how: dict[str, Any] = {
+                "only": only,
+                "dry_run": args.dry_run,
+                "shard": shard,
+                "vectors": vectors,
+            }
             reports = make_artefacts(one, folder, name, split, **how)
             print("\n".join(report.text for report in reports))
         if status:

@@ -14,9 +14,9 @@ from recbole_edt.errors import UserError, nearest
 from recbole_edt.paths import properties_dir
 from recbole_edt.plugins import MODELS, describe, load_entry, registered
 from recbole_edt.recbole_bridge.stock import (
+    KEYS_OF_MODELS,
     OTHER_FAMILIES,
     import_model,
-    keys_without_default,
     needs_own_dataset,
     stock_models,
 )
@@ -227,7 +227,7 @@ def model_spec(name: str) -> ModelSpec:
 def _stock_spec(name: str) -> ModelSpec:
     sequential = "sequential_recommender" in stock_models()[name]
     free = rule_of_default(None)
-    keys = {key: RULES.get(key, free) for key in keys_without_default(name)}
+    keys = {key: RULES.get(key, free) for key in KEYS_OF_MODELS.get(name, ())}
     return ModelSpec(name, keys, sequential=sequential)
 
 

@@ -83,12 +83,6 @@ class Summary:
     cut: bool = False
 
 
-def is_cut_thought(reply: str) -> bool:
-    """Return whether a reply ends inside a thought: its last ``<think>`` is not closed."""
-    tags = [match["end"] for match in _THOUGHT.finditer(reply)]
-    return bool(tags) and not tags[-1]
-
-
 def thoughts_without_answer(replies: Sequence[Reply], thinks: bool = False) -> list[bool]:
     """Return of each reply whether it is a reasoning model's thought that was cut.
 
@@ -103,7 +97,7 @@ def thoughts_without_answer(replies: Sequence[Reply], thinks: bool = False) -> l
     thinks : bool
         Whether the model is known to think aloud (``llm_thinking_tokens`` above 0).
     """
-    tags = [[match["end"] for match in _THOUGHT.finditer(reply.text)] for reply in replies]
+    tags = [_thought_tags(reply.text) for reply in replies]
     thinks = thinks or any("/" in of_reply for of_reply in tags)
     return [
         not of_reply[-1] if of_reply else thinks and reply.finish == "length"
@@ -216,9 +210,14 @@ def parse_summary(reply: str, max_characters: int = 600) -> Summary:
     return Summary(head[: end if end > 0 else max_characters].rstrip(), cut=True)
 
 
+def _thought_tags(reply: str) -> list[str]:
+    """Return of each ``<think>`` or ``</think>`` whether it is a closing one: ``/`` or empty."""
+    return [match["end"] for match in _THOUGHT.finditer(reply)]
+
+
 def _unusable(reply: str, content: Sequence[str]) -> Counter[str]:
     """Return why there is nothing to read in a reply; empty where it has content."""
-    if is_cut_thought(reply):
+    if _thought_tags(reply)[-1:] == [""]:  # it ends inside a thought
         return Counter({CUT_THOUGHT: 1})
     return Counter() if content else Counter({EMPTY: 1})
 

@@ -94,9 +94,6 @@ PROFILE = Template(
     "titles.",
 )
 
-PLAIN_TEMPLATE = "{system}\n\n{user}\n\n"
-"""What a prompt looks like to a model without a chat template, and to a scoring server."""
-
 # Marks of chat formats; a space makes them plain text. Clients that know their tokenizer do the
 # same with all of its special tokens.
 _MARKS = re.compile(r"<(?=\||/?(?:s|think|start_of_turn|end_of_turn)>)|\[(?=/?(?:INST|SYS)\])")
@@ -120,8 +117,8 @@ class Filled:
 
 
 def plain_text(prompt: Prompt) -> str:
-    """Return a prompt as plain text, for a model that has no chat template."""
-    return PLAIN_TEMPLATE.format(system=prompt.system, user=prompt.user).lstrip("\n")
+    """Return a prompt as plain text: for a model without a chat template, and to score."""
+    return f"{prompt.system}\n\n{prompt.user}\n\n".lstrip("\n")
 
 
 def clean_title(title: str, max_characters: int = MAX_TITLE_CHARACTERS) -> tuple[str, bool]:

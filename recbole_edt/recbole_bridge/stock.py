@@ -21,7 +21,7 @@ KEYS_WITHOUT_DEFAULT = frozenset({
     "device",
 })  # fmt: skip
 # The same, of single models; the capitals are names of fields that its transforms add.
-_KEYS_OF_MODELS = {
+KEYS_OF_MODELS = {
     "BERT4Rec": ("MASK_INDEX", "MASK_ITEM_SEQ", "NEG_ITEMS", "POS_ITEMS"),
     "DiffRec": ("norm",),
     "HRM": ("reg_weight",),
@@ -48,11 +48,6 @@ def recbole_dir() -> Path:
     """
     check_recbole()
     return Path(str(find_spec("recbole").origin)).parent  # type: ignore[union-attr]
-
-
-def keys_without_default(name: str) -> tuple[str, ...]:
-    """Return keys that only one stock model reads, and that no YAML file lists."""
-    return _KEYS_OF_MODELS.get(name, ())
 
 
 def default_files(name: str, sequential: bool, dataset: str) -> list[Path]:
