@@ -1,6 +1,7 @@
 """The augmenter as the authors draw it: representatives, pairs, examples, noise filter."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -167,6 +168,28 @@ def test_cut_thoughts_are_counted_apart(make):
     assert made["rejects"] == {"cut_thought": 1}
     assert (made["cut_thoughts"], made["failed"], made["accepted"]) == (1, 1, 0)
     assert "1 replies ended inside a thought; with a larger llm_thinking_tokens" in report
+
+
+def test_items_are_clustered_in_one_thread(make, monkeypatch):
+    """Those of examples too: sums over several threads would depend on the machine."""
+    inside, clustered = [], []
+
+    @contextmanager
+    def one_thread():
+        inside.append(True)
+        yield
+        inside.pop()
+
+    def checked(vectors, count):
+        clustered.append(bool(inside))
+        return representatives(vectors, count)
+
+    module = "recbole_edt.artefacts.augmenter"
+    monkeypatch.setattr(f"{module}.transfer.one_thread", one_thread)
+    monkeypatch.setattr(f"{module}.representatives.representatives", checked)
+    make_augmented(make(lambda text: "none"), False)
+    assert len(clustered) > 6  # of six pairs, and of examples
+    assert all(clustered)
 
 
 def test_users_never_see_themselves_and_examples_are_training_rows(make):

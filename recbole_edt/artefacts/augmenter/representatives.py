@@ -8,7 +8,7 @@ import numpy as np
 
 from recbole_edt.artefacts.augmenter.deficits import find_deficits
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
-from recbole_edt.artefacts.clusters import growing_count, one_thread, representatives
+from recbole_edt.artefacts.clusters import growing_count, representatives
 from recbole_edt.artefacts.training_rows import TrainingRows
 
 _LEAST_EXAMPLE = 2
@@ -131,14 +131,13 @@ def find_pairs(items: UserItems, allowed: np.ndarray) -> DomainPairs:
     limits[:, ~open_domains] = 0
     found: list[tuple[int, int, int]] = []
     shown: list[np.ndarray] = []
-    with one_thread():
-        for user in np.flatnonzero(limits.any(axis=1)).tolist():
-            for source in range(shape[1]):
-                targets = [k for k in range(shape[1]) if k != source and limits[user, k]]
-                chosen = items.representatives(user, source) if targets else ()
-                if len(chosen):
-                    found += [(user, source, target) for target in targets]
-                    shown += [np.asarray(chosen)] * len(targets)
+    for user in np.flatnonzero(limits.any(axis=1)).tolist():
+        for source in range(shape[1]):
+            targets = [k for k in range(shape[1]) if k != source and limits[user, k]]
+            chosen = items.representatives(user, source) if targets else ()
+            if len(chosen):
+                found += [(user, source, target) for target in targets]
+                shown += [np.asarray(chosen)] * len(targets)
     users, sources, targets_ = np.array(found, dtype=np.int64).reshape(-1, 3).T
     return DomainPairs(users, sources, targets_, limits[users, targets_], shown)
 

@@ -14,6 +14,7 @@ from recbole_edt.artefacts.augmenter.noise_filter import OTHER_SCRIPT, NoiseFilt
 from recbole_edt.artefacts.augmenter.representatives import DomainPairs, UserItems, find_pairs
 from recbole_edt.artefacts.augmenter.selection import FAILED, ModelQuestions, SelectedItems
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
+from recbole_edt.artefacts.clusters import one_thread
 from recbole_edt.artefacts.embeddings import TitleEncoder, unit_vectors
 from recbole_edt.artefacts.store import Entry
 from recbole_edt.artefacts.task import ArtefactTask
@@ -33,8 +34,9 @@ def transfer_questions(task: ArtefactTask, settings: AugmentSettings) -> ModelQu
     # An item that is seen in held-out rows only is treated like one that is never seen.
     allowed = usable & (np.bincount(training.items, minlength=len(titles)) > 0)
     items = UserItems(training, usable, unit, settings)
-    pairs = find_pairs(items, allowed)
-    prompts, cut_titles = _prompts(items, titles, pairs)
+    with one_thread():  # clusters the items of users, and of examples
+        pairs = find_pairs(items, allowed)
+        prompts, cut_titles = _prompts(items, titles, pairs)
     generation = llm.Generation(
         _TOKENS_PER_TITLE * settings.augment_cap,
         repetition_penalty=settings.llm_repetition_penalty,
