@@ -75,11 +75,11 @@ def _questions(settings: AugmentSettings, inputs: SelectionInputs, counts: Entry
     return ModelQuestions(
         questions.requests,
         PROMPTS[questions.mode],
-        inputs.deficits.users,
-        inputs.deficits.users[questions.deficits],
-        inputs.unit,
-        counts,
-        read,
+        owners=inputs.deficits.users,
+        users=inputs.deficits.users[questions.deficits],
+        unit=inputs.unit,
+        counts=counts,
+        read=read,
     )
 
 

@@ -56,8 +56,15 @@ def transfer_questions(task: ArtefactTask, settings: AugmentSettings) -> ModelQu
         noise = NoiseFilter(training, allowed, unit, titles, settings)
         return read_transfers(pairs, replies, noise, encode, thinks)
 
-    requests = llm.GenerateRequests(prompts, generation)
-    return ModelQuestions(requests, llm.TRANSFER, pairs.users, pairs.users, unit, counts, read)
+    return ModelQuestions(
+        llm.GenerateRequests(prompts, generation),
+        llm.TRANSFER,
+        owners=pairs.users,
+        users=pairs.users,
+        unit=unit,
+        counts=counts,
+        read=read,
+    )
 
 
 def _prompts(
