@@ -14,7 +14,7 @@ from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.make import make_artefacts, wanted_parts
 from recbole_edt.artefacts.profiles.questions import ProfileSettings
 from recbole_edt.artefacts.settings import ArtefactSettings, refuse_to_encode
-from recbole_edt.artefacts.store import AUGMENT, PROFILES, find_source_set
+from recbole_edt.artefacts.store import AUGMENT, PROFILES
 from recbole_edt.artefacts.task import ArtefactTask, PartReport
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
@@ -77,7 +77,7 @@ def make_with_executor(
     task = ArtefactTask.from_config(config, dataset_dir, name, split)
     reports = []
     for part in parts:
-        source = find_source_set(dataset_dir, name, task.identity, part)
+        source = task.source_set(part)
         if source is not None and not source.manifest[part].get("failed"):
             reports += make_artefacts(config, dataset_dir, name, split, only=[part])
             continue

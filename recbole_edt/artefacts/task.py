@@ -170,6 +170,10 @@ class ArtefactTask:
         artefacts = store.find_set(self.dataset_dir, self.name, self.identity)
         return artefacts if artefacts is not None and artefacts.has(store.EMBEDDINGS) else None
 
+    def source_set(self, part: str) -> store.ArtefactSet | None:
+        """Return a set whose part is the same as in this one, itself first; None without one."""
+        return store.find_source_set(self.dataset_dir, self.name, self.identity, part)
+
     def positions_in_shard(self, users: Sequence[int] | np.ndarray) -> list[int]:
         """Return the positions of those users whose questions this process asks."""
         tokens = self.training.user_tokens
@@ -246,7 +250,7 @@ def reuse_part(
     UserError
         When the part is not as it was made.
     """
-    source = store.find_source_set(task.dataset_dir, task.name, task.identity, part)
+    source = task.source_set(part)
     if source is None or source.manifest[part].get("failed"):
         return None
     source.check(part)

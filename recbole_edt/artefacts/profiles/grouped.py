@@ -22,14 +22,7 @@ from recbole_edt.artefacts.profiles.texts import (
     repetition,
 )
 from recbole_edt.artefacts.profiles.writing import profile_row, write_profiles
-from recbole_edt.artefacts.store import (
-    AUGMENT,
-    GROUP,
-    OVERALL,
-    PROFILES,
-    Entry,
-    find_source_set,
-)
+from recbole_edt.artefacts.store import AUGMENT, GROUP, OVERALL, PROFILES, Entry
 from recbole_edt.artefacts.task import ArtefactTask, PartReport
 from recbole_edt.errors import UserError
 
@@ -221,8 +214,7 @@ def _estimate(
         f"{estimate.seconds + second.seconds:,.0f} s, cost {estimate.cost + second.cost:,.2f}",
         "  and the encoding of the merged texts",
     ]
-    has_augmented = find_source_set(task.dataset_dir, task.name, task.identity, AUGMENT)
-    if settings.profile_augmented and not has_augmented:
+    if settings.profile_augmented and task.source_set(AUGMENT) is None:
         lines.append(
             "  counted without augmented interactions, which are not made yet: up to "
             "augment_cap items more for each user and pair of domains"

@@ -12,7 +12,7 @@ from recbole_edt.artefacts.augmenter.deficits import find_deficits
 from recbole_edt.artefacts.clusters import cluster, growing_count, one_thread
 from recbole_edt.artefacts.embeddings import unit_vectors
 from recbole_edt.artefacts.profiles.questions import NO_TITLE, TOO_FEW, ProfileSettings
-from recbole_edt.artefacts.store import ANCHOR, AUGMENT, Entry, find_source_set
+from recbole_edt.artefacts.store import ANCHOR, AUGMENT, Entry
 from recbole_edt.artefacts.task import ArtefactTask
 from recbole_edt.artefacts.training_rows import TrainingRows
 from recbole_edt.errors import UserError
@@ -87,7 +87,7 @@ def augmented_sequences(task: ArtefactTask, dry_run: bool) -> dict[str, list[tup
     UserError
         When they have not been made; a dry run goes on without them.
     """
-    source = find_source_set(task.dataset_dir, task.name, task.identity, AUGMENT)
+    source = task.source_set(AUGMENT)
     frame = None if source is None else source.augmented()
     if frame is None:
         if dry_run:
