@@ -7,14 +7,7 @@ template (`fill`), what comes back is read by a `parse_...` function.
 
 from recbole_edt.llm.client import GenerateRequests, Requests, ScoreRequests
 from recbole_edt.llm.estimate import Estimate
-from recbole_edt.llm.messages import (
-    PROMPT_TOO_LONG,
-    Answer,
-    Generation,
-    Prompt,
-    Reply,
-    Scores,
-)
+from recbole_edt.llm.messages import PROMPT_TOO_LONG, Answer, Generation, Prompt, Reply, Scores
 from recbole_edt.llm.model import LanguageModel, Progress, open_language_model
 from recbole_edt.llm.model_folder import ModelFolder, find_model_folder, load_pretrained
 from recbole_edt.llm.parsing import (
@@ -26,15 +19,7 @@ from recbole_edt.llm.parsing import (
     parse_titles,
     thoughts_without_answer,
 )
-from recbole_edt.llm.prompts import (
-    GENERATE,
-    PROFILE,
-    SCORE,
-    SELECT,
-    Template,
-    clean_title,
-    fill,
-)
+from recbole_edt.llm.prompts import GENERATE, PROFILE, SCORE, SELECT, Template, clean_title, fill
 from recbole_edt.llm.prompts_in_stages import (
     GROUP,
     MERGE,
