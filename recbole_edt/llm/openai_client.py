@@ -137,9 +137,22 @@ class OpenAIClient:
             body["response_format"] = schema
             most, form = with_json(most), settings.form
 
+        def parse(answer: Any) -> Reply:
+            choice = _first_choice(answer)
+            message = choice.get("message")
+            text = message.get("content") if isinstance(message, dict) else None
+            finish = "length" if choice.get("finish_reason") == "length" else "stop"
+            if not text and finish == "length" and _has_reasoning(message):
+                text = "<think>"  # the server keeps thoughts apart, and the answer never began
+            if not isinstance(text, str):
+                raise RejectedError("missing_content")
+            text = as_text(_valid(text), form)
+            read = _usage(answer, "prompt_tokens", int(self.count_tokens([prompt])[0]))
+            written = _usage(answer, "completion_tokens", -(-len(text) // 4))
+            return Reply(text, read, written, finish)
+
         def post() -> RequestResult[Reply]:
             length = {self._length_field: most}
-            parse = self._reply_of(prompt, form)
             return self._transport.post("/chat/completions", body | length, parse)
 
         result = post()
@@ -156,22 +169,6 @@ class OpenAIClient:
         if keys["temperature"] is not None and keys["temperature"] > 0:
             keys = {"seed": settings.seed, **keys}
         return {name: value for name, value in keys.items() if value is not None}
-
-    def _reply_of(self, prompt: Prompt, form: str) -> Callable[[Any], Reply]:
-        def parse(body: Any) -> Reply:
-            choice = _first_choice(body)
-            message = choice.get("message")
-            text = message.get("content") if isinstance(message, dict) else None
-            finish = "length" if choice.get("finish_reason") == "length" else "stop"
-            if not text and finish == "length" and _has_reasoning(message):
-                text = "<think>"  # the server keeps thoughts apart, and the answer never began
-            if not isinstance(text, str):
-                raise RejectedError("missing_content")
-            text = as_text(_valid(text), form)
-            read = _usage(body, "prompt_tokens", int(self.count_tokens([prompt])[0]))
-            return Reply(text, read, _usage(body, "completion_tokens", -(-len(text) // 4)), finish)
-
-        return parse
 
     def _completions(self, text: str, continuations: Sequence[str]) -> RequestResult[Scores]:
         wanted = [index for index, one in enumerate(continuations) if one]
