@@ -111,7 +111,7 @@ class TransformersClient:
             on_answers([(i, replies[i]) for i in sorted(set(range(len(ids))) - set(fitting))])
         if not order:
             return replies
-        with self._in_memory():
+        with self._memory_errors():
             prefix = self._shared([ids[index] for index in order])
             for batch in decoding.batches(order, self._batch_size):
                 generated = decoding.generate(
@@ -138,7 +138,7 @@ class TransformersClient:
         ids = self._tokens(prompts)
         scores = [Scores((), (), len(row), PROMPT_TOO_LONG) for row in ids]
         fitting = [row for row in ids if len(row) <= self._max_prompt_tokens]
-        with self._in_memory():
+        with self._memory_errors():
             common = self._shared(fitting) if fitting else Prefix()
             for index, row in enumerate(ids):
                 if len(row) <= self._max_prompt_tokens:
@@ -260,7 +260,7 @@ class TransformersClient:
         finish = "length" if len(tokens) == settings.max_new_tokens else "stop"
         return Reply(text, len(prompt), len(tokens), finish)
 
-    def _in_memory(self) -> AbstractContextManager[None]:
+    def _memory_errors(self) -> AbstractContextManager[None]:
         return _refuse_out_of_memory(
             f"llm_batch_size: {self._batch_size} prompts at a time do not fit into the "
             f"memory of {self.device.type}; lower it or llm_max_prompt_tokens"
