@@ -13,12 +13,8 @@ import time
 import numpy as np
 import pandas as pd
 
-from recbole_edt.artefacts.embeddings import (
-    EncodingPlan,
-    TextEncoder,
-    find_encoder,
-    plan_encoding,
-)
+from recbole_edt.artefacts.embeddings.encoder import TextEncoder, find_encoder
+from recbole_edt.artefacts.embeddings.encoding import EncodingPlan, plan_encoding
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ def one_line(error: object, length: int | None = None) -> str:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error is that of Python, numpy or torch about memory, without importing them."""
-    of_torch = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    of_torch = type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error)
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and of_torch)
 
 

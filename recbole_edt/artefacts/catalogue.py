@@ -108,16 +108,12 @@ def render(path: Path, template: str, columns: dict[str, list[str]]) -> list[str
             f"text_template: {template!r} names no field, so that all items would be alike; "
             f"expected one like '{{{fields.TITLE}}}'"
         )
-    literals = [(literal, name) for literal, name, _, _ in parts]
     texts = []
     for values in zip(*(columns[name] for name in used), strict=True):
+        item = dict(zip(used, values, strict=True))
+        text = "".join(literal + item.get(name or "", "") for literal, name, _, _ in parts)
         # Without any value there is nothing to say about the item, whatever the template adds.
-        if not any(value.strip() for value in values):
-            texts.append("")
-            continue
-        following = iter(values)
-        filled = (text + (next(following) if name is not None else "") for text, name in literals)
-        texts.append("".join(filled).strip())
+        texts.append(text.strip() if any(map(str.strip, values)) else "")
     return texts
 
 

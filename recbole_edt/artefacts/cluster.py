@@ -5,6 +5,7 @@ one shard each, and one more task then makes the part from all replies, as ``--s
 call without it do.
 """
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,8 @@ from typing import Any
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.make import make_artefacts, wanted_parts
 from recbole_edt.artefacts.profiles.questions import ProfileSettings
-from recbole_edt.artefacts.settings import (
-    ArtefactSettings,
-    refuse_to_encode,
-)
-from recbole_edt.artefacts.store import AUGMENT, PROFILES, find_source_set
+from recbole_edt.artefacts.settings import ArtefactSettings, refuse_to_encode
+from recbole_edt.artefacts.store import AUGMENT, PROFILES
 from recbole_edt.artefacts.task import ArtefactTask, PartReport
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
@@ -79,15 +77,16 @@ def make_with_executor(
     task = ArtefactTask.from_config(config, dataset_dir, name, split)
     reports = []
     for part in parts:
-        source = find_source_set(dataset_dir, name, task.identity, part)
+        source = task.source_set(part)
         if source is not None and not source.manifest[part].get("failed"):
             reports += make_artefacts(config, dataset_dir, name, split, only=[part])
             continue
-        tasks = _Tasks(config, task.folder, part, executor, messages)
+        logs = task.folder / _LOGS
         if executor.slots > 1 and _asks_model(config, part):
-            tasks.run([Shard(index, executor.slots) for index in range(executor.slots)])
-        (answer,) = tasks.run([Shard()])
-        tasks.remove_logs()
+            shards = [Shard(index, executor.slots) for index in range(executor.slots)]
+            _run_tasks(config, logs, part, shards, executor, messages)
+        (answer,) = _run_tasks(config, logs, part, [Shard()], executor, messages)
+        shutil.rmtree(logs, ignore_errors=True)
         reports.append(PartReport(part, answer["part_status"], answer["text"]))
     return reports
 
@@ -100,65 +99,40 @@ def _asks_model(config: Mapping[str, Any], part: str) -> bool:
     return False
 
 
-class _Tasks:
-    """The tasks of one part."""
+def _run_tasks(
+    config: Any,
+    logs: Path,
+    part: str,
+    shards: Sequence[Shard],
+    executor: Executor,
+    messages: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """Run one task per shard of a part and return their answers."""
+    settings = task_settings(config)
+    request = {"settings": settings, "digest": digest(settings), "part": part}
+    names, calls = [], []
+    for index, count in ((shard.index, shard.count) for shard in shards):
+        names.append(f"{part}, part {index} of {count}" if count > 1 else part)
+        log = logs / f"{part}-{index}-of-{count}.log"
+        of_shard = {**request, "shard": [index, count]}
+        calls.append(ChildCall(start_code(_SHARD), of_shard, log, preload_code(_SHARD)))
+    answers: dict[int, dict[str, Any]] = {}
 
-    def __init__(
-        self,
-        config: Any,
-        folder: Path,
-        part: str,
-        executor: Executor,
-        messages: Callable[[str], None],
-    ):
-        self._part, self._executor, self._messages = part, executor, messages
-        self._logs = folder / _LOGS
-        self._request = {"settings": task_settings(config), "part": part}
-        self._request["digest"] = digest(self._request["settings"])
+    def on_end(index: int, result: ChildResult) -> None:
+        answers[index] = answer = read_answer(result, calls[index].log)
+        failed = answer["status"] == FAILED
+        end = f"failed: {answer['reason']}" if failed else f"done in {result.seconds:.1f} s"
+        if len(shards) > 1:
+            messages(f"{names[index]}: {end}")
 
-    def run(self, shards: Sequence[Shard]) -> list[dict[str, Any]]:
-        """Run one task per shard and return their answers."""
-        logs = [self._logs / f"{self._part}-{s.index}-of-{s.count}.log" for s in shards]
-        calls = [
-            ChildCall(
-                start_code(_SHARD),
-                {**self._request, "shard": [shard.index, shard.count]},
-                log,
-                preload_code(_SHARD),
-            )
-            for shard, log in zip(shards, logs, strict=True)
-        ]
-        answers: dict[int, dict[str, Any]] = {}
-
-        def on_end(index: int, result: ChildResult) -> None:
-            answers[index] = answer = read_answer(result, logs[index])
-            failed = answer["status"] == FAILED
-            end = f"failed: {answer['reason']}" if failed else f"done in {result.seconds:.1f} s"
-            if len(shards) > 1:
-                self._messages(f"{self._name(shards[index])}: {end}")
-
-        run_children(self._executor, calls, on_end)
-        for index, shard in enumerate(shards):
-            self._refuse_failure(answers[index], shard)
-        return [answers[index] for index in range(len(shards))]
-
-    def _name(self, shard: Shard) -> str:
-        return f"{self._part}, part {shard.index} of {shard.count}"
-
-    def _refuse_failure(self, answer: Mapping[str, Any], shard: Shard) -> None:
-        if answer["status"] != FAILED:
-            return
-        if answer["kind"] == USER:
+    run_children(executor, calls, on_end)
+    for index, name in enumerate(names):
+        answer = answers[index]
+        if answer["status"] == FAILED and answer["kind"] == USER:
             raise UserError(answer["reason"])
-        name = self._name(shard) if shard.count > 1 else self._part
-        raise TaskFailedError(f"{name}: {answer['reason']}; the same command goes on")
-
-    def remove_logs(self) -> None:
-        """Remove the logs of tasks that all are done."""
-        for log in self._logs.glob("*.log"):
-            log.unlink()
-        if self._logs.is_dir():
-            self._logs.rmdir()
+        if answer["status"] == FAILED:
+            raise TaskFailedError(f"{name}: {answer['reason']}; the same command goes on")
+    return [answers[index] for index in range(len(shards))]
 
 
 def task_settings(config: Any) -> dict[str, Any]:

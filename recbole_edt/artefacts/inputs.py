@@ -1,6 +1,7 @@
 """A dataset's item vectors, profiles and augmented interactions, read from its artefacts."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,18 +49,21 @@ class ArtefactInputs:
         self._config, self._split = config, split
         self.parts_read: set[str] = set()
 
+    @cached_property
+    def _settings(self) -> ArtefactSettings:
+        return ArtefactSettings.from_config(self._config)
+
     def find(self) -> ArtefactSet | None:
         """Return the set, None when nothing of it has been made."""
-        settings = ArtefactSettings.from_config(self._config)
         folder, name = self._config.dataset_dir, self._config["dataset"]
-        return find_artefacts(folder, name, settings, self._split)
+        return find_artefacts(folder, name, self._settings, self._split)
 
     def item_vectors(self, items: Tokens) -> np.ndarray:
         """See `TextInputs.item_vectors`."""
         found = self.find()
         if found is None:
             config, encoder = self._config, self._config["encoder"]
-            if ArtefactSettings.from_config(config).made_elsewhere:
+            if self._settings.made_elsewhere:
                 raise UserError(no_such_vectors(encoder, config.dataset_dir, config["dataset"]))
             raise UserError(self._missing(EMBEDDINGS, f"item vectors of encoder {encoder!r}"))
         vectors = found.item_vectors(items)
@@ -70,10 +74,7 @@ class ArtefactInputs:
         self, users: Tokens, domains: Sequence[str]
     ) -> tuple[np.ndarray, np.ndarray]:
         """See `TextInputs.profile_vectors`."""
-        found = self.find()
-        if found is None or not found.has(PROFILES):
-            refuse_to_encode(ArtefactSettings.from_config(self._config), (PROFILES,))
-            raise UserError(self._missing(PROFILES, "profiles of these settings"))
+        found = self._with_part(PROFILES, "profiles of these settings")
         vectors = found.profiles(users, domains)
         self.parts_read.add(PROFILES)
         return vectors
@@ -82,22 +83,25 @@ class ArtefactInputs:
         self, users: Collection[str], item_domains: Mapping[str, str]
     ) -> AugmentedRows:
         """See `TextInputs.augmented_rows`."""
-        found = self.find()
-        frame = None if found is None else found.augmented(users, item_domains)
-        if frame is None:
-            refuse_to_encode(ArtefactSettings.from_config(self._config), (AUGMENT,))
-            missing = self._missing(AUGMENT, "augmented interactions of these settings")
-            raise UserError(f"{missing}, or set augment: False")
+        what = "augmented interactions of these settings"
+        found = self._with_part(AUGMENT, what, ", or set augment: False")
+        frame = found.augmented(users, item_domains)
+        assert frame is not None
         self.parts_read.add(AUGMENT)
         columns = (frame[name].to_numpy() for name in (fields.USER, fields.ITEM, ANCHOR))
         return AugmentedRows(*columns)
 
     def require(self, part: str) -> None:
         """Refuse a set without one of its parts, `AUGMENT` or `PROFILES`, without reading it."""
+        self._with_part(part, f"{part} of these settings for {self._split.kind}")
+
+    def _with_part(self, part: str, what: str, otherwise: str = "") -> ArtefactSet:
+        """Return the set, which has to have one of its parts."""
         found = self.find()
         if found is None or not found.has(part):
-            refuse_to_encode(ArtefactSettings.from_config(self._config), (part,))
-            raise UserError(self._missing(part, f"{part} of these settings for {self._split.kind}"))
+            refuse_to_encode(self._settings, (part,))
+            raise UserError(self._missing(part, what) + otherwise)
+        return found
 
     def _missing(self, part: str, what: str) -> str:
         """Return the message for a missing part, with the command that makes it."""

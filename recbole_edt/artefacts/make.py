@@ -16,6 +16,9 @@ from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.llm import Shard
 
+PROBED_USERS = 200
+"""Users that a probe draws when no other number is given."""
+
 _MAKERS: dict[str, Callable[[ArtefactTask, bool], PartReport]] = {
     EMBEDDINGS: make_embeddings,
     AUGMENT: make_augmented,

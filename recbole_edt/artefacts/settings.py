@@ -9,7 +9,7 @@ from recbole_edt.artefacts.catalogue import Catalogue
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
-from recbole_edt.llm import GENERATE, GROUP, MERGE, PROFILE, SCORE, SELECT, TRANSFER, Template
+from recbole_edt.llm import GENERATE, GROUP, MERGE, PROFILE, SCORE, SELECT, TRANSFER
 
 SCHEMA = 1
 
@@ -68,12 +68,12 @@ SPARSE_KEYS = ("augment_imbalance", "augment_rate", "augment_cap")
 
 _READ = dict.fromkeys((*AUGMENT_KEYS, *REPRESENTATIVES_KEYS, *GROUPED_KEYS, *SPARSE_KEYS))
 SETTING_KEYS = (*VECTOR_KEYS, *_READ, *LLM_KEYS, *SERVER_KEYS)
-_AUGMENT_PROMPTS = {"select": SELECT, "score": SCORE, "generate": GENERATE}
-_PROFILE_PROMPTS = {"llm": PROFILE}
+PROMPTS = {"select": SELECT, "score": SCORE, "generate": GENERATE, "llm": PROFILE}
+"""The prompt of each mode, of the augmenter or of profiles, with one kind of question."""
 _OLDER_NAME = {"per_domain": "llm"}
 """Under which `profile_mode` a set is found; renaming it would orphan sets that exist."""
 _IN_STAGES = {REPRESENTATIVES: (TRANSFER,), GROUPED: (GROUP, MERGE)}
-_ENCODING_MODES = (REPRESENTATIVES, "generate")
+ENCODING_MODES = (REPRESENTATIVES, "generate")
 """Values of `augment_mode` whose replies are encoded, to find the item nearest to them."""
 _OF_MODELS = ("augment_history", "profile_max_tokens", "profile_hide_titles")
 
@@ -162,8 +162,8 @@ class ArtefactSettings:
             When the catalogue has no domains.
         """
         shown = [catalogue.columns.get(fields.TITLE), catalogue.column(self.domain_field)]
-        augment = self._determined_by(self.augment, "augment_mode", _AUGMENT_PROMPTS)
-        profiles = self._determined_by(self.profiles, "profile_mode", _PROFILE_PROMPTS)
+        augment = self._determined_by(self.augment, self.augment["augment_mode"])
+        profiles = self._determined_by(self.profiles, self.profiles["profile_mode"])
         if self.profiles.get("profile_augmented"):
             profiles["augmented"] = digest(augment)[:12]
         of_vectors = {key: getattr(self, key) for key in VECTOR_KEYS}
@@ -179,18 +179,13 @@ class ArtefactSettings:
             "profiles": profiles,
         }
 
-    def _determined_by(
-        self, keys: Mapping[str, Any], mode: str, templates: Mapping[str, Template]
-    ) -> dict[str, Any]:
+    def _determined_by(self, keys: Mapping[str, Any], mode: str) -> dict[str, Any]:
         """Return what a part follows from; the model's keys only where a model is asked."""
-        templates_of_mode = _IN_STAGES.get(keys[mode])
-        if templates_of_mode:
-            prompts = [[one.version, one.hash[:12]] for one in templates_of_mode]
+        if mode in _IN_STAGES:
+            prompts = [[one.version, one.hash[:12]] for one in _IN_STAGES[mode]]
             return {**keys, "prompt": prompts, "llm": dict(self.llm)}
-        made = {key: value for key, value in keys.items() if key != "augment_seed"}
-        if keys[mode] == "random":
-            made["augment_seed"] = keys["augment_seed"]
-        template = templates.get(str(keys[mode]))
+        made = {k: v for k, v in keys.items() if k != "augment_seed" or mode == "random"}
+        template = PROMPTS.get(mode)
         if template is None:
             return {key: value for key, value in made.items() if key not in _OF_MODELS}
         return {**made, "prompt": [template.version, template.hash[:12]], "llm": dict(self.llm)}
@@ -207,16 +202,12 @@ def refuse_to_encode(settings: ArtefactSettings, parts: Sequence[str]) -> None:
     if not settings.made_elsewhere:
         return
     mode = settings.augment["augment_mode"]
-    if "augment" in parts and mode in _ENCODING_MODES:
-        needs, mend = (
-            f"augment_mode {mode}",
-            f"choose a mode other than {' and '.join(_ENCODING_MODES)}",
-        )
+    if "augment" in parts and mode in ENCODING_MODES:
+        needs = f"augment_mode {mode}"
+        mend = f"choose a mode other than {' and '.join(ENCODING_MODES)}"
     elif "profiles" in parts:
-        needs, mend = (
-            "profiles",
-            "leave them out (profiles: False, artefacts --only embeddings,augment)",
-        )
+        needs = "profiles"
+        mend = "leave them out (profiles: False, artefacts --only embeddings,augment)"
     else:
         return
     raise UserError(

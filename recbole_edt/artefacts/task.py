@@ -1,6 +1,6 @@
 """What every part of a set is made from, what making it reports, and reuse of a finished part."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,8 @@ from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.artefacts.training_rows import TrainingRows, read_training_rows
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
-from recbole_edt.llm import LanguageModel, LLMSettings, Shard, open_language_model
+from recbole_edt.llm import LanguageModel, LLMSettings, Requests, Shard, open_language_model
+from recbole_edt.progress import progress_of
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,20 @@ class ArtefactTask:
         artefacts = store.find_set(self.dataset_dir, self.name, self.identity)
         return artefacts if artefacts is not None and artefacts.has(store.EMBEDDINGS) else None
 
+    def source_set(self, part: str) -> store.ArtefactSet | None:
+        """Return a set whose part is the same as in this one, itself first; None without one."""
+        return store.find_source_set(self.dataset_dir, self.name, self.identity, part)
+
+    def positions_in_shard(self, users: Sequence[int] | np.ndarray) -> list[int]:
+        """Return the positions of those users whose questions this process asks."""
+        tokens = self.training.user_tokens
+        return [i for i, user in enumerate(users) if self.shard.holds(tokens[user])]
+
+    def ask(self, requests: Requests, name: str, unit: str) -> list[Any]:
+        """Ask the language model and show the progress; a `Reply` or `Scores` per question."""
+        with progress_of(len(requests.prompts), name, unit, self.show_progress) as bar:
+            return self.language_model.answer(requests, bar.update)
+
     def record(self, part: str, entry: store.Entry) -> store.ArtefactSet:
         """Enter a finished part into the set's manifest and return the set."""
         return store.record_part(self.folder, self.name, self.identity, part, entry)
@@ -235,7 +250,7 @@ def reuse_part(
     UserError
         When the part is not as it was made.
     """
-    source = store.find_source_set(task.dataset_dir, task.name, task.identity, part)
+    source = task.source_set(part)
     if source is None or source.manifest[part].get("failed"):
         return None
     source.check(part)

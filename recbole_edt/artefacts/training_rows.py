@@ -86,10 +86,9 @@ class TrainingRows:
             within the user            [0, 1, 2, 3, 0, 1]
             rows                       [3, 4, 5, 6, 0, 1]
         """
-        sizes = self.starts[users + 1] - self.starts[users]
-        owners = np.repeat(np.arange(len(users)), sizes)
-        within = np.arange(len(owners)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        return self.starts[users][owners] + within, owners
+        starts = self.starts[users]
+        owners, rows = ranges(starts, self.starts[users + 1] - starts)
+        return rows, owners
 
     def count_by_domain(self) -> np.ndarray:
         """Return the rows of each user in each domain, int64 [U, K]."""

@@ -71,9 +71,10 @@ def run(args: Namespace) -> int:
         flag = "jobs" if cluster is None else "cluster"
         _refuse_beside(args, flag, "shares the work of making", ("probe", *_OF_MAKING))
     _check_vector_flags(args)
-    from recbole_edt.artefacts.command import PROBED_USERS, VectorSource, parse_shard, run_artefacts
+    from recbole_edt.artefacts.embeddings import VectorSource
+    from recbole_edt.artefacts.make import PROBED_USERS, make_artefacts, probe_augmenter
     from recbole_edt.data.split import split_of
-    from recbole_edt.llm.sharding import shard_from_environment
+    from recbole_edt.llm.sharding import parse_shard, shard_from_environment
     from recbole_edt.runs import configs_of_splits, find_dataset
 
     shard = shard_from_environment() if args.shard is None else parse_shard(args.shard)
@@ -82,7 +83,6 @@ def run(args: Namespace) -> int:
     only = [part for part in (args.only or "").split(",") if part]
     if in_tasks and shard.count > 1:
         raise UserError("RANK, WORLD_SIZE: name one shard; expected them unset with --cluster")
-    probed = (args.probe_users or PROBED_USERS) if args.probe else None
     vectors = None
     if args.vectors:
         dropped, zeroed = (getattr(args, flag) is not None for flag, _, _ in _RULES)
@@ -95,10 +95,17 @@ def run(args: Namespace) -> int:
             print(f"fold {one['fold']} of {one['folds']}")
         if in_tasks:
             status = _make_in_tasks(one, folder, name, split, only, cluster, args.jobs)
+        elif args.probe:
+            print(probe_augmenter(one, folder, name, split, args.probe_users or PROBED_USERS))
         else:
-            print(
-                run_artefacts(one, folder, name, split, only, args.dry_run, probed, shard, vectors)
-            )
+            how: dict[str, Any] = {
+                "only": only,
+                "dry_run": args.dry_run,
+                "shard": shard,
+                "vectors": vectors,
+            }
+            reports = make_artefacts(one, folder, name, split, **how)
+            print("\n".join(report.text for report in reports))
         if status:
             break
     return status

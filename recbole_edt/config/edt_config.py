@@ -87,8 +87,4 @@ class EDTConfig(ConfigBase):
     @property
     def data_root(self) -> Path:
         """The folder that holds the folders of all datasets."""
-        return Path(self.external_or_internal("data_path"))
-
-    def external_or_internal(self, key: str) -> Any:
-        """Return a key as the user set it, before RecBole rewrites it."""
-        return self._values.get(key)
+        return Path(self._values["data_path"])  # as the user set it: RecBole rewrites its own

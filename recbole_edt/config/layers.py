@@ -101,29 +101,21 @@ class Resolved:
         return {**self.defaults, **self.given}
 
 
-@dataclass(frozen=True)
-class Given:
-    """What the caller's files and keys give, not checked yet but for the names.
-
-    Attributes
-    ----------
-    keys : mapping
-        Keys with their values, ``model`` and ``dataset`` among them.
-    source : mapping
-        ``FILE: `` of each key that a file gives.
-    """
-
-    keys: Mapping[str, Any]
-    source: Mapping[str, str]
-
-
 def read_given(
     model: str | None,
     dataset: str | None,
     config_files: Sequence[str],
     overrides: Mapping[str, Any] | None,
-) -> Given:
-    """Merge the caller's files and keys; see `resolve`."""
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Merge the caller's files and keys, not checked yet but for the names; see `resolve`.
+
+    Returns
+    -------
+    keys : dict
+        Keys with their values, ``model`` and ``dataset`` among them.
+    source : dict
+        ``FILE: `` of each key that a file gives.
+    """
     keys: dict[str, Any] = {}
     source: dict[str, str] = {}
     for file in config_files:
@@ -145,7 +137,7 @@ def read_given(
             keys[key] = _folder(key, keys[key], source.get(key, ""))
     if {*"/\\"} & {*keys["dataset"]} or keys["dataset"].startswith("."):
         raise UserError(f"dataset: found {keys['dataset']!r}, expected a plain name")
-    return Given(keys, source)
+    return keys, source
 
 
 def _folder(key: str, value: Any, source: str) -> str:
@@ -179,15 +171,14 @@ def resolve(
     UserError
         An unknown model, key or value, a key that this package replaces, a malformed file.
     """
-    given = read_given(model, dataset, config_files, overrides)
-    spec = model_spec(given.keys["model"])
-    dataset, keys, root = given.keys["dataset"], dict(given.keys), properties_dir()
+    keys, given_by = read_given(model, dataset, config_files, overrides)
+    spec, dataset, root = model_spec(keys["model"]), str(keys["dataset"]), properties_dir()
     layers = package_defaults(spec, dataset)
     of_dataset = load_if_present(root / "dataset" / f"{dataset}.yaml")
     data_path = {**layers, **of_dataset, **keys}["data_path"]
     own_file = Path(data_path) / dataset / f"{dataset}.yaml"
     of_own = load_if_present(own_file)
-    source = {key: f"{own_file}: " for key in of_own if key not in keys} | {**given.source}
+    source = {key: f"{own_file}: " for key in of_own if key not in keys} | given_by
     of_dataset |= of_own
     caller = {**of_dataset, **keys}
     if "recipe" in layers:

@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from recbole_edt.errors import UserError, nearest
 from recbole_edt.paths import properties_dir
 from recbole_edt.plugins import MODELS, describe, load_entry, registered
 from recbole_edt.recbole_bridge.stock import (
+    KEYS_OF_MODELS,
     OTHER_FAMILIES,
-    keys_without_default,
+    import_model,
     needs_own_dataset,
-    stock_model,
     stock_models,
 )
 
@@ -69,13 +68,7 @@ class ModelSpec:
         """Return the model class."""
         if self.model_class is not None:
             return self.model_class
-        if not self.module:
-            return stock_model(self.name)
-        from recbole_edt.recbole_bridge.shims import anomaly_detection_kept
-
-        with anomaly_detection_kept():  # a model may be derived from one of RecBole's
-            model_class: type = getattr(import_module(self.module), self.name)
-        return model_class
+        return import_model(self.module or stock_models()[self.name], self.name)
 
     @property
     def defaults_file(self) -> Path:
@@ -234,7 +227,7 @@ def model_spec(name: str) -> ModelSpec:
 def _stock_spec(name: str) -> ModelSpec:
     sequential = "sequential_recommender" in stock_models()[name]
     free = rule_of_default(None)
-    keys = {key: RULES.get(key, free) for key in keys_without_default(name)}
+    keys = {key: RULES.get(key, free) for key in KEYS_OF_MODELS.get(name, ())}
     return ModelSpec(name, keys, sequential=sequential)
 
 

@@ -34,6 +34,13 @@ class Says:
     out_of_range: str = ""
 
 
+@dataclass(frozen=True)
+class Expected:
+    """What a value should be, in the words of its refusal, whatever is wrong with it."""
+
+    text: str
+
+
 def refuse(reason: str) -> NoReturn:
     """Refuse a value inside a check of one's own; `reason` follows ``KEY: ``."""
     raise PydanticCustomError(_REFUSED, "{reason}", {"reason": reason})
@@ -162,6 +169,9 @@ class KeyRule:
     def _reason(self, value: Any, detail: Mapping[str, Any]) -> str:
         if detail["type"] == _REFUSED:
             return str(detail["ctx"]["reason"])
+        for one in self._parts.metadata:
+            if isinstance(one, Expected):
+                return f"found {value!r}, expected {one.text}"
         says = next((one for one in self._parts.metadata if isinstance(one, Says)), Says())
         if self.choices and type(value) in (str, int, float):
             hint = nearest(str(value), self.choices)

@@ -6,7 +6,6 @@ from typing import Any
 from recbole_edt.config.keys import artefacts, data, evaluation, models, training
 from recbole_edt.config.keys.base import KeyGroup
 from recbole_edt.config.rules import KeyRule
-from recbole_edt.errors import UserError
 
 SHARED, DOMAIN = "shared", "domain"
 """The phases of `LLMEDT`."""
@@ -67,20 +66,3 @@ def value_in_phase(config: Any, phase: str, key: str) -> Any:
     """
     specific = config[f"{phase}_{key}"]
     return config[key] if specific is None else specific
-
-
-def checked_keys(config: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """Return some keys of a configuration after a check of each.
-
-    Raises
-    ------
-    UserError
-        For a key that is missing or a value that breaks the key's rule; the message names the key.
-    """
-    values = {}
-    for key in keys:
-        if key not in config:
-            raise UserError(f"{key}: missing from the configuration")
-        RULES[key].check(key, config[key])
-        values[key] = config[key]
-    return values

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_edt.llm.client import ModelClient
-from recbole_edt.llm.requests import GenerateRequests, Requests
+from recbole_edt.llm.client import GenerateRequests, ModelClient, Requests
 
 _SAMPLE = 16
 

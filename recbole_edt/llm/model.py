@@ -8,10 +8,9 @@ from typing import cast
 
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
-from recbole_edt.llm.client import ModelClient
+from recbole_edt.llm.client import GenerateRequests, ModelClient, Requests, ScoreRequests
 from recbole_edt.llm.estimate import Estimate, Prices, estimate
 from recbole_edt.llm.messages import Answer, Generation, Prompt, Reply, Scores
-from recbole_edt.llm.requests import GenerateRequests, Requests, ScoreRequests
 from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.store import Record, ReplyStore, Usage
 
@@ -84,6 +83,11 @@ class LanguageModel:
     def identity(self) -> Mapping[str, object]:
         """All of the model that determines its answers; JSON values."""
         return self._client.identity
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model is known to think aloud before it answers."""
+        return self.thinking_tokens > 0
 
     @property
     def source(self) -> Mapping[str, object]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.errors import UserError, one_line
+from recbole_edt.errors import UserError, is_out_of_memory, one_line
 from recbole_edt.files import digest, sha256_of
 from recbole_edt.requirements import version_of_module
 
@@ -122,14 +122,12 @@ def load_pretrained(
     """
     from transformers import AutoTokenizer
 
-    options |= {"trust_remote_code": False, "local_files_only": True}
+    safe = {"trust_remote_code": False, "local_files_only": True}
     try:
         with quiet_libraries():
-            tokenizer = AutoTokenizer.from_pretrained(
-                path, trust_remote_code=False, local_files_only=True
-            )
+            tokenizer = AutoTokenizer.from_pretrained(path, **safe)
             model, report = auto_class.from_pretrained(
-                path, use_safetensors=True, output_loading_info=True, **options
+                path, use_safetensors=True, output_loading_info=True, **safe, **options
             )
     # Whatever is wrong with the files of a model comes as any exception at all from here.
     except Exception as error:
@@ -164,15 +162,6 @@ def quiet_libraries() -> Iterator[None]:
         hub_logging.set_verbosity(hub_level)
         if bar:
             logging.enable_progress_bar()
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception of torch says that memory ran out."""
-    import torch
-
-    return isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    )
 
 
 def _is_model(folder: Path) -> bool:

@@ -26,7 +26,6 @@ from recbole_edt.llm.transport import (
 )
 
 _A = TypeVar("_A", Reply, Scores)
-_AnswerAndResult = TypeVar("_AnswerAndResult")
 
 KEY_VARIABLES = ("RECBOLE_EDT_API_KEY", "OPENAI_API_KEY")
 _MENDED_BY = {
@@ -97,12 +96,10 @@ class OpenAIClient:
     ) -> list[Reply]:
         """See `client.ModelClient.generate`; replies are passed to `on_answers` as they come."""
 
-        def ask(index: int) -> tuple[Reply, RequestResult[Reply]]:
-            result = self._chat(prompts[index], settings)
-            reply = result.value or Reply("", finish="failed", failure=result.failure)
-            return replace(reply, retries=result.retries), result
+        def ask(index: int) -> RequestResult[Reply]:
+            return self._chat(prompts[index], settings)
 
-        failed = Reply("", finish="failed", failure=PROMPT_TOO_LONG)
+        failed = Reply("", finish="failed")
         return self._run(prompts, "/chat/completions", ask, failed, on_answers)
 
     def score(
@@ -117,15 +114,12 @@ class OpenAIClient:
         others do not. No chat template there: the prompt is sent as plain text.
         """
 
-        def ask(index: int) -> tuple[Scores, RequestResult[Scores]]:
+        def ask(index: int) -> RequestResult[Scores]:
             result = self._completions(plain_text(prompts[index]), continuations[index])
-            if result.status in (404, 405, 501):
-                result = replace(result, failure="cannot_score")
-            scores = result.value or Scores((), (), failure=result.failure)
-            return replace(scores, retries=result.retries), result
+            unknown = result.status in (404, 405, 501)
+            return replace(result, failure="cannot_score") if unknown else result
 
-        failed = Scores((), (), failure=PROMPT_TOO_LONG)
-        return self._run(prompts, "/completions", ask, failed, on_answers)
+        return self._run(prompts, "/completions", ask, Scores((), ()), on_answers)
 
     def count_tokens(self, prompts: Sequence[Prompt]) -> np.ndarray:
         """Return characters / 4, a common rule of thumb: the server's tokenizer is unknown."""
@@ -143,9 +137,22 @@ class OpenAIClient:
             body["response_format"] = schema
             most, form = with_json(most), settings.form
 
+        def parse(answer: Any) -> Reply:
+            choice = _first_choice(answer)
+            message = choice.get("message")
+            text = message.get("content") if isinstance(message, dict) else None
+            finish = "length" if choice.get("finish_reason") == "length" else "stop"
+            if not text and finish == "length" and _has_reasoning(message):
+                text = "<think>"  # the server keeps thoughts apart, and the answer never began
+            if not isinstance(text, str):
+                raise RejectedError("missing_content")
+            text = as_text(_valid(text), form)
+            read = _usage(answer, "prompt_tokens", int(self.count_tokens([prompt])[0]))
+            written = _usage(answer, "completion_tokens", -(-len(text) // 4))
+            return Reply(text, read, written, finish)
+
         def post() -> RequestResult[Reply]:
             length = {self._length_field: most}
-            parse = self._reply_of(prompt, form)
             return self._transport.post("/chat/completions", body | length, parse)
 
         result = post()
@@ -162,22 +169,6 @@ class OpenAIClient:
         if keys["temperature"] is not None and keys["temperature"] > 0:
             keys = {"seed": settings.seed, **keys}
         return {name: value for name, value in keys.items() if value is not None}
-
-    def _reply_of(self, prompt: Prompt, form: str) -> Callable[[Any], Reply]:
-        def parse(body: Any) -> Reply:
-            choice = _first_choice(body)
-            message = choice.get("message")
-            text = message.get("content") if isinstance(message, dict) else None
-            finish = "length" if choice.get("finish_reason") == "length" else "stop"
-            if not text and finish == "length" and _has_reasoning(message):
-                text = "<think>"  # the server keeps thoughts apart, and the answer never began
-            if not isinstance(text, str):
-                raise RejectedError("missing_content")
-            text = as_text(_valid(text), form)
-            read = _usage(body, "prompt_tokens", int(self.count_tokens([prompt])[0]))
-            return Reply(text, read, _usage(body, "completion_tokens", -(-len(text) // 4)), finish)
-
-        return parse
 
     def _completions(self, text: str, continuations: Sequence[str]) -> RequestResult[Scores]:
         wanted = [index for index, one in enumerate(continuations) if one]
@@ -217,8 +208,8 @@ class OpenAIClient:
         self,
         prompts: Sequence[Prompt],
         path: str,
-        ask: Callable[[int], tuple[_A, RequestResult[_A]]],
-        too_long: _A,
+        ask: Callable[[int], RequestResult[_A]],
+        failed: _A,
         on_answers: OnAnswers | None,
     ) -> list[_A]:
         """Ask all prompts at the configured concurrency.
@@ -226,6 +217,7 @@ class OpenAIClient:
         A failed prompt stays a failure among answers as long as the server answers others; when
         it answers none, or a whole row of failures has come, the run ends: somebody has to look.
         """
+        too_long = replace(failed, failure=PROMPT_TOO_LONG)
         answers = [too_long] * len(prompts)
         fits = self.count_tokens(prompts) <= self._settings.llm_max_prompt_tokens
         if on_answers and not fits.all():
@@ -233,8 +225,9 @@ class OpenAIClient:
         in_a_row, answered = 0, False
         # Closing ends the requests in flight before an error leaves this method.
         with closing(self._completed(ask, np.flatnonzero(fits).tolist())) as completed:
-            for index, (answer, result) in completed:
-                answers[index] = answer
+            for index, result in completed:
+                answer = result.value or replace(failed, failure=result.failure)
+                answers[index] = answer = replace(answer, retries=result.retries)
                 if result.failure is None:
                     in_a_row, answered = 0, True
                 else:
@@ -254,10 +247,10 @@ class OpenAIClient:
         return answers
 
     def _completed(
-        self, ask: Callable[[int], _AnswerAndResult], indices: list[int]
-    ) -> Generator[tuple[int, _AnswerAndResult], None, None]:
-        """Yield answers as they come, with a bounded number of requests waiting."""
-        running: dict[Future[_AnswerAndResult], int] = {}
+        self, ask: Callable[[int], RequestResult[_A]], indices: list[int]
+    ) -> Generator[tuple[int, RequestResult[_A]], None, None]:
+        """Yield results as they come, with a bounded number of requests waiting."""
+        running: dict[Future[RequestResult[_A]], int] = {}
         left = iter(indices)
         concurrency = self._settings.llm_concurrency
         with self._transport:

@@ -83,12 +83,6 @@ class Summary:
     cut: bool = False
 
 
-def is_cut_thought(reply: str) -> bool:
-    """Return whether a reply ends inside a thought: its last ``<think>`` is not closed."""
-    tags = [match["end"] for match in _THOUGHT.finditer(reply)]
-    return bool(tags) and not tags[-1]
-
-
 def thoughts_without_answer(replies: Sequence[Reply], thinks: bool = False) -> list[bool]:
     """Return of each reply whether it is a reasoning model's thought that was cut.
 
@@ -103,7 +97,7 @@ def thoughts_without_answer(replies: Sequence[Reply], thinks: bool = False) -> l
     thinks : bool
         Whether the model is known to think aloud (``llm_thinking_tokens`` above 0).
     """
-    tags = [[match["end"] for match in _THOUGHT.finditer(reply.text)] for reply in replies]
+    tags = [_thought_tags(reply.text) for reply in replies]
     thinks = thinks or any("/" in of_reply for of_reply in tags)
     return [
         not of_reply[-1] if of_reply else thinks and reply.finish == "length"
@@ -115,7 +109,6 @@ def parse_choices(
     reply: str,
     candidates: int | Sequence[str],
     limit: int | None = None,
-    only_thought: bool = False,
 ) -> Choices:
     """Read a choice among numbered candidates.
 
@@ -133,20 +126,16 @@ def parse_choices(
         the titles of the history anew, which is no choice at all. Without them it counts.
     limit : int, optional
         How many may be chosen; the rest is rejected.
-    only_thought : bool
-        The reply's of `thoughts_without_answer`.
     """
-    if only_thought or is_cut_thought(reply):
-        return Choices(rejects=Counter({CUT_THOUGHT: 1}))
-    text = _clean_lines(reply)
-    if not text:
-        return Choices(rejects=Counter({EMPTY: 1}))
-    if _NONE.fullmatch(text[0]):
+    lines = _clean_lines(reply)
+    if unusable := _unusable(reply, lines):
+        return Choices(rejects=unusable)
+    if _NONE.fullmatch(lines[0]):
         return Choices(none=True)
     titles = None if isinstance(candidates, int) else [_letters(title) for title in candidates]
     count = candidates if isinstance(candidates, int) else len(candidates)
     listed: list[tuple[str, str]] = []
-    for line in map(_head, text):
+    for line in map(_head, lines):
         if match := _LIST.fullmatch(line):
             listed += [(digits, "") for digits in re.findall("[0-9]+", match["numbers"])]
         elif match := _ITEM.match(line):
@@ -171,9 +160,7 @@ def parse_choices(
     return Choices(tuple(numbers), rejects)
 
 
-def parse_titles(
-    reply: str, limit: int, max_characters: int = 200, only_thought: bool = False
-) -> Titles:
+def parse_titles(reply: str, limit: int, max_characters: int = 200) -> Titles:
     """Read titles, one per line; bullets, numbering and quotes are stripped.
 
     Parameters
@@ -184,20 +171,16 @@ def parse_titles(
         How many may be named; the rest is rejected.
     max_characters : int
         A longer line is no title.
-    only_thought : bool
-        The reply's of `thoughts_without_answer`.
     """
-    if only_thought or is_cut_thought(reply):
-        return Titles(rejects=Counter({CUT_THOUGHT: 1}))
-    text = _clean_lines(reply)
-    if not text:
-        return Titles(rejects=Counter({EMPTY: 1}))
-    if _NONE.fullmatch(text[0]):
+    lines = _clean_lines(reply)
+    if unusable := _unusable(reply, lines):
+        return Titles(rejects=unusable)
+    if _NONE.fullmatch(lines[0]):
         return Titles(none=True)
     titles: list[str] = []
     rejects: Counter[str] = Counter()
     seen: set[str] = set()
-    for line in text:
+    for line in lines:
         title = _BULLET.sub("", line).strip(_QUOTES)
         if not any(character.isalnum() for character in title) or title.endswith(":"):
             rejects[NOT_A_TITLE] += 1
@@ -213,16 +196,11 @@ def parse_titles(
     return Titles(tuple(titles), rejects)
 
 
-def parse_summary(reply: str, max_characters: int = 600, only_thought: bool = False) -> Summary:
-    """Read running text as one line, cut after a sentence or a word where it is too long.
-
-    `only_thought` is the reply's of `thoughts_without_answer`.
-    """
-    if only_thought or is_cut_thought(reply):
-        return Summary(rejects=Counter({CUT_THOUGHT: 1}))
+def parse_summary(reply: str, max_characters: int = 600) -> Summary:
+    """Read running text as one line, cut after a sentence or a word where it is too long."""
     text = " ".join(_clean_lines(reply))
-    if not any(character.isalnum() for character in text):
-        return Summary(rejects=Counter({EMPTY: 1}))
+    if unusable := _unusable(reply, [c for c in text if c.isalnum()]):
+        return Summary(rejects=unusable)
     if len(text) <= max_characters:
         return Summary(text)
     head = text[: max_characters + 1]
@@ -230,6 +208,18 @@ def parse_summary(reply: str, max_characters: int = 600, only_thought: bool = Fa
     if end < max_characters // 2:
         end = head.rfind(" ")
     return Summary(head[: end if end > 0 else max_characters].rstrip(), cut=True)
+
+
+def _thought_tags(reply: str) -> list[str]:
+    """Return of each ``<think>`` or ``</think>`` whether it is a closing one: ``/`` or empty."""
+    return [match["end"] for match in _THOUGHT.finditer(reply)]
+
+
+def _unusable(reply: str, content: Sequence[str]) -> Counter[str]:
+    """Return why there is nothing to read in a reply; empty where it has content."""
+    if _thought_tags(reply)[-1:] == [""]:  # it ends inside a thought
+        return Counter({CUT_THOUGHT: 1})
+    return Counter() if content else Counter({EMPTY: 1})
 
 
 def _head(line: str) -> str:

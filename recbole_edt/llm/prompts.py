@@ -93,11 +93,6 @@ PROFILE = Template(
     "Describe this customer's taste in {domain} in one or two sentences, without repeating "
     "titles.",
 )
-TEMPLATES = {template.name: template for template in (SELECT, SCORE, GENERATE, PROFILE)}
-"""All templates by name."""
-
-PLAIN_TEMPLATE = "{system}\n\n{user}\n\n"
-"""What a prompt looks like to a model without a chat template, and to a scoring server."""
 
 # Marks of chat formats; a space makes them plain text. Clients that know their tokenizer do the
 # same with all of its special tokens.
@@ -122,8 +117,8 @@ class Filled:
 
 
 def plain_text(prompt: Prompt) -> str:
-    """Return a prompt as plain text, for a model that has no chat template."""
-    return PLAIN_TEMPLATE.format(system=prompt.system, user=prompt.user).lstrip("\n")
+    """Return a prompt as plain text: for a model without a chat template, and to score."""
+    return f"{prompt.system}\n\n{prompt.user}\n\n".lstrip("\n")
 
 
 def clean_title(title: str, max_characters: int = MAX_TITLE_CHARACTERS) -> tuple[str, bool]:
@@ -166,14 +161,13 @@ def fill(
     candidates: Sequence[str] | None = None,
     limit: int | None = None,
     history_domains: Sequence[str] | None = None,
-    max_title_characters: int = MAX_TITLE_CHARACTERS,
 ) -> Filled:
     """Fill a template.
 
     Parameters
     ----------
     template : Template
-        One of `TEMPLATES`.
+        `SELECT`, `SCORE`, `GENERATE` or `PROFILE`.
     domain : str
         The domain that is asked about.
     history : sequence of str
@@ -184,30 +178,39 @@ def fill(
         How many items are asked for at most; for `SELECT` and `GENERATE` only.
     history_domains : sequence of str, optional
         The domain of each title in `history`, written behind it.
-    max_title_characters : int
-        Longer titles are cut.
     """
-    cut = 0
-
-    def quoted(title: str) -> str:
-        nonlocal cut
-        text, was_cut = clean_title(title, max_title_characters)
-        cut += was_cut
-        return json.dumps(text, ensure_ascii=False)
-
-    def shown(name: str) -> str:
-        return clean_title(name, max_title_characters)[0]
-
+    quoted = Quoting()
     behind = [""] * len(history)
     if history_domains is not None:
-        behind = [f" ({shown(name)})" for name in history_domains]
+        behind = [f" ({clean_title(name)[0]})" for name in history_domains]
     lines = [f"- {quoted(title)}{note}" for title, note in zip(history, behind, strict=True)]
     numbered = [f"{i}. {quoted(title)}" for i, title in enumerate(candidates or (), start=1)]
-    gaps = {
-        "domain": shown(domain),
-        "history": "\n".join(lines),
-        "candidates": "\n".join(numbered),
-        "limit": limit,
-    }
-    # One pass over the template: braces inside a title are never looked at.
-    return Filled(Prompt(template.system, template.user.format(**gaps)), cut)
+    return quoted.into(
+        template,
+        domain=clean_title(domain)[0],
+        history="\n".join(lines),
+        candidates="\n".join(numbered),
+        limit=limit,
+    )
+
+
+class Quoting:
+    """Quotes texts as JSON strings of one line, and counts those that it cut."""
+
+    def __init__(self, longest: int = MAX_TITLE_CHARACTERS):
+        self.longest, self.cut = longest, 0
+
+    def __call__(self, text: str) -> str:
+        """Return one text in quotes."""
+        shown, was_cut = clean_title(text, self.longest)
+        self.cut += was_cut
+        return json.dumps(shown, ensure_ascii=False)
+
+    def listed(self, titles: Sequence[str]) -> str:
+        """Return titles as a list, one a line."""
+        return "\n".join(f"- {self(title)}" for title in titles)
+
+    def into(self, template: Template, **gaps: object) -> Filled:
+        """Put quoted texts into the gaps of a template."""
+        # One pass over the template: braces inside a title are never looked at.
+        return Filled(Prompt(template.system, template.user.format(**gaps)), self.cut)

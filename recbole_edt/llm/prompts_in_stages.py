@@ -4,12 +4,10 @@ Titles, and replies about them, are quoted as in `recbole_edt.llm.prompts`. Ever
 worked example, without which a small model goes on listing items.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from recbole_edt.llm.messages import Prompt
-from recbole_edt.llm.prompts import DATA_RULE, MAX_TITLE_CHARACTERS, Filled, Template, clean_title
+from recbole_edt.llm.prompts import DATA_RULE, Filled, Quoting, Template, clean_title
 
 _LONGEST_TEXT = 600
 
@@ -69,26 +67,11 @@ class Example:
     titles: list[str]
 
 
-class _Quoting:
-    """Quotes texts as JSON strings of one line, and counts those that it cut."""
-
-    def __init__(self, longest: int = MAX_TITLE_CHARACTERS):
-        self.longest, self.cut = longest, 0
-
-    def __call__(self, text: str) -> str:
-        shown, was_cut = clean_title(text, self.longest)
-        self.cut += was_cut
-        return json.dumps(shown, ensure_ascii=False)
-
-    def listed(self, titles: Sequence[str]) -> str:
-        return "\n".join(f"- {self(title)}" for title in titles)
-
-
 def fill_transfer(
     source: str, domain: str, history: Sequence[str], examples: Sequence[Example], limit: int
 ) -> Filled:
     """Fill `TRANSFER`: from titles of the domain `source` to at most `limit` of `domain`."""
-    quoted = _Quoting()
+    quoted = Quoting()
     source_name, name = clean_title(source)[0], clean_title(domain)[0]
     blocks = []
     for example in examples:
@@ -98,25 +81,24 @@ def fill_transfer(
             f"{quoted.listed(example.source_titles)}\n"
             f"At most {limit} other items, all from the domain {name}:\n{answer}\n\n"
         )
-    gaps = {
-        "examples": "".join(blocks),
-        "source": source_name,
-        "domain": name,
-        "history": quoted.listed(history),
-        "limit": limit,
-    }
-    return Filled(Prompt(TRANSFER.system, TRANSFER.user.format(**gaps)), quoted.cut)
+    return quoted.into(
+        TRANSFER,
+        examples="".join(blocks),
+        source=source_name,
+        domain=name,
+        history=quoted.listed(history),
+        limit=limit,
+    )
 
 
 def fill_group(domain: str, titles: Sequence[str]) -> Filled:
     """Fill `GROUP` with the titles of one group in one domain."""
-    quoted = _Quoting()
-    gaps = {"domain": clean_title(domain)[0], "history": quoted.listed(titles)}
-    return Filled(Prompt(GROUP.system, GROUP.user.format(**gaps)), quoted.cut)
+    quoted = Quoting()
+    return quoted.into(GROUP, domain=clean_title(domain)[0], history=quoted.listed(titles))
 
 
 def fill_merge(texts: Sequence[tuple[str, str]]) -> Filled:
     """Fill `MERGE` with pairs of a domain and a text about one group in it."""
-    quoted = _Quoting(_LONGEST_TEXT)
+    quoted = Quoting(_LONGEST_TEXT)
     known = "\n".join(f"- {clean_title(domain)[0]}: {quoted(text)}" for domain, text in texts)
-    return Filled(Prompt(MERGE.system, MERGE.user.format(known=known)), quoted.cut)
+    return quoted.into(MERGE, known=known)

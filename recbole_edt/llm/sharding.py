@@ -21,13 +21,12 @@ class Shard:
             )
 
     def holds(self, key: str) -> bool:
-        """Whether the work named `key` (a user's id, say) belongs to this part."""
-        return shard_of(key, self.count) == self.index
+        """Whether the work named `key` (a user's id, say) belongs to this part.
 
-
-def shard_of(key: str, count: int) -> int:
-    """Return the part of `key`: by its hash, so the same in every process and every run."""
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") % count
+        It goes by a hash, so that it is the same in every process and every run.
+        """
+        number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
+        return number % self.count == self.index
 
 
 def parse_shard(text: str) -> Shard:

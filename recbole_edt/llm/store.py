@@ -18,7 +18,6 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 from recbole_edt.errors import UserError
@@ -153,12 +152,7 @@ class ReplyStore:
     def __enter__(self) -> "ReplyStore":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _append(self, lines: bytes) -> None:

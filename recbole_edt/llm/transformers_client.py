@@ -2,21 +2,20 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from recbole_edt.errors import UserError
+from recbole_edt.errors import UserError, is_out_of_memory
 from recbole_edt.files import digest
 from recbole_edt.llm import decoding
 from recbole_edt.llm.client import OnAnswers
 from recbole_edt.llm.decoding import Prefix
 from recbole_edt.llm.messages import PROMPT_TOO_LONG, Generation, Prompt, Reply, Scores
-from recbole_edt.llm.model_folder import is_out_of_memory, load_pretrained
+from recbole_edt.llm.model_folder import load_pretrained
 from recbole_edt.llm.prompts import plain_text
 from recbole_edt.llm.settings import LLMSettings
 from recbole_edt.llm.weights import find_weights
@@ -52,7 +51,7 @@ class TransformersClient:
     def __init__(
         self, settings: LLMSettings, *, dtype: str | None = None, reuse_prefix: bool = True
     ):
-        weights = find_weights(settings.llm, settings.llm_revision)
+        folder, weights_hash = find_weights(settings.llm, settings.llm_revision)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._batch_size = settings.llm_batch_size
         self._reuse_prefix = reuse_prefix
@@ -60,9 +59,13 @@ class TransformersClient:
         # A GPU is given bfloat16 for its memory; nothing visible is lost by it.
         dtype = dtype or ("bfloat16" if self.device.type == "cuda" else "float32")
         self._tokenizer, model = load_pretrained(
-            weights.path, settings.llm, "llm", AutoModelForCausalLM, dtype=getattr(torch, dtype)
+            folder.path, settings.llm, "llm", AutoModelForCausalLM, dtype=getattr(torch, dtype)
         )
-        self._model = self._on_device(model, settings.llm)
+        too_large = (
+            f"llm: {settings.llm}: the model cannot be loaded (it does not fit into the memory)"
+        )
+        with _refuse_out_of_memory(too_large):
+            self._model = model.eval().requires_grad_(False).to(self.device)
         limit = getattr(model.config, "max_position_embeddings", None)
         longest = settings.llm_max_prompt_tokens
         self._max_prompt_tokens = min(longest, limit or longest)
@@ -77,26 +80,16 @@ class TransformersClient:
         vocabulary = backend.to_str() if backend else sorted(self._tokenizer.get_vocab().items())
         self.identity: Mapping[str, object] = {
             "client": "transformers",
-            "weights": weights.hash,
+            "weights": weights_hash,
             "tokenizer": digest(vocabulary),
             "chat_template": digest(self._tokenizer.chat_template),
             "dtype": str(self._model.dtype).removeprefix("torch."),
         }
         self.source: Mapping[str, object] = {
             "llm": settings.llm,
-            "revision": weights.revision,
+            "revision": folder.revision,
             "device": self.device.type,
         }
-
-    def _on_device(self, model: Any, name: str) -> Any:
-        try:
-            return model.eval().requires_grad_(False).to(self.device)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise UserError(
-                f"llm: {name}: the model cannot be loaded (it does not fit into the memory)"
-            ) from error
 
     def _end_tokens(self) -> frozenset[int]:
         ends = {self._tokenizer.eos_token_id}
@@ -267,14 +260,19 @@ class TransformersClient:
         finish = "length" if len(tokens) == settings.max_new_tokens else "stop"
         return Reply(text, len(prompt), len(tokens), finish)
 
-    @contextmanager
-    def _memory_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise UserError(
-                f"llm_batch_size: {self._batch_size} prompts at a time do not fit into the "
-                f"memory of {self.device.type}; lower it or llm_max_prompt_tokens"
-            ) from error
+    def _memory_errors(self) -> AbstractContextManager[None]:
+        return _refuse_out_of_memory(
+            f"llm_batch_size: {self._batch_size} prompts at a time do not fit into the "
+            f"memory of {self.device.type}; lower it or llm_max_prompt_tokens"
+        )
+
+
+@contextmanager
+def _refuse_out_of_memory(message: str) -> Iterator[None]:
+    """Raise `UserError` with this message where the block runs out of memory."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(message) from error

@@ -104,7 +104,8 @@ class Transport:
     sleep: Callable[[float], Any] | None = None
     _stopped: threading.Event = field(default_factory=threading.Event, repr=False)
 
-    def __post_init__(self) -> None:
+    def __enter__(self) -> "Transport":
+        self._stopped.clear()
         headers = {
             "Content-Type": "application/json",
             "Accept": "application/json",
@@ -113,13 +114,9 @@ class Transport:
         }
         if self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        self._headers = headers
-
-    def __enter__(self) -> "Transport":
-        self._stopped.clear()
         try:
             self._client = httpx.Client(
-                headers=self._headers,
+                headers=headers,
                 timeout=httpx.Timeout(self.timeout, pool=None),
                 limits=httpx.Limits(max_connections=None),
                 proxy=_proxy_for(self.base_url),

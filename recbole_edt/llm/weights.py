@@ -5,7 +5,6 @@ import importlib.util
 import io
 import os
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from recbole_edt.errors import UserError, one_line
 from recbole_edt.files import sha256_of, to_disk
 from recbole_edt.llm.model_folder import (
     PACKAGE,
+    ModelFolder,
     find_model_folder,
     package_folder,
     package_version,
@@ -26,26 +26,7 @@ from recbole_edt.llm.model_folder import (
 _CONVERSION = 1
 
 
-@dataclass(frozen=True)
-class Weights:
-    """A language model on disk, ready to be loaded.
-
-    Attributes
-    ----------
-    path : pathlib.Path
-        Folder with ``config.json``, the tokenizer and weights as safetensors.
-    revision : str or None
-        Commit on the hub or version of the Python package; None for local files.
-    hash : str
-        SHA-256 over the weights: over the GGUF file where they came as one.
-    """
-
-    path: Path
-    revision: str | None
-    hash: str
-
-
-def find_weights(name: str, revision: str | None) -> Weights:
+def find_weights(name: str, revision: str | None) -> tuple[ModelFolder, str]:
     """Find a model by its configured name; convert it once when it is a GGUF file.
 
     Parameters
@@ -56,6 +37,13 @@ def find_weights(name: str, revision: str | None) -> Weights:
     revision : str or None
         Wanted branch, tag or commit on the hub, or version of the package.
 
+    Returns
+    -------
+    ModelFolder
+        Ready to be loaded.
+    str
+        SHA-256 over the weights: over the GGUF file where they came as one.
+
     Raises
     ------
     UserError
@@ -64,9 +52,9 @@ def find_weights(name: str, revision: str | None) -> Weights:
     gguf, version = _gguf_of(name, revision)
     if gguf is not None:
         sha = sha256_of(gguf)
-        return Weights(_converted(gguf, sha), version, sha)
+        return ModelFolder(_converted(gguf, sha), version), sha
     folder = find_model_folder(name, revision, "llm")
-    return Weights(folder.path, folder.revision, folder.weights_hash())
+    return folder, folder.weights_hash()
 
 
 def _gguf_of(name: str, revision: str | None) -> tuple[Path | None, str | None]:
@@ -115,7 +103,8 @@ def _converted(gguf: Path, sha: str) -> Path:
         with FileLock(target.with_suffix(".lock")):
             if not (target / "config.json").is_file():
                 _convert(gguf, temporary)
-                _sync(temporary)
+                for path in temporary.iterdir():
+                    to_disk(path)
                 temporary.rename(target)
     except ImportError as error:
         raise UserError(
@@ -156,9 +145,3 @@ def _convert(gguf: Path, folder: Path) -> None:
         plain.generation_config = quantised.generation_config
         plain.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-
-
-def _sync(folder: Path) -> None:
-    """Flush all files of a folder to the disk."""
-    for path in folder.iterdir():
-        to_disk(path)

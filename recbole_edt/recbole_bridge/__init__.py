@@ -21,21 +21,10 @@ if TYPE_CHECKING:
     from recbole_edt.recbole_bridge.loading import training_loader
 
 __all__ = [
-    "Config",
-    "ConfigBase",
-    "Dataset",
-    "DatasetBase",
-    "FeatureSource",
-    "FeatureType",
-    "InputType",
-    "Interaction",
-    "ModelType",
-    "SequentialDataset",
-    "SequentialRecommender",
-    "Trainer",
-    "init_seed",
-    "training_loader",
-]
+    "Config", "ConfigBase", "Dataset", "DatasetBase", "FeatureSource", "FeatureType", "InputType",
+    "Interaction", "ModelType", "SequentialDataset", "SequentialRecommender", "Trainer",
+    "init_seed", "training_loader",
+]  # fmt: skip
 
 _MODULES = {
     "recbole.config": ("Config",),

@@ -88,7 +88,9 @@ def _check_features(config: Any, dataset: Any) -> None:
 
 
 def _why_missing(field: Any, loaded: list[str], config: Any, dataset: Any) -> str:
-    name, columns = config["dataset"], dict(dataset.header_of(_item_file(config, dataset)))
+    name = config["dataset"]
+    item_file = Path(dataset.dataset_path) / f"{name}.item"
+    columns = dict(dataset.header_of(item_file))
     if field in columns:
         more = ", ".join([*loaded, str(field)])
         return f"column {field!r} of {name}.item is not loaded; load_col: item: [{more}] loads it"
@@ -99,10 +101,6 @@ def _why_missing(field: Any, loaded: list[str], config: Any, dataset: Any) -> st
         )
     hint = nearest(str(field), columns)
     return f"{field!r} is no column of {name}.item, which has {', '.join(columns)}{hint}"
-
-
-def _item_file(config: Any, dataset: Any) -> Path:
-    return Path(dataset.dataset_path) / f"{config['dataset']}.item"
 
 
 def _check_item_vectors(path: Path, items: int) -> None:

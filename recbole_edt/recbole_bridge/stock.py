@@ -21,7 +21,7 @@ KEYS_WITHOUT_DEFAULT = frozenset({
     "device",
 })  # fmt: skip
 # The same, of single models; the capitals are names of fields that its transforms add.
-_KEYS_OF_MODELS = {
+KEYS_OF_MODELS = {
     "BERT4Rec": ("MASK_INDEX", "MASK_ITEM_SEQ", "NEG_ITEMS", "POS_ITEMS"),
     "DiffRec": ("norm",),
     "HRM": ("reg_weight",),
@@ -48,11 +48,6 @@ def recbole_dir() -> Path:
     """
     check_recbole()
     return Path(str(find_spec("recbole").origin)).parent  # type: ignore[union-attr]
-
-
-def keys_without_default(name: str) -> tuple[str, ...]:
-    """Return keys that only one stock model reads, and that no YAML file lists."""
-    return _KEYS_OF_MODELS.get(name, ())
 
 
 def default_files(name: str, sequential: bool, dataset: str) -> list[Path]:
@@ -83,13 +78,13 @@ def stock_models(families: tuple[str, ...] = FAMILIES) -> dict[str, str]:
     return modules
 
 
-def stock_model(name: str) -> type:
-    """Return one of the classes that `stock_models` lists."""
+def import_model(module: str, name: str) -> type:
+    """Return a model class that is RecBole's own or may be derived from one of RecBole's."""
     from recbole_edt.recbole_bridge.shims import anomaly_detection_kept, prepare_recbole
 
     prepare_recbole()
     with anomaly_detection_kept():
-        model_class: type = getattr(import_module(stock_models()[name]), name)
+        model_class: type = getattr(import_module(module), name)
     return model_class
 
 
@@ -108,12 +103,8 @@ def needs_own_dataset(name: str) -> bool:
 
 def stock_trainer(model_type: Any, name: str) -> Any:
     """Return the trainer class that RecBole has for a model."""
-    _prepare_recbole()
-    special = import_module("recbole.trainer.trainer").__dict__.get(f"{name}Trainer")
-    return special or import_module("recbole.utils").get_trainer(model_type, name)
-
-
-def _prepare_recbole() -> None:
     from recbole_edt.recbole_bridge.shims import prepare_recbole
 
     prepare_recbole()
+    special = import_module("recbole.trainer.trainer").__dict__.get(f"{name}Trainer")
+    return special or import_module("recbole.utils").get_trainer(model_type, name)

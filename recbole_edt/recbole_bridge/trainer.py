@@ -34,12 +34,10 @@ class EpochTrainer(Trainer):
     """
 
     def __init__(self, config: Any, model: Any):
-        known = copy(
-            config
-        )  # RecBole's evaluator, which is never asked, knows its own metrics only
-        known.final_config_dict = {
-            **config.final_config_dict, "metrics": recbole_metrics(config["metrics"])
-        }  # fmt: skip
+        # RecBole's evaluator, which is never asked, knows its own metrics only.
+        metrics = recbole_metrics(config["metrics"])
+        known = copy(config)
+        known.final_config_dict = {**config.final_config_dict, "metrics": metrics}
         try:
             super().__init__(known, model)
             self.config = config

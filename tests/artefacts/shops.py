@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from recbole_edt.artefacts import store
+from recbole_edt.artefacts.make import make_artefacts
 from recbole_edt.artefacts.task import ArtefactTask
 from recbole_edt.artefacts.training_rows import TrainingRows
 from recbole_edt.data.split import load_or_make_split
@@ -13,6 +14,12 @@ from recbole_edt.data.split import load_or_make_split
 CANDIDATE = re.compile(r'^(\d+)\. "(.*)"$', re.MULTILINE)
 INTER_HEADER = "user_id:token\titem_id:token\ttimestamp:float"
 ITEM_HEADER = "item_id:token\tdomain:token\ttitle:token_seq"
+
+
+def reported(config, folder, name, split, only, dry_run, **more):
+    """Make artefacts and return what the command prints."""
+    reports = make_artefacts(config, folder, name, split, only=only, dry_run=dry_run, **more)
+    return "\n".join(report.text for report in reports)
 
 
 def candidates(text):

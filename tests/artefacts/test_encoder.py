@@ -7,7 +7,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModel
 
-from recbole_edt.artefacts.embeddings import TextEncoder, find_encoder
+from recbole_edt.artefacts.embeddings.encoder import TextEncoder, find_encoder
 from recbole_edt.errors import UserError
 
 pytestmark = pytest.mark.slow

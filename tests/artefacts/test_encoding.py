@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 from forks import output_of, start_python
 
-from recbole_edt.artefacts.embeddings import (
-    TextEncoder,
+from recbole_edt.artefacts.embeddings.encoder import TextEncoder, find_encoder
+from recbole_edt.artefacts.embeddings.encoding import (
     encode_texts,
     estimate_seconds,
-    find_encoder,
     finished_batches,
     plan_encoding,
 )
@@ -93,9 +92,8 @@ def test_vectors_that_are_not_finite(encoder, tmp_path, monkeypatch):
 ENCODE = """
 import sys, time
 from pathlib import Path
-from recbole_edt.artefacts.embeddings import (
-    TextEncoder, encode_texts, find_encoder, plan_encoding,
-)
+from recbole_edt.artefacts.embeddings.encoder import TextEncoder, find_encoder
+from recbole_edt.artefacts.embeddings.encoding import encode_texts, plan_encoding
 
 model, work, hang_at, *texts = sys.argv[1:]
 encoder = TextEncoder(find_encoder(model, None), max_length=10)

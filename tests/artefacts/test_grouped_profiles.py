@@ -9,9 +9,9 @@ from shops import make_task, repeat_titles, shown, unit
 
 from recbole_edt.artefacts import ArtefactSettings, find_artefacts
 from recbole_edt.artefacts.augmenter import make_augmented
-from recbole_edt.artefacts.embeddings import TextEncoder, find_encoder
+from recbole_edt.artefacts.embeddings.encoder import TextEncoder, find_encoder
 from recbole_edt.artefacts.profiles import make_profiles
-from recbole_edt.artefacts.profiles.repetition import leave_out_shared, repetition
+from recbole_edt.artefacts.profiles.texts import leave_out_shared, repetition
 from recbole_edt.errors import UserError
 from recbole_edt.files import write_json
 from recbole_edt.llm import Reply, Shard

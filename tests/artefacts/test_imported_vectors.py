@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from shops import reported
 
 from recbole_edt.artefacts import ArtefactSettings, find_artefacts
-from recbole_edt.artefacts.command import VectorSource, run_artefacts
+from recbole_edt.artefacts.embeddings import VectorSource
 from recbole_edt.artefacts.make import make_artefacts
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
@@ -323,7 +324,7 @@ def test_names_that_are_refused(store, folder, source, message):
 
 def test_vectors_that_were_not_stored(store, folder, config, split, tmp_path):
     def complete(encoder):
-        run_artefacts(config | {"encoder": encoder}, folder, "toy", split, ["embeddings"], False)
+        reported(config | {"encoder": encoder}, folder, "toy", split, ["embeddings"], False)
 
     with pytest.raises(
         UserError, match=r"vectors:own: no such vectors in .*; there are none; stor"
@@ -354,7 +355,7 @@ def test_what_needs_an_encoder_is_refused_first(
 ):
     encoder = encoder_of(store(write_npy(tmp_path)))
     with pytest.raises(UserError, match=message) as error:
-        run_artefacts(config | {"encoder": encoder} | keys, folder, "toy", split, only, dry_run)
+        reported(config | {"encoder": encoder} | keys, folder, "toy", split, only, dry_run)
     assert "was made elsewhere" in str(error.value)
 
 

@@ -4,10 +4,9 @@ import os
 import re
 
 import pytest
-from shops import write_shop
+from shops import reported, write_shop
 
 from recbole_edt.artefacts import ArtefactSettings, find_artefacts
-from recbole_edt.artefacts.command import run_artefacts
 from recbole_edt.artefacts.make import make_artefacts
 from recbole_edt.data.split import Split, load_or_make_split
 from recbole_edt.errors import UserError
@@ -22,7 +21,7 @@ def folder(write_items):
 
 
 def test_make_then_complete(folder, config, split, monkeypatch):
-    report = run_artefacts(config, folder, "toy", split, ["embeddings"], False)
+    report = reported(config, folder, "toy", split, ["embeddings"], False)
     assert "embeddings: made" in report
     assert "6 items, 4 distinct texts" in report
     assert "1 items without text get a zero vector (a 1)" in report
@@ -41,7 +40,7 @@ def test_make_then_complete(folder, config, split, monkeypatch):
         "recbole_edt.artefacts.embeddings.encoder.find_encoder", None
     )  # must not be called
     before = json.dumps(found.manifest)
-    assert "complete already" in run_artefacts(config, folder, "toy", split, ["embeddings"], False)
+    assert "complete already" in reported(config, folder, "toy", split, ["embeddings"], False)
     found = find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
     assert json.dumps(found.manifest) == before
 
@@ -58,18 +57,18 @@ def test_the_result_names_part_and_status(folder, config, split):
 
 
 def test_dry_run_writes_nothing(folder, config, split):
-    report = run_artefacts(config, folder, "toy", split, ["embeddings"], True)
+    report = reported(config, folder, "toy", split, ["embeddings"], True)
     assert "6 items, 4 distinct texts, 23 tokens" in report
     assert "0 of 1 batches are done" in report
     assert [path.name for path in folder.iterdir()] == ["toy.item"]
 
 
 def test_another_split_shares_the_vectors(folder, config, split, monkeypatch):
-    run_artefacts(config, folder, "toy", split, ["embeddings"], False)
+    reported(config, folder, "toy", split, ["embeddings"], False)
     monkeypatch.setattr("recbole_edt.artefacts.embeddings.encoder.find_encoder", None)
     other = Split("time", split.codes, "b" * 64)
-    assert "would share" in run_artefacts(config, folder, "toy", other, ["embeddings"], True)
-    assert "shared with" in run_artefacts(config, folder, "toy", other, ["embeddings"], False)
+    assert "would share" in reported(config, folder, "toy", other, ["embeddings"], True)
+    assert "shared with" in reported(config, folder, "toy", other, ["embeddings"], False)
     settings = ArtefactSettings.from_config(config)
     first, second = (find_artefacts(folder, "toy", settings, which) for which in (split, other))
     assert first.hash != second.hash
@@ -77,23 +76,23 @@ def test_another_split_shares_the_vectors(folder, config, split, monkeypatch):
 
 
 def test_damaged_set_is_not_called_complete(folder, config, split):
-    run_artefacts(config, folder, "toy", split, ["embeddings"], False)
+    reported(config, folder, "toy", split, ["embeddings"], False)
     found = find_artefacts(folder, "toy", ArtefactSettings.from_config(config), split)
     (found.path / "item_vectors.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match="not a readable tensor file"):
-        run_artefacts(config, folder, "toy", split, ["embeddings"], False)
+        reported(config, folder, "toy", split, ["embeddings"], False)
 
 
 def test_unknown_part(folder, config, split):
     message = r"'embedings' is unknown; expected embeddings, augment, profiles \(did you mean 'emb"
     with pytest.raises(UserError, match=message):
-        run_artefacts(config, folder, "toy", split, ["embedings"], False)
+        reported(config, folder, "toy", split, ["embedings"], False)
 
 
 def test_encoder_that_is_not_there_leaves_nothing_behind(folder, config, split):
     config["encoder"] = "pypi:no_such_encoder"
     with pytest.raises(UserError, match="not installed"):
-        run_artefacts(config, folder, "toy", split, ["embeddings"], False)
+        reported(config, folder, "toy", split, ["embeddings"], False)
     assert not (folder / "artefacts").exists()
 
 
@@ -119,13 +118,13 @@ def test_flags(run_cli, make_dataset, arguments, message):
 
 def test_item_vectors_are_not_made_in_parts(folder, config, split):
     with pytest.raises(UserError, match="shard: item vectors are not made in parts"):
-        run_artefacts(config, folder, "toy", split, [], False, shard=Shard(0, 2))
+        reported(config, folder, "toy", split, [], False, shard=Shard(0, 2))
 
 
 def test_dry_run_before_there_are_vectors(config, tmp_path):
     folder = write_shop(tmp_path / "toy", "ann: a1 a2 a3 a4 a5", {f"a{n}": "w1" for n in range(9)})
     made_for = load_or_make_split(folder, "toy", "leave_one_out")
-    report = run_artefacts(config, folder, "toy", made_for, ["augment"], True)
+    report = reported(config, folder, "toy", made_for, ["augment"], True)
     assert "augment: cannot be counted before the item vectors are there" in report
     assert not (folder / "artefacts").exists()
 
@@ -136,4 +135,4 @@ def test_full_disk(folder, config, split, monkeypatch):
 
     monkeypatch.setattr("recbole_edt.artefacts.store.vector_files.write_text", full)
     with pytest.raises(UserError, match=r"^items\.txt: .*No space left on device.*is kept$"):
-        run_artefacts(config, folder, "toy", split, ["embeddings"], False)
+        reported(config, folder, "toy", split, ["embeddings"], False)

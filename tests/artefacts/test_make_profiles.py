@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from shops import repeat_titles, shown, write_shop
 
 from recbole_edt.artefacts import ArtefactSettings, find_artefacts
-from recbole_edt.artefacts.embeddings import TextEncoder, find_encoder
+from recbole_edt.artefacts.embeddings.encoder import TextEncoder, find_encoder
 from recbole_edt.artefacts.make import make_artefacts
 from recbole_edt.data.split import load_or_make_split
 from recbole_edt.errors import UserError

@@ -1,6 +1,7 @@
 """The augmenter as the authors draw it: representatives, pairs, examples, noise filter."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from fake_llm import FakeClient
 from shops import make_task, make_training, shown, unit
 
 from recbole_edt.artefacts.augmenter import AugmentSettings, make_augmented
-from recbole_edt.artefacts.augmenter.representatives import UserItems, draw_examples, find_pairs
+from recbole_edt.artefacts.augmenter.representatives import UserItems, find_pairs
 from recbole_edt.artefacts.clusters import cluster, growing_count, representatives
 from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.errors import UserError
@@ -49,7 +50,7 @@ def make(config, tmp_path, use_model, monkeypatch):
     at = {title: vector for _, title, vector in ITEMS.values()}
     at |= {"spaceship": unit(250), "mug": unit(3), "samovar": unit(1.5)}
     monkeypatch.setattr(
-        "recbole_edt.artefacts.augmenter.transfer.title_encoder",
+        "recbole_edt.artefacts.augmenter.make.title_encoder",
         lambda settings, dim: lambda titles: np.array([at[title] for title in titles], np.float32),
     )
 
@@ -98,7 +99,7 @@ def test_the_number_grows_with_the_history_up_to_its_cap(items, count):
 
 def test_items_of_a_user_are_distinct_and_in_the_order_of_the_last_interaction():
     training = make_training([[0, 1, 2, 0, 3], [3]], [0, 0, 0, 1], 2)
-    items = UserItems(training, np.array([True, True, False, True]))
+    items = UserItems(training, np.array([True, True, False, True]), None, None)
     assert items.of(0, 0).tolist() == [1, 0]
     assert items.of(0, 1).tolist() == [3]
     assert items.of(1, 0).tolist() == []
@@ -107,13 +108,13 @@ def test_items_of_a_user_are_distinct_and_in_the_order_of_the_last_interaction()
 def test_every_ordered_pair_of_domains_is_asked_about(config):
     training = make_training([[0, 1, 2], [2]], [0, 1, 2], 3)
     everything, vectors = np.ones(3, bool), np.eye(3, dtype=np.float32)
-    pairs = find_pairs(training, everything, everything, vectors, settings_of(config))
+    pairs = find_pairs(UserItems(training, everything, vectors, settings_of(config)), everything)
     asked = zip(pairs.users.tolist(), pairs.sources.tolist(), pairs.targets.tolist(), strict=True)
     assert list(asked) == [
         (0, 0, 1), (0, 0, 2), (0, 1, 0), (0, 1, 2), (0, 2, 0), (0, 2, 1), (1, 2, 0), (1, 2, 1),
     ]  # fmt: skip
     sparse = settings_of(config, augment_pairs="sparse", augment_imbalance=1.0, augment_rate=2.0)
-    pairs = find_pairs(training, everything, everything, vectors, sparse)
+    pairs = find_pairs(UserItems(training, everything, vectors, sparse), everything)
     assert (pairs.users.tolist(), pairs.targets.tolist()) == ([1, 1], [0, 1])
     assert pairs.limits.tolist() == [2, 2]
 
@@ -121,11 +122,15 @@ def test_every_ordered_pair_of_domains_is_asked_about(config):
 def test_examples_are_of_users_active_in_both_domains(config):
     histories = [[0, 1, 2, 3], [0, 1], [1, 0, 3, 2], [0, 2, 3], [3, 2, 1, 0]]
     training = make_training(histories, [0, 0, 1, 1], 2)
-    usable = np.ones(4, bool)
-    drawn = [draw_examples(training, usable, 0, 1, 2, seed) for seed in range(9)]
+
+    def drawn_by(**keys):
+        items = UserItems(training, np.ones(4, bool), None, settings_of(config, **keys))
+        return items.draw_examples(0, 1)
+
+    drawn = [drawn_by(augment_examples=2, augment_seed=seed) for seed in range(9)]
     assert {user for one in drawn for user in one} == {0, 2, 4}
     assert {len(one) for one in drawn} == {3}
-    assert draw_examples(training, usable, 0, 1, 0, 1) == []
+    assert drawn_by(augment_examples=0) == []
 
 
 def test_what_is_asked_and_what_becomes_of_the_replies(make):
@@ -163,6 +168,28 @@ def test_cut_thoughts_are_counted_apart(make):
     assert made["rejects"] == {"cut_thought": 1}
     assert (made["cut_thoughts"], made["failed"], made["accepted"]) == (1, 1, 0)
     assert "1 replies ended inside a thought; with a larger llm_thinking_tokens" in report
+
+
+def test_items_are_clustered_in_one_thread(make, monkeypatch):
+    """Those of examples too: sums over several threads would depend on the machine."""
+    inside, clustered = [], []
+
+    @contextmanager
+    def one_thread():
+        inside.append(True)
+        yield
+        inside.pop()
+
+    def checked(vectors, count):
+        clustered.append(bool(inside))
+        return representatives(vectors, count)
+
+    module = "recbole_edt.artefacts.augmenter"
+    monkeypatch.setattr(f"{module}.transfer.one_thread", one_thread)
+    monkeypatch.setattr(f"{module}.representatives.representatives", checked)
+    make_augmented(make(lambda text: "none"), False)
+    assert len(clustered) > 6  # of six pairs, and of examples
+    assert all(clustered)
 
 
 def test_users_never_see_themselves_and_examples_are_training_rows(make):

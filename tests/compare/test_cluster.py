@@ -12,8 +12,13 @@ import pytest
 from local_ray import local_ray
 
 from recbole_edt.errors import UserError
-from recbole_edt.executors import ChildCall, ChildResult, ClusterSettings, run_children
-from recbole_edt.executors.opening import open_executor
+from recbole_edt.executors import (
+    ChildCall,
+    ChildResult,
+    ClusterSettings,
+    open_executor,
+    run_children,
+)
 from recbole_edt.executors.same_code import expectation, refuse_differences
 from recbole_edt.files import read_json
 from recbole_edt.recbole_bridge.config import gpus_among

@@ -7,7 +7,8 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 
 from recbole_edt.artefacts.augmenter.settings import LLM_MODES
-from recbole_edt.config import RULES, KeyRule, checked_keys
+from recbole_edt.config import RULES, KeyRule
+from recbole_edt.config.keys.base import KeyGroup, NotNegative
 from recbole_edt.config.keys.evaluation import METRICS
 from recbole_edt.config.rules import Says, rule_of_default
 from recbole_edt.config.schema import PER_PHASE, general_key
@@ -121,8 +122,13 @@ def test_a_phases_key_is_checked_as_the_general_one():
 
 
 def test_settings_are_read_from_checked_keys():
-    assert checked_keys({"beta": 1, "seed": 2}, ("beta",)) == {"beta": 1}
+    class Settings(KeyGroup):
+        """Settings."""
+
+        beta: NotNegative
+
+    assert Settings.from_config({"beta": 1, "seed": 2}).beta == 1
     with pytest.raises(UserError, match=r"^beta: missing from the configuration$"):
-        checked_keys({}, ("beta",))
+        Settings.from_config({})
     with pytest.raises(UserError, match=r"^beta: found -1, expected a value >= 0$"):
-        checked_keys({"beta": -1}, ("beta",))
+        Settings.from_config({"beta": -1})

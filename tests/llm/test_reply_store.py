@@ -12,8 +12,8 @@ from fake_llm import FakeClient, failing
 
 from recbole_edt.errors import UserError
 from recbole_edt.llm import GenerateRequests, Generation, LanguageModel, Prompt, Reply, model
+from recbole_edt.llm.client import ScoreRequests
 from recbole_edt.llm.estimate import Prices
-from recbole_edt.llm.requests import ScoreRequests
 from recbole_edt.llm.store import Record, ReplyStore, Usage
 
 SETTINGS = Generation(8)

@@ -30,7 +30,7 @@ SETTINGS = Generation(10)
 @pytest.fixture(scope="module")
 def reference(smollm):
     """Return tokenizer and model as the library itself loads them."""
-    path = find_weights(REAL, None).path
+    path = find_weights(REAL, None)[0].path
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     return AutoTokenizer.from_pretrained(path), model.eval()
 
@@ -155,7 +155,7 @@ def test_it_works_behind_the_store(smollm, tmp_path):
 
 
 def test_a_folder_gives_the_same_model(smollm):
-    folder = str(find_weights(REAL, None).path)
+    folder = str(find_weights(REAL, None)[0].path)
     same = TransformersClient(llm_settings(llm=folder))
     assert same.generate(PROMPTS[:1], SETTINGS) == smollm.generate(PROMPTS[:1], SETTINGS)
     assert same.identity["tokenizer"] == smollm.identity["tokenizer"]

@@ -8,7 +8,7 @@ from recbole_edt.artefacts.augmenter.candidates import CandidateSets
 from recbole_edt.artefacts.augmenter.deficits import Deficits
 from recbole_edt.artefacts.augmenter.inputs import SelectionInputs, shown_titles
 from recbole_edt.artefacts.augmenter.insertion import find_anchors
-from recbole_edt.artefacts.augmenter.make import answer_questions, make_augmented
+from recbole_edt.artefacts.augmenter.make import make_augmented
 from recbole_edt.artefacts.augmenter.questions import make_questions
 from recbole_edt.artefacts.augmenter.retrieval import Cooccurrence
 from recbole_edt.artefacts.augmenter.selection import SelectedItems, read_answers, select_by_rule
@@ -16,6 +16,6 @@ from recbole_edt.artefacts.augmenter.settings import LLM_MODES, AugmentSettings
 
 __all__ = [
     "LLM_MODES", "AugmentSettings", "CandidateSets", "Cooccurrence", "Deficits", "SelectedItems",
-    "SelectionInputs", "answer_questions", "find_anchors", "make_augmented", "make_questions",
+    "SelectionInputs", "find_anchors", "make_augmented", "make_questions",
     "read_answers", "select_by_rule", "shown_titles",
 ]  # fmt: skip

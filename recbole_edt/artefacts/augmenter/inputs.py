@@ -1,7 +1,5 @@
 """What items are selected from: histories, deficits, candidate sets, titles and vectors."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +7,11 @@ import numpy as np
 
 from recbole_edt.artefacts.augmenter.candidates import CandidateSets, find_candidates
 from recbole_edt.artefacts.augmenter.deficits import Deficits, find_deficits
+from recbole_edt.artefacts.augmenter.representatives import seeded
 from recbole_edt.artefacts.augmenter.retrieval import Cooccurrence, Retrieval, TitleSimilarity
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.embeddings import unit_vectors
+from recbole_edt.artefacts.store import Entry
 from recbole_edt.artefacts.task import ArtefactTask
 from recbole_edt.artefacts.training_rows import TrainingRows
 from recbole_edt.llm import clean_title
@@ -102,9 +102,8 @@ class SelectionInputs:
         The draw depends on no other user, so that it is the same in every shard.
         """
         domain = self.training.domain_names[self.deficits.domains[deficit]]
-        key = json.dumps([number, purpose, self.user(deficit), domain])
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big")
-        return np.random.default_rng(seed).permutation(self.candidates.of(deficit))
+        draw = seeded(number, purpose, self.user(deficit), domain)
+        return draw.permutation(self.candidates.of(deficit))
 
 
 def shown_titles(titles: Sequence[str]) -> list[str]:
@@ -114,7 +113,7 @@ def shown_titles(titles: Sequence[str]) -> list[str]:
 
 def selection_inputs(
     task: ArtefactTask, settings: AugmentSettings
-) -> tuple[SelectionInputs, dict[str, int]]:
+) -> tuple[SelectionInputs, Entry]:
     """Return deficits and candidates of all users, and the counts for the manifest.
 
     Candidates need a title and at least one training interaction. An item that is seen in
@@ -129,6 +128,7 @@ def selection_inputs(
     of_deficits = np.isin(training.users, deficits.users)
     sizes = inputs.candidates.sizes
     counts = {
+        "pool_by": settings.augment_pool_by,
         "users": len(training.user_tokens),
         "imbalanced_users": len(np.unique(deficits.users)),
         "demands": len(deficits),

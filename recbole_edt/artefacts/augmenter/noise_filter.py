@@ -3,41 +3,17 @@
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from recbole_edt import llm
 from recbole_edt.artefacts.augmenter.representatives import DomainPairs, seeded
-from recbole_edt.artefacts.augmenter.selection import IN_HISTORY, UNGROUNDED
+from recbole_edt.artefacts.augmenter.selection import IN_HISTORY, UNGROUNDED, SelectedItems
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
 from recbole_edt.artefacts.training_rows import TrainingRows
 
 FAR, LIKE_RANDOM, OTHER_SCRIPT = "far_from_representatives", "like_random_items", "other_script"
 """Reasons to reject a generated title; further ones are in `selection` and `llm.parsing`."""
-
-
-@dataclass
-class TransferredItems:
-    """Accepted items, in the order of questions and of titles in a reply.
-
-    Attributes
-    ----------
-    users, items : list of int
-        User, and catalogue row, of each accepted item.
-    scores : list of float
-        Cosine similarity of the generated title to the nearest representative.
-    rejects : collections.Counter
-        What was rejected, by reason.
-    none : int
-        Replies that nothing fits.
-    """
-
-    users: list[int] = field(default_factory=list)
-    items: list[int] = field(default_factory=list)
-    scores: list[float] = field(default_factory=list)
-    rejects: Counter[str] = field(default_factory=Counter)
-    none: int = 0
 
 
 class NoiseFilter:
@@ -87,7 +63,7 @@ class NoiseFilter:
         return 2 * unknown <= scripts.total()
 
     def accept(
-        self, pairs: DomainPairs, question: int, vectors: np.ndarray, result: TransferredItems
+        self, pairs: DomainPairs, question: int, vectors: np.ndarray, result: SelectedItems
     ) -> None:
         """Accept or reject the titles of one reply, in their order.
 
@@ -99,7 +75,7 @@ class NoiseFilter:
             Which of them was answered.
         vectors : numpy.ndarray
             float32 [titles, m], unit vectors of the titles.
-        result : TransferredItems
+        result : SelectedItems
             Is added to.
         """
         settings, unit = self._settings, self._unit
@@ -130,9 +106,7 @@ class NoiseFilter:
             else:
                 accepted += 1
                 self._taken.add((user, int(offered[best])))
-                result.users.append(user)
-                result.items.append(int(offered[best]))
-                result.scores.append(float(supported))
+                result.accept(question, offered[best], supported)
 
     def _least(self, shown: np.ndarray, target: int) -> float:
         """Return how near a title must be for being nearer than the share of random items."""

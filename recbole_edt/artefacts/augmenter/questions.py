@@ -1,15 +1,12 @@
 """The questions that a language model is asked about the candidates of each deficit."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from recbole_edt import llm
 from recbole_edt.artefacts.augmenter.inputs import SelectionInputs
-
-TEMPLATES = {"select": llm.SELECT, "score": llm.SCORE, "generate": llm.GENERATE}
-"""The prompt of each mode that asks a language model."""
+from recbole_edt.artefacts.settings import PROMPTS
 
 _TOKENS = {"select": 6, "generate": 24}
 """Tokens that one proposal may take in a reply."""
@@ -17,14 +14,16 @@ _FORMS = {"select": llm.NUMBERS, "generate": llm.TITLES}
 """What a reply is a list of."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Questions:
     """One question per deficit that has candidates and titles to show.
 
     Attributes
     ----------
     mode : str
-        A key of `TEMPLATES`.
+        ``select``, ``score`` or ``generate``.
+    settings : Generation
+        For modes with a reply.
     deficits : list of int
         The deficit of each question.
     prompts : list of Prompt
@@ -33,8 +32,6 @@ class Questions:
         The candidates of each question, catalogue rows, in the order shown or scored.
     texts : list of list of str
         Their titles as continuations to score; empty lists in other modes.
-    settings : Generation
-        For modes with a reply.
     cut_titles : int
         Titles in the prompts that were longer than allowed.
     without_history : int
@@ -42,23 +39,13 @@ class Questions:
     """
 
     mode: str
-    deficits: list[int]
-    prompts: list[llm.Prompt]
-    offered: list[np.ndarray]
-    texts: list[list[str]]
     settings: llm.Generation
-    cut_titles: int
-    without_history: int
-
-    def part(self, indices: Sequence[int]) -> "Questions":
-        """Return the questions with these indices."""
-        return replace(
-            self,
-            deficits=[self.deficits[i] for i in indices],
-            prompts=[self.prompts[i] for i in indices],
-            offered=[self.offered[i] for i in indices],
-            texts=[self.texts[i] for i in indices],
-        )
+    deficits: list[int] = field(default_factory=list)
+    prompts: list[llm.Prompt] = field(default_factory=list)
+    offered: list[np.ndarray] = field(default_factory=list)
+    texts: list[list[str]] = field(default_factory=list)
+    cut_titles: int = 0
+    without_history: int = 0
 
     @property
     def requests(self) -> llm.GenerateRequests | llm.ScoreRequests:
@@ -78,7 +65,7 @@ def make_questions(mode: str, inputs: SelectionInputs, cap: int) -> Questions:
     Parameters
     ----------
     mode : str
-        A key of `TEMPLATES`.
+        ``select``, ``score`` or ``generate``.
     inputs : SelectionInputs
         Deficits and candidates.
     cap : int
@@ -86,28 +73,27 @@ def make_questions(mode: str, inputs: SelectionInputs, cap: int) -> Questions:
     """
     names, titles = inputs.training.domain_names, inputs.titles
     generation = llm.Generation(_TOKENS.get(mode, 0) * cap, form=_FORMS.get(mode, llm.TEXT))
-    questions = Questions(mode, [], [], [], [], generation, 0, 0)
-    cut = without_history = 0
+    questions = Questions(mode, generation)
     for deficit in np.flatnonzero(inputs.candidates.sizes).tolist():
         history = [item for item in inputs.history_items(deficit) if titles[item]]
         history = history[-inputs.history :]
         if not history:
-            without_history += 1
+            questions.without_history += 1
             continue
         items = inputs.shown(deficit) if mode == "select" else inputs.candidates.of(deficit)
         candidates = [titles[item] for item in items]
         filled = llm.fill(
-            TEMPLATES[mode],
+            PROMPTS[mode],
             names[inputs.deficits.domains[deficit]],
             [titles[item] for item in history],
             candidates if mode == "select" else None,
             int(inputs.deficits.limits[deficit]),
             [names[inputs.training.item_domains[item]] for item in history],
         )
-        cut += filled.cut_titles
+        questions.cut_titles += filled.cut_titles
         questions.deficits.append(deficit)
         questions.prompts.append(filled.prompt)
         questions.offered.append(items)
         scored = [llm.clean_title(title)[0] for title in candidates] if mode == "score" else []
         questions.texts.append(scored)
-    return replace(questions, cut_titles=cut, without_history=without_history)
+    return questions

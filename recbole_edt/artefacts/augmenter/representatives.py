@@ -8,7 +8,7 @@ import numpy as np
 
 from recbole_edt.artefacts.augmenter.deficits import find_deficits
 from recbole_edt.artefacts.augmenter.settings import AugmentSettings
-from recbole_edt.artefacts.clusters import growing_count, one_thread, representatives
+from recbole_edt.artefacts.clusters import growing_count, representatives
 from recbole_edt.artefacts.training_rows import TrainingRows
 
 _LEAST_EXAMPLE = 2
@@ -39,68 +39,88 @@ class DomainPairs:
         return len(self.users)
 
 
+@dataclass(frozen=True)
 class UserItems:
     """The distinct usable training items of each user in each domain, by last interaction.
 
-    Parameters
+    Attributes
     ----------
     training : TrainingRows
-        Histories.
+        Histories: only these are shown.
     usable : numpy.ndarray
         bool [N], items with a title and a vector.
+    unit : numpy.ndarray
+        float32 [N, m], unit vectors of the items.
+    settings : AugmentSettings
+        How many items represent a user, limits, and examples.
     """
 
-    def __init__(self, training: TrainingRows, usable: np.ndarray):
-        self._training, self._usable = training, usable
+    training: TrainingRows
+    usable: np.ndarray
+    unit: np.ndarray
+    settings: AugmentSettings
 
     def of(self, user: int, domain: int) -> np.ndarray:
         """Return catalogue rows, the one that was taken last at the end."""
-        rows = self._training.of_user(user)
-        items = self._training.items[rows]
-        items = items[self._usable[items] & (self._training.domains[rows] == domain)]
+        rows = self.training.of_user(user)
+        items = self.training.items[rows]
+        items = items[self.usable[items] & (self.training.domains[rows] == domain)]
         # The last occurrence of each item: the first one of the reversed sequence.
         _, first = np.unique(items[::-1], return_index=True)
         return items[np.sort(len(items) - 1 - first)]
 
-    def representatives(
-        self, user: int, domain: int, unit: np.ndarray, settings: AugmentSettings
-    ) -> np.ndarray:
+    def representatives(self, user: int, domain: int) -> np.ndarray:
         """Return the items nearest to the centroids of K-means over the user's items [figure].
 
         There is one for each `augment_items_per_representative` items, up to
         `augment_representatives` [ours].
         """
-        items = self.of(user, domain)
+        items, settings = self.of(user, domain), self.settings
         if not len(items):
             return items
         count = growing_count(
             len(items), settings.augment_items_per_representative, settings.augment_representatives
         )
-        return items[representatives(unit[items], count)]
+        return items[representatives(self.unit[items], count)]
+
+    def draw_examples(self, source: int, target: int) -> list[int]:
+        """Draw users who are active in both domains, as examples for all others.
+
+        They have `_LEAST_EXAMPLE` different items or more in each. One more than
+        `augment_examples` is drawn, so that each of them has others to see; the draw depends on
+        the names of the domains too.
+        """
+        count, training = self.settings.augment_examples, self.training
+        if not count:
+            return []
+        kept = self.usable[training.items]
+        width = len(training.item_domains)
+        pairs = np.unique(training.users[kept] * width + training.items[kept])
+        users, domains = pairs // width, training.item_domains[pairs % width]
+        enough = [
+            np.bincount(users[domains == k], minlength=len(training.user_tokens)) >= _LEAST_EXAMPLE
+            for k in (source, target)
+        ]
+        names = [training.domain_names[k] for k in (source, target)]
+        draw = seeded(self.settings.augment_seed, "examples", *names)
+        drawn = draw.permutation(np.flatnonzero(enough[0] & enough[1]))
+        return [int(user) for user in drawn[: count + 1]]
 
 
-def find_pairs(
-    training: TrainingRows,
-    usable: np.ndarray,
-    allowed: np.ndarray,
-    unit: np.ndarray,
-    settings: AugmentSettings,
-) -> DomainPairs:
+def find_pairs(items: UserItems, allowed: np.ndarray) -> DomainPairs:
     """Return the questions of all users: one per ordered pair of domains [figure: any K ours].
+
+    With ``augment_pairs: sparse`` only domains that `find_deficits` returns are targets, within
+    their budget.
 
     Parameters
     ----------
-    training : TrainingRows
-        Histories.
-    usable, allowed : numpy.ndarray
-        bool [N], items that may represent a user, and items that may be generated. A domain
-        without any of the latter is no target.
-    unit : numpy.ndarray
-        float32 [N, m], unit vectors of the items.
-    settings : AugmentSettings
-        Limits; with ``augment_pairs: sparse`` only domains that `find_deficits` returns are
-        targets, within their budget.
+    items : UserItems
+        What may represent a user.
+    allowed : numpy.ndarray
+        bool [N], items that may be generated. A domain without any is no target.
     """
+    training, settings = items.training, items.settings
     shape = len(training.user_tokens), len(training.domain_names)
     limits = np.full(shape, settings.augment_cap, dtype=np.int64)
     if settings.augment_pairs == "sparse":
@@ -109,52 +129,17 @@ def find_pairs(
         limits[deficits.users, deficits.domains] = deficits.limits
     open_domains = np.bincount(training.item_domains[allowed], minlength=shape[1]) > 0
     limits[:, ~open_domains] = 0
-    items = UserItems(training, usable)
     found: list[tuple[int, int, int]] = []
     shown: list[np.ndarray] = []
-    with one_thread():
-        for user in np.flatnonzero(limits.any(axis=1)).tolist():
-            for source in range(shape[1]):
-                targets = [k for k in range(shape[1]) if k != source and limits[user, k]]
-                chosen = items.representatives(user, source, unit, settings) if targets else ()
-                if len(chosen):
-                    found += [(user, source, target) for target in targets]
-                    shown += [np.asarray(chosen)] * len(targets)
+    for user in np.flatnonzero(limits.any(axis=1)).tolist():
+        for source in range(shape[1]):
+            targets = [k for k in range(shape[1]) if k != source and limits[user, k]]
+            chosen = items.representatives(user, source) if targets else ()
+            if len(chosen):
+                found += [(user, source, target) for target in targets]
+                shown += [np.asarray(chosen)] * len(targets)
     users, sources, targets_ = np.array(found, dtype=np.int64).reshape(-1, 3).T
     return DomainPairs(users, sources, targets_, limits[users, targets_], shown)
-
-
-def draw_examples(
-    training: TrainingRows, usable: np.ndarray, source: int, target: int, count: int, seed: int
-) -> list[int]:
-    """Draw users who are active in both domains, as examples for all others.
-
-    Parameters
-    ----------
-    training : TrainingRows
-        Histories: only these are shown.
-    usable : numpy.ndarray
-        bool [N], items that can be shown.
-    source, target : int
-        The domains; a user needs `_LEAST_EXAMPLE` different items in each.
-    count : int
-        Users wanted; one more is drawn, so that each of them has others to see.
-    seed : int
-        Of the draw, which depends on the names of the domains too.
-    """
-    if not count:
-        return []
-    kept = usable[training.items]
-    width = len(training.item_domains)
-    pairs = np.unique(training.users[kept] * width + training.items[kept])
-    users, domains = pairs // width, training.item_domains[pairs % width]
-    enough = [
-        np.bincount(users[domains == k], minlength=len(training.user_tokens)) >= _LEAST_EXAMPLE
-        for k in (source, target)
-    ]
-    names = [training.domain_names[k] for k in (source, target)]
-    drawn = seeded(seed, "examples", *names).permutation(np.flatnonzero(enough[0] & enough[1]))
-    return [int(user) for user in drawn[: count + 1]]
 
 
 def seeded(seed: int, *purpose: str) -> np.random.Generator:

@@ -1,8 +1,9 @@
 """Selection of items from candidate sets: by a language model's answers, or by a rule."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from recbole_edt import llm
 from recbole_edt.artefacts.augmenter.inputs import SelectionInputs
 from recbole_edt.artefacts.augmenter.questions import Questions
 from recbole_edt.artefacts.embeddings import TitleEncoder
+from recbole_edt.artefacts.store import Entry
 
 UNGROUNDED, IN_HISTORY, NOT_FINITE = "ungrounded", "in_history", "not_finite"
 _MOST_TITLES = 64
@@ -30,7 +32,7 @@ class SelectedItems:
     Attributes
     ----------
     deficits, items : list of int
-        Deficit and catalogue row of each selected item.
+        Deficit (in the mode `representatives`, pair of domains) and catalogue row of each item.
     scores : list of float
         What the item was preferred by, see docs/augmenter.md.
     rejects : collections.Counter
@@ -54,6 +56,38 @@ class SelectedItems:
         self.deficits.append(int(deficit))
         self.items.append(int(item))
         self.scores.append(float(score))
+
+
+@dataclass(frozen=True)
+class ModelQuestions:
+    """Q questions of any mode that asks a language model, and what becomes of the answers.
+
+    Attributes
+    ----------
+    requests : Requests
+        The questions as a language model takes them.
+    template : Template
+        Their prompt.
+    owners : numpy.ndarray
+        int64 [D], user of each deficit or pair of domains that items are selected for.
+    users : numpy.ndarray
+        int64 [Q], user of each question.
+    unit : numpy.ndarray
+        float32 [N, m], unit vectors of the items.
+    counts : dict
+        What the manifest records of the questions.
+    read : callable
+        Makes `SelectedItems` of the answers, the item encoder (for free titles only), and whether
+        the model thinks aloud.
+    """
+
+    requests: llm.Requests
+    template: llm.Template
+    owners: np.ndarray
+    users: np.ndarray
+    unit: np.ndarray
+    counts: Entry
+    read: Callable[[Sequence[Any], Any, bool], SelectedItems]
 
 
 def select_by_rule(mode: str, inputs: SelectionInputs) -> SelectedItems:
@@ -115,8 +149,8 @@ def read_answers(
     thinks : bool
         Whether the model is known to think aloud before it answers.
     """
-    selected = SelectedItems()
-    usable: list[tuple[int, llm.Answer]] = []
+    reader = _Reader(questions, inputs, floor)
+    selected, usable = reader.selected, dict[int, llm.Answer]()
     replies = [one if isinstance(one, llm.Reply) else llm.Reply("") for one in answers]
     only_thoughts = llm.thoughts_without_answer(replies, thinks)
     for index, answer in enumerate(answers):
@@ -127,91 +161,92 @@ def read_answers(
         selected.generated_tokens += answer.output_tokens
         if only_thoughts[index]:
             selected.rejects[llm.CUT_THOUGHT] += 1
-            continue
-        usable.append((index, answer))
+        else:
+            usable[index] = answer
     if questions.mode == "generate":
         if encode is None:
             raise ValueError("free titles need an encoder")
-        _read_titles(questions, usable, inputs, encode, floor, selected)
+        reader.read_titles({index: replies[index].text for index in usable}, encode)
         return selected
-    for index, answer in usable:
-        deficit, offered = questions.deficits[index], questions.offered[index]
-        limit = int(inputs.deficits.limits[deficit])
+    for index, answer in usable.items():
         if isinstance(answer, llm.Scores):
-            _read_scores(deficit, offered, answer.means, limit, selected)
+            reader.read_scores(index, answer.means)
         else:
-            titles = [llm.clean_title(inputs.titles[item])[0] for item in offered]
-            choices = llm.parse_choices(answer.text, titles, limit)
-            selected.none += choices.none
-            selected.rejects.update(choices.rejects)
-            for rank, number in enumerate(choices.numbers):
-                selected.accept(deficit, offered[number - 1], 1 / (rank + 1))
+            reader.read_choices(index, answer.text)
     return selected
 
 
-def _read_scores(
-    deficit: int, offered: np.ndarray, means: np.ndarray, limit: int, selected: SelectedItems
-) -> None:
-    finite = np.isfinite(means)
-    if not finite.all():
-        selected.rejects[NOT_FINITE] += int((~finite).sum())
-    order = np.argsort(-np.where(finite, means, -np.inf), kind="stable")
-    for position in order[: min(limit, int(finite.sum()))]:
-        selected.accept(deficit, offered[position], means[position])
+@dataclass(frozen=True)
+class _Reader:
+    """Adds what usable answers select, each named by the index of its question."""
 
+    questions: Questions
+    inputs: SelectionInputs
+    floor: float
+    selected: SelectedItems = field(default_factory=SelectedItems)
 
-def _read_titles(
-    questions: Questions,
-    usable: Sequence[tuple[int, llm.Answer]],
-    inputs: SelectionInputs,
-    encode: TitleEncoder,
-    floor: float,
-    selected: SelectedItems,
-) -> None:
-    """Encode the free titles of all replies and ground those of each."""
-    titles: list[tuple[int, Sequence[str]]] = []
-    for index, answer in usable:
-        parsed = llm.parse_titles(
-            answer.text if isinstance(answer, llm.Reply) else "", _MOST_TITLES
-        )
-        selected.none += parsed.none
-        selected.rejects.update(parsed.rejects)
-        titles.append((index, parsed.titles))
-    texts = [title for _, of_reply in titles for title in of_reply]
-    if not texts:
-        return
-    ends = np.cumsum([len(of_reply) for _, of_reply in titles])
-    for (index, _), vectors in zip(titles, np.split(encode(texts), ends[:-1]), strict=True):
-        deficit, offered = questions.deficits[index], questions.offered[index]
-        _ground(deficit, offered, vectors, inputs, floor, selected)
+    def _about(self, index: int) -> tuple[int, np.ndarray, int]:
+        """Return deficit, candidates and limit of a question."""
+        deficit = self.questions.deficits[index]
+        limit = int(self.inputs.deficits.limits[deficit])
+        return deficit, self.questions.offered[index], limit
 
+    def read_choices(self, index: int, reply: str) -> None:
+        """Read numbers of candidates."""
+        deficit, offered, limit = self._about(index)
+        titles = [llm.clean_title(self.inputs.titles[item])[0] for item in offered]
+        choices = llm.parse_choices(reply, titles, limit)
+        self.selected.none += choices.none
+        self.selected.rejects.update(choices.rejects)
+        for rank, number in enumerate(choices.numbers):
+            self.selected.accept(deficit, offered[number - 1], 1 / (rank + 1))
 
-def _ground(
-    deficit: int,
-    offered: np.ndarray,
-    vectors: np.ndarray,
-    inputs: SelectionInputs,
-    floor: float,
-    selected: SelectedItems,
-) -> None:
-    """Accept the candidate nearest to each free title, if it is near enough.
+    def read_scores(self, index: int, means: np.ndarray) -> None:
+        """Read the mean log-likelihood of each candidate."""
+        deficit, offered, limit = self._about(index)
+        finite = np.isfinite(means)
+        if not finite.all():
+            self.selected.rejects[NOT_FINITE] += int((~finite).sum())
+        order = np.argsort(-np.where(finite, means, -np.inf), kind="stable")
+        for position in order[: min(limit, int(finite.sum()))]:
+            self.selected.accept(deficit, offered[position], means[position])
 
-    A title nearest to an item of the user's own history repeats it, and is rejected rather
-    than bent into a candidate [ours].
-    """
-    limit, taken = int(inputs.deficits.limits[deficit]), set[int]()
-    similarity = vectors @ inputs.unit[offered].T
-    to_history = (vectors @ inputs.unit[inputs.history_items(deficit)].T).max(axis=1, initial=-1)
-    for row, repeated in zip(similarity, to_history, strict=True):
-        best = int(row.argmax())
-        if repeated >= row[best] and repeated >= floor:
-            selected.rejects[IN_HISTORY] += 1
-        elif row[best] < floor:
-            selected.rejects[UNGROUNDED] += 1
-        elif best in taken:
-            selected.rejects[llm.DUPLICATE] += 1
-        elif len(taken) >= limit:
-            selected.rejects[llm.OVER_LIMIT] += 1
-        else:
-            taken.add(best)
-            selected.accept(deficit, offered[best], row[best])
+    def read_titles(self, replies: Mapping[int, str], encode: TitleEncoder) -> None:
+        """Encode the free titles of all replies and ground those of each."""
+        titles: dict[int, Sequence[str]] = {}
+        for index, reply in replies.items():
+            parsed = llm.parse_titles(reply, _MOST_TITLES)
+            self.selected.none += parsed.none
+            self.selected.rejects.update(parsed.rejects)
+            titles[index] = parsed.titles
+        texts = [title for of_reply in titles.values() for title in of_reply]
+        if not texts:
+            return
+        ends = np.cumsum([len(of_reply) for of_reply in titles.values()])
+        for index, vectors in zip(titles, np.split(encode(texts), ends[:-1]), strict=True):
+            self._ground(index, vectors)
+
+    def _ground(self, index: int, vectors: np.ndarray) -> None:
+        """Accept the candidate nearest to each free title, if it is near enough.
+
+        A title nearest to an item of the user's own history repeats it, and is rejected rather
+        than bent into a candidate [ours].
+        """
+        (deficit, offered, limit), taken = self._about(index), set[int]()
+        unit, rejects = self.inputs.unit, self.selected.rejects
+        history = self.inputs.history_items(deficit)
+        similarity = vectors @ unit[offered].T
+        to_history = (vectors @ unit[history].T).max(axis=1, initial=-1)
+        for row, repeated in zip(similarity, to_history, strict=True):
+            best = int(row.argmax())
+            if repeated >= row[best] and repeated >= self.floor:
+                rejects[IN_HISTORY] += 1
+            elif row[best] < self.floor:
+                rejects[UNGROUNDED] += 1
+            elif best in taken:
+                rejects[llm.DUPLICATE] += 1
+            elif len(taken) >= limit:
+                rejects[llm.OVER_LIMIT] += 1
+            else:
+                taken.add(best)
+                self.selected.accept(deficit, offered[best], row[best])

@@ -1,13 +1,7 @@
 """Item vectors: texts of the catalogue, encoded by a text encoder."""
 
-from recbole_edt.artefacts.embeddings.encoder import TextEncoder, find_encoder
-from recbole_edt.artefacts.embeddings.encoding import (
-    EncodingPlan,
-    encode_texts,
-    estimate_seconds,
-    finished_batches,
-    plan_encoding,
-)
+from recbole_edt.artefacts.embeddings.encoder import TextEncoder
+from recbole_edt.artefacts.embeddings.encoding import encode_texts, plan_encoding
 from recbole_edt.artefacts.embeddings.imported import VectorSource, import_vectors
 from recbole_edt.artefacts.embeddings.make import make_embeddings
 from recbole_edt.artefacts.embeddings.title_vectors import (
@@ -18,7 +12,6 @@ from recbole_edt.artefacts.embeddings.title_vectors import (
 )
 
 __all__ = [
-    "EncodingPlan", "TextEncoder", "TitleEncoder", "VectorSource", "encode_texts",
-    "estimate_seconds", "find_encoder", "finished_batches", "import_vectors", "make_embeddings",
-    "plan_encoding", "title_encoder", "unit_vectors", "vectors_of_new_items",
+    "TextEncoder", "TitleEncoder", "VectorSource", "encode_texts", "import_vectors",
+    "make_embeddings", "plan_encoding", "title_encoder", "unit_vectors", "vectors_of_new_items",
 ]  # fmt: skip

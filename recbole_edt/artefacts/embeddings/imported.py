@@ -10,11 +10,7 @@ import numpy as np
 
 import recbole_edt
 from recbole_edt.artefacts.catalogue import read_catalogue
-from recbole_edt.artefacts.embeddings.alignment import (
-    rows_of_items,
-    stored_vectors,
-    vectors_digest,
-)
+from recbole_edt.artefacts.embeddings.alignment import rows_of_items, stored_vectors, vectors_digest
 from recbole_edt.artefacts.embeddings.vector_table import VectorTable, read_vector_table
 from recbole_edt.artefacts.settings import ELSEWHERE, ArtefactSettings
 from recbole_edt.artefacts.store import (

@@ -1,12 +1,13 @@
 """Unit vectors of items, and of titles that are in no catalogue."""
 
-import string
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recbole_edt import fields
+from recbole_edt.artefacts.catalogue import render, template_fields
 from recbole_edt.artefacts.embeddings.encoder import TextEncoder
 from recbole_edt.artefacts.embeddings.encoding import plan_encoding
 from recbole_edt.artefacts.settings import ArtefactSettings
@@ -81,18 +82,13 @@ def title_encoder(settings: ArtefactSettings, dim: int) -> TitleEncoder:
             f"the item vectors have {dim}; they were made by another model"
         )
 
+    used = template_fields(settings.text_template)
+
     def encode(titles: Sequence[str]) -> np.ndarray:
-        texts = [_as_item_text(settings.text_template, title) for title in titles]
+        texts = list(titles)
+        if fields.TITLE in used:
+            columns = dict.fromkeys(used, [""] * len(texts)) | {fields.TITLE: texts}
+            texts = render(Path(), settings.text_template, columns)
         return unit_vectors(_encode(encoder, settings.encoder_batch_size, texts))
 
     return encode
-
-
-def _as_item_text(template: str, title: str) -> str:
-    """Return the text of an item with this title and no other fields."""
-    parts = list(string.Formatter().parse(template))
-    if all(field != fields.TITLE for _, field, _, _ in parts):
-        return title
-    return "".join(
-        literal + (title if field == fields.TITLE else "") for literal, field, _, _ in parts
-    ).strip()

@@ -16,7 +16,6 @@ from recbole_edt.artefacts.augmenter import (
     AugmentSettings,
     SelectedItems,
     SelectionInputs,
-    answer_questions,
     make_questions,
     read_answers,
     select_by_rule,
@@ -99,9 +98,14 @@ def measure(
     best = np.minimum(reachable, limits) / hidden.sizes
     drawn = np.minimum(limits, candidates.sizes) / np.maximum(candidates.sizes, 1)
     modes = [ModeRecall("perfect choice", best)]
+
+    def by_model(mode: str) -> SelectedItems:
+        questions = make_questions(mode, inputs, settings.augment_cap)
+        answers = task.ask(questions.requests, f"probe {mode}", "prompt")
+        return read_answers(questions, answers, inputs, encode, settings.augment_floor)
+
     for mode in LLM_MODES:
-        select = partial(_select_by_model, task, settings, inputs, mode, encode)
-        modes.append(_timed(mode, hidden, select))
+        modes.append(_timed(mode, hidden, partial(by_model, mode)))
     for mode in ("similarity", "popularity"):
         modes.append(_timed(mode, hidden, partial(select_by_rule, mode, inputs)))
     return [*modes, ModeRecall("random", drawn * reachable / hidden.sizes)]
@@ -126,18 +130,6 @@ def whole_domain(
         _timed("popularity, whole domain", hidden, lambda: selected),
         ModeRecall("random, whole domain", chance),
     ]
-
-
-def _select_by_model(
-    task: ArtefactTask,
-    settings: AugmentSettings,
-    inputs: SelectionInputs,
-    mode: str,
-    encode: TitleEncoder,
-) -> SelectedItems:
-    questions = make_questions(mode, inputs, settings.augment_cap)
-    answers = answer_questions(questions, task, f"probe {mode}")
-    return read_answers(questions, answers, inputs, encode, settings.augment_floor)
 
 
 def _timed(name: str, hidden: HiddenItems, select: Callable[[], SelectedItems]) -> ModeRecall:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from recbole_edt.artefacts.augmenter.deficits import find_deficits
 from recbole_edt.artefacts.clusters import cluster, growing_count, one_thread
 from recbole_edt.artefacts.embeddings import unit_vectors
 from recbole_edt.artefacts.profiles.questions import NO_TITLE, TOO_FEW, ProfileSettings
-from recbole_edt.artefacts.store import ANCHOR, AUGMENT, Entry, find_source_set
+from recbole_edt.artefacts.store import ANCHOR, AUGMENT, Entry
 from recbole_edt.artefacts.task import ArtefactTask
 from recbole_edt.artefacts.training_rows import TrainingRows
 from recbole_edt.errors import UserError
@@ -51,6 +51,22 @@ class GroupQuestions:
     cut_groups: int
     cut_titles: int
 
+    @property
+    def requests(self) -> llm.GenerateRequests:
+        """The questions as a language model takes them."""
+        return llm.GenerateRequests(self.prompts, self.generation)
+
+    def part(self, indices: Sequence[int]) -> "GroupQuestions":
+        """Return the questions at these positions; counts stay those of all questions."""
+        return replace(
+            self,
+            users=self.users[indices],
+            groups=self.groups[indices],
+            domains=self.domains[indices],
+            items=[self.items[i] for i in indices],
+            prompts=[self.prompts[i] for i in indices],
+        )
+
     def entry(self) -> Entry:
         """Return what the manifest records of the questions."""
         return {
@@ -71,7 +87,7 @@ def augmented_sequences(task: ArtefactTask, dry_run: bool) -> dict[str, list[tup
     UserError
         When they have not been made; a dry run goes on without them.
     """
-    source = find_source_set(task.dataset_dir, task.name, task.identity, AUGMENT)
+    source = task.source_set(AUGMENT)
     frame = None if source is None else source.augmented()
     if frame is None:
         if dry_run:

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from recbole_edt import fields
 from recbole_edt.artefacts.embeddings import TextEncoder
 from recbole_edt.artefacts.profiles import report
 from recbole_edt.artefacts.profiles.grouped import make_grouped
@@ -18,14 +17,13 @@ from recbole_edt.artefacts.profiles.questions import (
     ProfileSettings,
     profile_questions,
 )
-from recbole_edt.artefacts.profiles.texts import ProfileTexts, joined_titles, read_replies
-from recbole_edt.artefacts.profiles.writing import ProfileTable, write_profiles
-from recbole_edt.artefacts.settings import GROUPED
+from recbole_edt.artefacts.profiles.texts import ReplyTexts, joined_titles, read_texts, repetition
+from recbole_edt.artefacts.profiles.writing import profile_row, write_profiles
+from recbole_edt.artefacts.settings import GROUPED, profile_mode_of
 from recbole_edt.artefacts.store import PROFILES, Entry
 from recbole_edt.artefacts.task import ArtefactTask, PartReport, reuse_part
 from recbole_edt.artefacts.training_rows import TrainingRows
-from recbole_edt.llm import PROFILE, Reply
-from recbole_edt.progress import progress_of
+from recbole_edt.llm import PROFILE
 
 
 def make_profiles(task: ArtefactTask, dry_run: bool) -> PartReport:
@@ -58,28 +56,35 @@ def make_profiles(task: ArtefactTask, dry_run: bool) -> PartReport:
     work = task.folder / ".work-profiles"
     with task.exclusive_lock(work, "profiles"):
         if settings.asks_model:
-            replies = _ask(task, questions)
+            of_shard = task.positions_in_shard(questions.users)
+            replies = task.ask(questions.requests.part(of_shard), PROFILES, "profile")
             if task.shard.count > 1:
                 count = len(questions.prompts)
                 return task.report_asked(
                     PROFILES, f"{len(replies):,} of {count:,} questions are answered"
                 )
-            hide = settings.profile_hide_titles
-            texts = read_replies(questions, replies, hide, task.settings.llm["llm"], _thinks(task))
-            texts.entry.update(_model_entry(task, questions))
+            read = read_texts(
+                replies,
+                questions.all_titles,
+                settings.profile_hide_titles,
+                task.language_model.thinks,
+            )
+            read.refuse_if_empty(task.settings.llm["llm"], "replies")
+            of_replies = _entry(task, questions, read)
         else:
-            texts = ProfileTexts([joined_titles(titles) for titles in questions.titles])
-        table = ProfileTable(
-            texts.texts, questions.users, questions.domains, len(task.training.domain_names)
-        )
-        counted = {
-            **questions.entry(),
-            "masked": dict(sorted((questions.masked + texts.masked).items())),
-            **texts.entry,
-        }
-        rows = _rows(task.training, questions, texts.texts)
-        entry = {"mode": settings.profile_mode} | write_profiles(
-            task, table, encoder, work, counted, rows
+            read = ReplyTexts([joined_titles(titles) for titles in questions.titles])
+            of_replies = {}
+        entry = {"mode": profile_mode_of(task.config)} | write_profiles(
+            task,
+            encoder,
+            work,
+            read.texts,
+            questions.users,
+            questions.domains,
+            questions.entry()
+            | {"masked": dict(sorted((questions.masked + read.masked).items()))}
+            | of_replies,
+            _rows(task.training, questions, read.texts),
         )
     made = task.record(PROFILES, entry)
     shutil.rmtree(work)
@@ -98,23 +103,19 @@ def _estimate(
     return PartReport(PROFILES, "estimated", "\n".join(lines))
 
 
-def _ask(task: ArtefactTask, questions: ProfileQuestions) -> list[Reply]:
-    """Return the reply to each question of this process's shard."""
-    tokens = task.training.user_tokens
-    of_shard = [i for i, user in enumerate(questions.users) if task.shard.holds(tokens[user])]
-    prompts = [questions.prompts[index] for index in of_shard]
-    with progress_of(len(of_shard), PROFILES, "profile", task.show_progress) as bar:
-        return task.language_model.generate(prompts, questions.generation, bar.update)
-
-
-def _model_entry(task: ArtefactTask, questions: ProfileQuestions) -> Entry:
-    return task.model_entry(PROFILE.entry()) | {
+def _entry(task: ArtefactTask, questions: ProfileQuestions, read: ReplyTexts) -> Entry:
+    """Return what the manifest records of the replies."""
+    return {
+        # a part with failures is made again; with more tokens to think, a cut thought is answered
+        "failed": len(read.failed) + read.cut_thoughts,
+        "cut_thoughts": read.cut_thoughts,
+        "unfinished": read.unfinished,
+        "cut_replies": read.cut,
+        "hidden_titles": read.hidden,
+        "repetition": repetition(read.texts),
+        **task.model_entry(PROFILE.entry()),
         "spent": task.language_model.spent_on(questions.requests).rounded(),
     }
-
-
-def _thinks(task: ArtefactTask) -> bool:
-    return task.language_model.thinking_tokens > 0
 
 
 def _rows(
@@ -123,9 +124,6 @@ def _rows(
     columns = questions.users, questions.domains, questions.counts, texts
     for user, domain, count, text in zip(*columns, strict=True):
         if text:
-            yield {
-                fields.USER: training.user_tokens[user],
-                fields.DOMAIN: training.domain_names[domain],
-                "text": text,
-                "n_items": int(count),
-            }
+            yield profile_row(
+                training.user_tokens[user], training.domain_names[domain], text, count
+            )

@@ -1,16 +1,14 @@
 """The pairs of user and domain that get a profile, and the question about each."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from recbole_edt.artefacts.settings import GROUPED, profile_mode_of
 from recbole_edt.artefacts.store import Entry
 from recbole_edt.artefacts.training_rows import TrainingRows
-from recbole_edt.config import checked_keys
+from recbole_edt.config import ProfilesKeys, RepetitionPenalty
 from recbole_edt.errors import UserError
 from recbole_edt.llm import PROFILE, GenerateRequests, Generation, Prompt, clean_title, fill
 
@@ -18,57 +16,15 @@ TOO_FEW, NO_TITLE = "too_few_items", "no_title"
 """Reasons to ask nothing about a user and domain; those of a bad reply are in `llm.parsing`."""
 
 
-@dataclass(frozen=True)
-class ProfileSettings:
-    """The configuration keys that start with ``profile_``, and that of the repetition penalty.
+class ProfileSettings(ProfilesKeys):
+    """The configuration keys that start with ``profile_``, as they are in the configuration."""
 
-    Attributes
-    ----------
-    profile_mode : str
-        ``grouped``: texts of groups, merged; ``llm``: a model's summary of the titles of a domain
-        (``per_domain`` in the configuration); ``titles``: the titles themselves.
-    profile_min_items : int
-        Training items in a domain below which there is no profile.
-    profile_history : int
-        Titles in a prompt: the latest ones.
-    profile_max_tokens : int
-        Tokens after which a reply is cut.
-    profile_hide_titles : bool
-        Whether titles that a reply quotes are replaced.
-    profile_groups, profile_items_per_group : int
-        Most groups of a user's items, and items for each.
-    profile_augmented : bool
-        Whether the augmented sequence is grouped.
-    profile_users : str
-        ``all``, or those with a ``sparse`` domain.
-    profile_most_shared : int
-        Users that may have one text word by word.
-    llm_repetition_penalty : float
-        Of a model in this process; 1 or more.
-    """
-
-    profile_mode: str
-    profile_min_items: int
-    profile_history: int
-    profile_max_tokens: int
-    profile_hide_titles: bool
-    profile_groups: int
-    profile_items_per_group: int
-    profile_augmented: bool
-    profile_users: str
-    profile_most_shared: int
-    llm_repetition_penalty: float
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "ProfileSettings":
-        """Take the keys out of a configuration; `UserError` for a value that breaks its rule."""
-        values = checked_keys(config, [field.name for field in fields(cls)])
-        return cls(**values | {"profile_mode": profile_mode_of(values)})
+    llm_repetition_penalty: RepetitionPenalty
 
     @property
     def asks_model(self) -> bool:
         """Whether a language model is asked."""
-        return self.profile_mode in (GROUPED, "llm")
+        return self.profile_mode != "titles"
 
 
 @dataclass(frozen=True)

@@ -1,43 +1,38 @@
 """Encoding the texts of profiles and writing the part `profiles` of a set."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import recbole_edt
+from recbole_edt import fields
 from recbole_edt.artefacts.embeddings import TextEncoder, encode_texts, plan_encoding
 from recbole_edt.artefacts.store import Entry, save_profiles
 from recbole_edt.artefacts.task import ArtefactTask
 
 
-@dataclass(frozen=True)
-class ProfileTable:
-    """Texts of profiles, and the cell of each in a table of users and domains.
-
-    Attributes
-    ----------
-    texts : sequence of str
-        Q texts, ``""`` where there is none.
-    users, columns : numpy.ndarray
-        int64 [Q], index into the user tokens, and below `width`.
-    width : int
-        Profiles that a user may have: the number of domains, or 1 for overall profiles.
-    """
-
-    texts: Sequence[str]
-    users: np.ndarray
-    columns: np.ndarray
-    width: int
+def profile_row(
+    user: str, domain: str, text: str, items: int, **stage: str | int
+) -> dict[str, Any]:
+    """Return a line of ``profiles.jsonl``: a text that is about so many items."""
+    return {
+        fields.USER: user,
+        fields.DOMAIN: domain,
+        "text": text,
+        "n_items": int(items),
+        **stage,
+    }
 
 
 def write_profiles(
     task: ArtefactTask,
-    table: ProfileTable,
     encoder: TextEncoder,
     work: Path,
+    texts: Sequence[str],
+    users: np.ndarray,
+    domains: np.ndarray | None,
     counted: Entry,
     rows: Iterable[Mapping[str, Any]],
 ) -> Entry:
@@ -47,25 +42,29 @@ def write_profiles(
     ----------
     task : ArtefactTask
         The set.
-    table : ProfileTable
-        The texts.
     encoder : TextEncoder
-        Encodes them.
+        Encodes the texts.
     work : pathlib.Path
         Folder for unfinished encoding.
+    texts : sequence of str
+        Q texts, ``""`` where there is none.
+    users, domains : numpy.ndarray
+        int64 [Q], index into the user tokens and domain names; without domains there is one
+        overall profile per user.
     counted : dict
         What the entry records of questions and replies.
     rows : iterable of mapping
         Lines of ``profiles.jsonl``.
     """
     training = task.training
-    plan = plan_encoding(table.texts, encoder, task.settings.encoder_batch_size)
+    plan = plan_encoding(texts, encoder, task.settings.encoder_batch_size)
     encoded, seconds = encode_texts(plan, encoder, work, task.show_progress, "profile vectors")
-    shape = (len(training.user_tokens), table.width)
+    columns = np.zeros_like(users) if domains is None else domains
+    shape = (len(training.user_tokens), 1 if domains is None else len(training.domain_names))
     vectors = np.zeros((*shape, encoder.dim), dtype=np.float16)
     present = np.zeros(shape, dtype=bool)
-    vectors[table.users, table.columns] = encoded
-    present[table.users, table.columns] = plan.rows >= 0
+    vectors[users, columns] = encoded
+    present[users, columns] = plan.rows >= 0
     return {
         "users": shape[0],
         "domains": training.domain_names,

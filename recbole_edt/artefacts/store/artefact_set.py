@@ -154,11 +154,10 @@ class ArtefactSet:
     def check(self, part: str) -> None:
         """Read a part and raise `UserError` when it is not as it was made."""
         folder, entry = self._part(part)
-        if part == PROFILES:
-            self._check_profile_mode()
         if part == EMBEDDINGS:
             vector_files.read_item_vectors(folder, entry, [])
         elif part == PROFILES:
+            self._check_profile_mode()
             profile_files.read_profiles(folder, entry, [], entry["domains"])
         else:
             augmented_file.read_augmented(folder, entry)

@@ -78,21 +78,16 @@ def find_source_set(
         if exact.has(part):
             return exact
     wanted = {key: identity[key] for key in FOLLOWS_FROM[part]}
-    for root in _roots(dataset_dir, name):
-        for manifest in sorted(root.glob(f"*/{MANIFEST}")):
-            other = load_set(manifest.parent)
-            if other.has(part) and wanted == {key: other.identity.get(key) for key in wanted}:
-                return other
+    for folder in _folders(dataset_dir, name):
+        other = load_set(folder)
+        if other.has(part) and wanted == {key: other.identity.get(key) for key in wanted}:
+            return other
     return None
 
 
 def stored_vectors(dataset_dir: Path, name: str) -> list[str]:
     """Return the `encoder` of each set of vectors that were made elsewhere, sorted."""
-    sets = (
-        load_set(path.parent)
-        for root in _roots(dataset_dir, name)
-        for path in root.glob(f"*/{MANIFEST}")
-    )
+    sets = map(load_set, _folders(dataset_dir, name))
     encoders = (str(one.identity["encoder"]) for one in sets if one.has(EMBEDDINGS))
     return sorted({encoder for encoder in encoders if encoder.startswith(ELSEWHERE)})
 
@@ -122,11 +117,7 @@ def require_set(dataset_dir: Path, name: str, wanted: str, identity: Identity) -
         When there is no such set, or it was made for another catalogue, split or setting; the
         message names what differs.
     """
-    folders = {
-        path.parent.name: path.parent
-        for root in reversed(_roots(dataset_dir, name))
-        for path in root.glob(f"*/{MANIFEST}")
-    }
+    folders = {folder.name: folder for folder in reversed(_folders(dataset_dir, name))}
     if wanted not in folders:
         raise UserError(
             f"{dataset_dir / 'artefacts' / wanted}: no such set"
@@ -184,11 +175,11 @@ def embedded_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "dataset"
 
 
-def _roots(dataset_dir: Path, name: str) -> list[Path]:
-    return [dataset_dir / "artefacts", embedded_dir() / name / "artefacts"]
+def _folders(dataset_dir: Path, name: str, wanted: str = "*") -> list[Path]:
+    """Return the folders of a dataset's sets, or of those of one name; the shipped ones last."""
+    roots = dataset_dir / "artefacts", embedded_dir() / name / "artefacts"
+    return [path.parent for root in roots for path in sorted(root.glob(f"{wanted}/{MANIFEST}"))]
 
 
 def _exact(dataset_dir: Path, name: str, identity: Identity) -> Iterator[ArtefactSet]:
-    for root in _roots(dataset_dir, name):
-        if (root / set_hash(identity) / MANIFEST).exists():
-            yield load_set(root / set_hash(identity))
+    return map(load_set, _folders(dataset_dir, name, set_hash(identity)))

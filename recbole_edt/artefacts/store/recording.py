@@ -41,12 +41,9 @@ def record_part(
 def exclusive_lock(path: Path, refusal: str) -> Iterator[None]:
     """Hold a lock file during the block; `UserError(refusal)` when another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
     try:
-        lock.acquire(timeout=0)
+        held = filelock.FileLock(path).acquire(timeout=0)
     except filelock.Timeout:
         raise UserError(refusal) from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()

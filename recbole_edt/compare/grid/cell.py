@@ -49,12 +49,12 @@ def preload() -> None:
     """Import what runs need."""
     from importlib import import_module
 
-    from recbole_edt.recbole_bridge.stock import stock_model
+    from recbole_edt.recbole_bridge.stock import import_model, stock_models
 
     import_module("recbole_edt.compare.cell_job")
     import_module("recbole_edt.runs.execution")
     import_module("torch._dynamo")  # as the first optimizer does
-    stock_model("Pop")  # and with it all general models of RecBole
+    import_model(stock_models()["Pop"], "Pop")  # and with it all general models of RecBole
 
 
 def main() -> None:

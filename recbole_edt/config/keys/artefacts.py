@@ -13,9 +13,9 @@ from recbole_edt.config.keys.base import (
     Name,
     NotNegative,
     Positive,
+    check_entries,
 )
 from recbole_edt.config.rules import Label, Says, Text, checked_by, refuse
-from recbole_edt.errors import nearest
 
 
 def _says(reason: str) -> Says:
@@ -30,6 +30,9 @@ Between0And1 = Annotated[float, Ge(0), Le(1), _says("is not a number of 0 to 1")
 Cosine = Annotated[float, Ge(-1), Le(1), _says("is not a number of -1 to 1"), _FINITE]
 Users = Annotated[Literal["all", "sparse"], _UNKNOWN]
 Rate = Annotated[float, Ge(0), _says("is not a number of 0 or more"), _FINITE]
+
+
+RepetitionPenalty = Annotated[float, Ge(1), _says("is not a number of 1 or more"), _FINITE]
 
 
 def _model_name(value: Any) -> None:
@@ -53,17 +56,11 @@ _EFFORTS = ("none", "minimal", "low", "medium", "high")
 
 
 def _sampling(value: Any) -> None:
-    if not isinstance(value, dict):
-        refuse(f"found {value!r}, expected a mapping such as {{temperature: 0.7}}")
-    known = (*_SAMPLING, "reasoning_effort")
+    check_entries(value, (*_SAMPLING, "reasoning_effort"), "{temperature: 0.7}")
     for name, found in value.items():
-        if name not in known:
-            refuse(f"{name!r}; expected some of {list(known)}{nearest(str(name), known)}")
-        if found is None:
-            continue
-        if name == "reasoning_effort":
-            if found not in _EFFORTS:
-                refuse(f"{name}: found {found!r}, expected one of {list(_EFFORTS)}")
+        if name == "reasoning_effort" and found not in (None, *_EFFORTS):
+            refuse(f"{name}: found {found!r}, expected one of {list(_EFFORTS)}")
+        if name == "reasoning_effort" or found is None:
             continue
         kind, least, most = _SAMPLING[name]
         is_number = type(found) is int or (kind is float and type(found) is float)
@@ -74,9 +71,9 @@ def _sampling(value: Any) -> None:
 
 
 Sampling = Annotated[
-    Any, checked_by(_sampling), Label("a mapping such as {temperature: 0.7, top_p: 0.9}")
+    dict[str, Any], checked_by(_sampling), Label("a mapping such as {temperature: 0.7, top_p: 0.9}")
 ]
-ModelName = Annotated[Any, checked_by(_model_name), Label("text")]
+ModelName = Annotated[str, checked_by(_model_name), Label("text")]
 
 
 class ItemVectorsKeys(KeyGroup):
@@ -129,7 +126,7 @@ class LanguageModelKeys(KeyGroup):
     leaves a key out that would be sent (temperature, seed)."""
     llm_structured: bool
     """Ask a server for JSON of a schema where a reply is a list of numbers or titles."""
-    llm_repetition_penalty: Annotated[float, Ge(1), _says("is not a number of 1 or more"), _FINITE]
+    llm_repetition_penalty: RepetitionPenalty
     """Divides the logits of tokens that are in the prompt or reply already; 1: none. Of a model in
     this process, for augment_mode representatives and profile_mode grouped."""
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-from annotated_types import Gt, Lt
+from annotated_types import Gt, Len, Lt, MinLen
 
 from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, NotNegative, Positive
-from recbole_edt.config.rules import Label, check_text, checked_by, refuse
+from recbole_edt.config.rules import Expected, Label, check_text, checked_by, refuse
 from recbole_edt.errors import nearest
 
 METRICS = ("Hit", "NDCG", "MRR", "MAP", "Recall", "Precision")
@@ -56,12 +56,6 @@ def _metrics(value: Any) -> None:
         _metric(name)
 
 
-def _cut_offs(value: Any) -> None:
-    cuts = value if isinstance(value, list) else [value]
-    if not cuts or any(type(k) is not int or k < 1 for k in cuts):
-        refuse(f"found {value!r}, expected whole numbers above 0")
-
-
 def _valid_metric(value: Any) -> None:
     check_text(value)
     name, _, k = str(value).partition("@")
@@ -86,27 +80,25 @@ def _group_edges(value: Any) -> None:
             refuse(f"{name}: found {edges!r}, expected a rising list above 0")
 
 
-def _ratios(value: Any) -> None:
-    good = isinstance(value, list) and len(value) == 3
-    if not good or not all(type(one) in (int, float) and one > 0 for one in value):
-        refuse(f"found {value!r}, expected three numbers > 0 such as [0.8, 0.1, 0.1]")
-
-
-def _weights(value: Any) -> None:
-    good = isinstance(value, list) and value
-    if not good or not all(type(one) in (int, float) and one >= 0 for one in value):
-        refuse(f"found {value!r}, expected a list of numbers >= 0")
-
-
 _ALL_METRICS = ", ".join((*METRICS, *LIST_METRICS))
 Metrics = Annotated[Any, checked_by(_metrics), Label(f"a list of {_ALL_METRICS}")]
-CutOffs = Annotated[Any, checked_by(_cut_offs), Label("a list of whole numbers above 0")]
+CutOffs = Annotated[
+    Count | Annotated[list[Count], MinLen(1)],
+    Expected("whole numbers above 0"),
+    Label("a list of whole numbers above 0"),
+]
 ValidMetric = Annotated[Any, checked_by(_valid_metric), Label("a metric such as NDCG@10")]
 GroupEdges = Annotated[Any, checked_by(_group_edges), Label("a mapping of rising lists above 0")]
-Ratios = Annotated[Any, checked_by(_ratios), Label("a list of three numbers > 0")]
+Ratios = Annotated[
+    list[Positive],
+    Len(3, 3),
+    Expected("three numbers > 0 such as [0.8, 0.1, 0.1]"),
+    Label("a list of three numbers > 0"),
+]
 FoldShare = Annotated[float, Gt(0), Lt(0.5)]
 """A fold has two windows, and rows before them."""
-Weights = Annotated[Any, checked_by(_weights), Label("a list of numbers >= 0")]
+_NUMBERS = "a list of numbers >= 0"
+Weights = Annotated[list[NotNegative], MinLen(1), Expected(_NUMBERS), Label(_NUMBERS)]
 
 
 class EvaluationKeys(KeyGroup):

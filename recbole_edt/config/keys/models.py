@@ -12,15 +12,9 @@ from recbole_edt.config.keys.base import (
     Positive,
     Probability,
 )
-from recbole_edt.config.rules import Label, check_text, checked_by, refuse
+from recbole_edt.config.rules import Expected, Label, check_text, checked_by, refuse
 
 _PAIRS = ("mixed-source", "mixed-target", "source-target")
-
-
-def _input_scale(value: Any) -> None:
-    number = type(value) in (int, float) and value > 0
-    if not number and value != "sqrt_vector_size":
-        refuse(f"found {value!r}, expected a number > 0 or sqrt_vector_size")
 
 
 def _rates(value: Any) -> None:
@@ -31,7 +25,8 @@ def _rates(value: Any) -> None:
         )
 
 
-InputScale = Annotated[Any, checked_by(_input_scale), Label("a number > 0 or sqrt_vector_size")]
+_SCALE = "a number > 0 or sqrt_vector_size"
+InputScale = Annotated[Positive | Literal["sqrt_vector_size"], Expected(_SCALE), Label(_SCALE)]
 LossType = Annotated[
     Any, checked_by(check_text), Label("`CE`, `SS`, `BCE`, `published`; stock models `CE`, `BPR`")
 ]

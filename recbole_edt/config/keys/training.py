@@ -4,7 +4,14 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Lt
 
-from recbole_edt.config.keys.base import Count, CountFromZero, KeyGroup, NotNegative, Positive
+from recbole_edt.config.keys.base import (
+    Count,
+    CountFromZero,
+    KeyGroup,
+    NotNegative,
+    Positive,
+    check_entries,
+)
 from recbole_edt.config.rules import Label, Text, checked_by, refuse
 from recbole_edt.errors import nearest
 
@@ -13,16 +20,8 @@ _DISTRIBUTIONS = ("uniform", "popularity", "none")
 _SAMPLING = ("distribution", "sample_num", "alpha", "dynamic", "candidate_num")  # RecBole's
 
 
-def _entries(value: Any, known: tuple[str, ...]) -> None:
-    if not isinstance(value, dict):
-        refuse(f"found {value!r}, expected a mapping such as {{{known[0]}: ...}}")
-    for name in value:
-        if name not in known:
-            refuse(f"{name!r}; expected some of {list(known)}{nearest(str(name), known)}")
-
-
 def _clipping(value: Any) -> None:
-    _entries(value, _CLIPPING)
+    check_entries(value, _CLIPPING, "{max_norm: ...}")
     if "max_norm" not in value:
         refuse(f"found {value!r}, expected 'max_norm' among its entries")
     if type(value["max_norm"]) not in (int, float) or not value["max_norm"] > 0:
@@ -33,7 +32,7 @@ def _clipping(value: Any) -> None:
 
 
 def _sampling(value: Any) -> None:
-    _entries(value, _SAMPLING)
+    check_entries(value, _SAMPLING, "{distribution: ...}")
     found = value.get("distribution")
     if found not in (None, *_DISTRIBUTIONS):
         hint = nearest(str(found), _DISTRIBUTIONS)
