@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from recbole_edt.cli.keys import CommandParser
+from recbole_edt.cli.arguments import ArgumentParser
 from recbole_edt.errors import UserError
 from recbole_edt.paths import properties_dir
 from recbole_edt.requirements import (
@@ -28,7 +28,7 @@ USAGE = """\
 """
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add nothing: the command takes no flags."""
 
 

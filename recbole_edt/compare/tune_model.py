@@ -3,9 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recbole_edt.compare.flags import Flags, parse_count, parse_jobs
-from recbole_edt.compare.inputs import find_property_file, merge_keys, parse_seeds
-from recbole_edt.compare.locks import exclusive_lock
+from recbole_edt.compare.grid.state import work_on
+from recbole_edt.compare.inputs import (
+    Flags,
+    find_property_file,
+    merge_keys,
+    parse_count,
+    parse_jobs,
+    parse_seeds,
+)
 from recbole_edt.compare.plan import ComparisonRow
 from recbole_edt.compare.tuning.row_tuning import RowTuning, run_tunings
 from recbole_edt.compare.tuning.search import check_strategy
@@ -47,7 +53,7 @@ def tune(keys: Mapping[str, Any], flags: Flags, output: Callable[[str], None]) -
     find_dataset(config)
     split_of(config)  # refused now, not in every trial
     files = dataset_files(config)
-    with open_executor(cluster, slots, files) as executor, exclusive_lock(tuning.folder):
+    with open_executor(cluster, slots, files) as executor, work_on(tuning.folder):
         crashed = run_tunings([tuning], executor, tuning.folder)
     output(tuning.table())
     if tuning.best is not None:

@@ -133,7 +133,7 @@ def next_items(run: LoadedRun, domain: int | None, k: int, repeats: bool = False
     UserError
         When the run's model cannot be exported; names those that can.
     """
-    numbering = Numbering.of_dataset(run.dataset, domain)
+    numbering = Numbering.of(run.dataset.item_domain, domain)
     with torch.no_grad():
         scorer = _scorer(run, numbering)
         expert = None if run.expert is None else ExpertScorer(run.expert, numbering)

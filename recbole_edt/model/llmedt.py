@@ -11,9 +11,9 @@ from recbole_edt.config.schema import DOMAIN, SHARED
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
+from recbole_edt.model.alignment import ProfileAlignment
 from recbole_edt.model.batch_share import total
 from recbole_edt.model.domain_thread import DomainThread
-from recbole_edt.model.profiles import ProfileAlignment
 from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.model.shared import SharedModel
 from recbole_edt.recbole_bridge import Interaction

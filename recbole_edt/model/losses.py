@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from recbole_edt.model.batch_share import draw_rows, generator
+from recbole_edt.model.batch_share import draw_rows
 
 _MOST_LOGITS = 1 << 25  # 128 MiB in float32; beyond it logits are recomputed chunk by chunk
 
@@ -97,11 +97,5 @@ def draw_others(labels: Tensor, num_candidates: int) -> Tensor:
     """
     if num_candidates == 1:
         return labels
-    device = labels.device
-    drawn = draw_rows(
-        len(labels),
-        lambda count: torch.randint(
-            num_candidates - 1, (count,), device=device, generator=generator(device)
-        ),
-    )
+    drawn = draw_rows(labels.shape, labels.device, below=num_candidates - 1)
     return drawn + (drawn >= labels)

@@ -46,7 +46,7 @@ from recbole_edt.runs.measuring import Fit, measure, write_record
 from recbole_edt.runs.record import RunRecord
 from recbole_edt.runs.reuse import reuse_first_phase
 from recbole_edt.training.checkpoint import refuse_other_data
-from recbole_edt.training.final_fit import ChosenEpochs
+from recbole_edt.training.loop import ChosenEpochs
 from recbole_edt.training.trainer import PhasedTrainer, get_trainer
 
 _log = logging.getLogger(__name__)

@@ -1,11 +1,10 @@
 """Record of a run's training: finished phases, and one row of curves per validated epoch."""
 
-import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.files import replacing
+from recbole_edt.files import write_table
 
 
 @dataclass
@@ -26,11 +25,4 @@ class History:
 
     def write_curves(self, path: Path) -> None:
         """Write the curves as CSV."""
-        columns = list(self.curves[-1]) if self.curves else []
-        with (
-            replacing(path) as temporary,
-            open(temporary, "w", encoding="utf-8", newline="") as handle,
-        ):
-            writer = csv.DictWriter(handle, columns, lineterminator="\n")  # quotes domain names
-            writer.writeheader()
-            writer.writerows(self.curves)
+        write_table(path, self.curves)

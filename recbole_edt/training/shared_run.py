@@ -13,7 +13,7 @@ from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
 from recbole_edt.training import checkpoint
 from recbole_edt.training.history import History
-from recbole_edt.training.phase_settings import PhaseSettings
+from recbole_edt.training.phase import PhaseSettings
 
 _KEY = "shared_run"
 _TWO_PHASED, _SHARED_MODEL = "LLMEDT", "SASRecLLM"

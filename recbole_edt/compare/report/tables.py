@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from recbole_edt.compare.grid.outcome import DONE
 from recbole_edt.compare.report import texts
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.summary import (
@@ -22,6 +21,7 @@ from recbole_edt.evaluation.list_metrics import (
     is_list_metric,
     is_smaller_better,
 )
+from recbole_edt.executors import DONE
 from recbole_edt.runs import FINAL, WITHOUT_EXPERT, fold_variant
 
 

@@ -112,13 +112,7 @@ class TriCDR(CrossDomainModel):
         self.rates = [rate / sum(rates) for rate in rates]  # sum 1
         self.triplet_weight = config["triplet_weight"]
         self.triplet_margin = config["triplet_margin"]
-        encoders = [
-            SASRecEncoder(
-                width, self.max_length, config["n_layers"], config["n_heads"],
-                config["hidden_dropout_prob"], config["attn_dropout_prob"],
-            )
-            for _ in range(2 * self.num_domains + 1)
-        ]  # fmt: skip
+        encoders = [SASRecEncoder(config) for _ in range(2 * self.num_domains + 1)]
         self.mixed_encoder = encoders.pop()
         self.targets = nn.ModuleList(
             TargetPart(width, encoders[2 * k : 2 * k + 2]) for k in range(self.num_domains)
@@ -175,10 +169,9 @@ class TriCDR(CrossDomainModel):
         target = self._encode(part.target_encoder, self.target_table(), own.pack(ids))
         source = self._encode(part.source_encoder, self.source_table(domain), other.pack(ids))
         seen_own, seen_other = own.seen[user, slot], other.seen[user, slot]
+        query = mixed.new_zeros(len(user), mixed.shape[2])
         if own.length:
             query = target[user, (seen_own - 1).clamp(min=0)] * (seen_own > 0).unsqueeze(1)
-        else:
-            query = mixed.new_zeros(len(user), mixed.shape[2])
         # mean of the mixed states so far
         context = mixed.cumsum(1)[user, slot] / (slot + 1).unsqueeze(1)
         attend, rest = part.attention, (query, context, user)
@@ -250,12 +243,9 @@ class TriCDR(CrossDomainModel):
                 heads = cast(TargetPart, self.targets[k]).heads
                 projected = [head(view[last]) for head, view in zip(heads, views[:3], strict=True)]
                 contrastive = contrastive + self._contrastive(projected)
+                of_mixed, of_source, of_target = projected
                 distances = F.triplet_margin_loss(
-                    projected[1],
-                    projected[0],
-                    projected[2],
-                    margin=self.triplet_margin,
-                    reduction="none",
+                    of_source, of_mixed, of_target, margin=self.triplet_margin, reduction="none"
                 )
                 triplet = triplet + mean(distances)
         return next_item, self.contrastive_weight * contrastive, self.triplet_weight * triplet

@@ -1,22 +1,131 @@
-"""State of the training phase in progress: optimizer, schedule, averaging, best epochs."""
+"""A training phase in progress: its settings, optimizer, schedule, averaging and best epochs."""
 
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from recbole_edt.config.schema import value_in_phase
 from recbole_edt.training.averaging import WeightAverage
-from recbole_edt.training.best_epoch import BestEpoch
-from recbole_edt.training.packing import (
+from recbole_edt.training.checkpoint import (
     pack_optimizer,
     unpack_optimizer,
     with_prefix,
     without_prefix,
 )
-from recbole_edt.training.phase_settings import PhaseSettings
+
+_FIRST_RATE = 1e-5  # share of the learning rate that a warm-up starts with, as ABXI's does [code]
+# RecBole's own models have no such keys.
+_WITHOUT_KEY = {"lr_scheduler": "none", "lr_patience": 0, "lr_factor": 1.0, "warmup_epochs": 0}
+
+
+@dataclass(frozen=True)
+class PhaseSettings:
+    """Settings of one phase: the phase's key (``NAME_epochs``) where set, else the general one.
+
+    Attributes are the configuration keys of the same names.
+    """
+
+    name: str
+    learning_rate: float
+    weight_decay: float
+    epochs: int
+    min_epochs: int
+    stopping_step: int
+    clip_grad_norm: dict[str, Any] | None
+    lr_scheduler: str
+    lr_patience: int
+    lr_factor: float
+    warmup_epochs: int
+    average_epochs: float
+    target_smoothing: float
+    target_smoothing_temperature: float
+    target_smoothing_neighbours: int
+
+    @classmethod
+    def from_config(cls, name: str, config: Any) -> "PhaseSettings":
+        """Read the settings of the phase called `name`, whatever the name is."""
+        values: dict[str, Any] = {}
+        for key in fields(cls):
+            value = value_in_phase(config, name, key.name)
+            values[key.name] = _WITHOUT_KEY.get(key.name) if value is None else value
+        return cls(**{**values, "name": name})
+
+    def rate(self, epoch: int) -> float | None:
+        """Return the learning rate that an epoch (from 1) starts with, None to leave it as it is.
+
+        It grows linearly over ``warmup_epochs`` epochs, from next to nothing on.
+        """
+        if not self.warmup_epochs or epoch > self.warmup_epochs + 1:
+            return None
+        share = (epoch - 1) / self.warmup_epochs
+        return self.learning_rate * (_FIRST_RATE + (1 - _FIRST_RATE) * share)
+
+
+@dataclass
+class BestEpoch:
+    """Best weights so far of the parameters that are selected together on one metric.
+
+    Attributes
+    ----------
+    metric : str
+        Validation metric that decides, such as ``ndcg@10`` or ``ndcg@10/food``.
+    prefix : str
+        Which entries of the model's state these are; empty for all.
+    keep_on_tie : bool
+        Whether an equal score keeps the earlier epoch (RecBole takes the later one).
+    score : float
+        Best score, larger is better; minus infinity before the first.
+    epoch, stale : int
+        Best epoch, and how many validations ago it was.
+    weights : dict of torch.Tensor
+        Its weights on the CPU.
+    """
+
+    metric: str
+    prefix: str = ""
+    keep_on_tie: bool = False
+    score: float = -math.inf
+    epoch: int = 0
+    stale: int = 0
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def scope(self) -> str:
+        """The metric's domain, ``all`` without one."""
+        return self.metric.partition("/")[2] or "all"
+
+    def update(self, score: float, epoch: int, model: torch.nn.Module, bigger: bool = True) -> None:
+        """Keep the model's present weights if its score is the best so far."""
+        gain = score if bigger else -score
+        if self.weights and (gain < self.score or (self.keep_on_tie and gain == self.score)):
+            self.stale += 1
+            return
+        self.score = gain
+        self.keep(epoch, model)
+
+    def keep(self, epoch: int, model: torch.nn.Module) -> None:
+        """Keep the model's present weights as those of the best epoch."""
+        self.epoch, self.stale = epoch, 0
+        self.weights = {
+            name: tensor.detach().to("cpu", copy=True)
+            for name, tensor in model.state_dict().items()
+            if name.startswith(self.prefix)
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return score (None before the first), epoch and staleness; weights are kept apart."""
+        score = self.score if math.isfinite(self.score) else None
+        return {"score": score, "epoch": self.epoch, "stale": self.stale}
+
+    def load_state_dict(self, state: Mapping[str, Any], weights: dict[str, Tensor]) -> None:
+        """Continue from what `state_dict` and `weights` were."""
+        self.score = -math.inf if state["score"] is None else state["score"]
+        self.epoch, self.stale, self.weights = state["epoch"], state["stale"], weights
 
 
 class PhaseState:
