@@ -16,12 +16,7 @@ import yaml
 from recbole_edt.cli.arguments import ArgumentParser
 from recbole_edt.errors import UserError
 from recbole_edt.paths import properties_dir
-from recbole_edt.requirements import (
-    EXPORT,
-    check_requirements,
-    missing_for_export,
-    versions,
-)
+from recbole_edt.requirements import EXPORT, check_requirements, missing_for_export, versions
 
 USAGE = """\
   doctor                                      versions, hardware, what is usable

@@ -77,12 +77,7 @@ def run(args: Namespace) -> None:
     """Load the runs, print a user's page or a list, or write a file."""
     whom = _check(args)
     shown = _shown(args) if whom == "user" else 0
-    from recbole_edt.recommend import (
-        Recommender,
-        refuse_different_data,
-        show_user,
-        write_all_users,
-    )
+    from recbole_edt.recommend import Recommender, refuse_different_data, show_user, write_all_users
     from recbole_edt.runs import load_run
 
     overrides = {key: value for key, value in args.keys.items() if key in LOADING_KEYS}

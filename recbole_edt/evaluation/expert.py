@@ -53,7 +53,11 @@ class ContentExpert:
             Float32 [B, n].
         """
         recent = torch.from_numpy(targets.last_items(at, self.count)).to(self.unit.device)
-        candidates = self.unit if domain is None else self._unit_of(domain)
+        candidates = self.unit
+        if domain is not None:
+            if domain not in self._units:
+                self._units[domain] = self.unit[self.item_domain == domain]
+            candidates = self._units[domain]
         return similarity_scores(self.unit, recent, "max", self.lag, candidates)
 
     def weighted(self, scores: Tensor, domain: int | None = None) -> Tensor:
@@ -68,8 +72,3 @@ class ContentExpert:
         self.unit = torch.cat([self.unit, unit_vectors(vectors).to(device)])
         self.item_domain = torch.cat([self.item_domain, domains.to(device)])
         self._units = {}
-
-    def _unit_of(self, domain: int) -> Tensor:
-        if domain not in self._units:
-            self._units[domain] = self.unit[self.item_domain == domain]
-        return self._units[domain]

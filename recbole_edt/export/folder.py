@@ -16,14 +16,7 @@ from recbole_edt.errors import UserError, nearest
 from recbole_edt.export.comparison import TOLERANCE, Comparison, compare_lists
 from recbole_edt.export.graph import NextItems, cannot_export, next_items, refuse_others
 from recbole_edt.export.numbering import Numbering
-from recbole_edt.export.onnx_file import (
-    DOMAIN,
-    HISTORY,
-    ITEMS,
-    SCORES,
-    OnnxLists,
-    write_onnx,
-)
+from recbole_edt.export.onnx_file import DOMAIN, HISTORY, ITEMS, SCORES, OnnxLists, write_onnx
 from recbole_edt.export.scorers import HistoryScorer
 from recbole_edt.files import sha256_of, to_disk, write_json, write_text
 from recbole_edt.model.precision import FLOAT32

@@ -5,12 +5,11 @@ from torch import Tensor, nn
 
 from recbole_edt.config.schema import SHARED
 from recbole_edt.errors import UserError, one_line
-from recbole_edt.export.baselines import ABXIScorer, C2DSRScorer, LLM4CDSRScorer
+from recbole_edt.export.baselines import ABXIScorer, C2DSRScorer, LLM4CDSRScorer, TriCDRScorer
 from recbole_edt.export.dual_phase import SharedScorer, ThreadScorer, TowersScorer
 from recbole_edt.export.numbering import Numbering
 from recbole_edt.export.scorers import HistoryScorer, MaskTokenScorer, Scorer
 from recbole_edt.export.sequences import latest
-from recbole_edt.export.tricdr import TriCDRScorer
 from recbole_edt.export.untrained import ExpertScorer, PopularityScorer, SimilarityScorer
 from recbole_edt.model.base import CrossDomainModel
 from recbole_edt.model.baselines.untrained import Untrained

@@ -7,12 +7,7 @@ import torch
 from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.model.candidate_sets import (
-    ItemTable,
-    ItemVectors,
-    NextItemLoss,
-    rows_in_domains,
-)
+from recbole_edt.model.candidate_sets import ItemTable, ItemVectors, NextItemLoss, rows_in_domains
 from recbole_edt.model.precision import autocast, full_precision
 from recbole_edt.model.protocols import SINGLE_PHASE, KeyedConfig
 from recbole_edt.model.smoothing import SmoothingSettings, TargetSmoothing, nearest_items

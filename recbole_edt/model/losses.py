@@ -46,17 +46,13 @@ def cross_entropy(states: Tensor, items: Tensor, bias: Tensor | None, labels: Te
 
 
 def _cross_entropy(states: Tensor, items: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
-    logits = scores_of_items(states, items, bias)
-    return F.cross_entropy(logits.float(), labels, reduction="sum")
-
-
-def scores_of_items(states: Tensor, items: Tensor, bias: Tensor | None) -> Tensor:
-    """Return the scores of n items, [M, n]; under autocast the biases stay float32."""
     if bias is None:
-        return states @ items.T
-    if torch.is_autocast_enabled(states.device.type):
-        return states @ items.T + bias
-    return torch.addmm(bias, states, items.T)
+        logits = states @ items.T
+    elif torch.is_autocast_enabled(states.device.type):  # the biases stay float32
+        logits = states @ items.T + bias
+    else:
+        logits = torch.addmm(bias, states, items.T)
+    return F.cross_entropy(logits.float(), labels, reduction="sum")
 
 
 def sampled_softmax(

@@ -129,11 +129,7 @@ def _side_by_side(labels: Sequence[str], lists: Sequence[list[str]]) -> list[str
 
 
 def _item_lines(
-    runs: Sequence[LoadedRun],
-    items: ItemIndex,
-    scores: Sequence[Tensor],
-    number: int,
-    user: int,
+    runs: Sequence[LoadedRun], items: ItemIndex, scores: Sequence[Tensor], number: int, user: int
 ) -> list[str]:
     """Return score and rank of one item in each run."""
     dataset, item, domain = runs[0].dataset, items.ids[number], items.domain_of(number)

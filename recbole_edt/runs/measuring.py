@@ -1,6 +1,8 @@
 """What is measured at the end of a run: test figures, cost, and the record of all of it."""
 
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +20,6 @@ from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.precision import FLOAT32
 from recbole_edt.platforms import peak_rss_mb
 from recbole_edt.requirements import versions
-from recbole_edt.runs.commit import git_commit
 from recbole_edt.runs.figures import (
     ArtefactsRead,
     Cost,
@@ -201,7 +202,7 @@ def write_record(
             llm_seconds=llm_seconds,
         ),
         versions=versions(),
-        git=git_commit(),
+        git=_git_commit(),
         device=str(config["device"]),
         precision=None if config["precision"] == FLOAT32 else config["precision"],
     )
@@ -231,3 +232,16 @@ def _artefacts_read(
         sum(s.get("prompt_tokens", 0) + s.get("generated_tokens", 0) for s in spent),
         sum(s.get("seconds", 0.0) for s in spent),
     )
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the checkout this package runs from, None outside one."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -10,13 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from recbole_edt.config.schema import value_in_phase
+from recbole_edt.training import checkpoint
 from recbole_edt.training.averaging import WeightAverage
-from recbole_edt.training.checkpoint import (
-    pack_optimizer,
-    unpack_optimizer,
-    with_prefix,
-    without_prefix,
-)
 
 _FIRST_RATE = 1e-5  # share of the learning rate that a warm-up starts with, as ABXI's does [code]
 # RecBole's own models have no such keys.
@@ -221,12 +216,12 @@ class PhaseState:
 
     def state_dict(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return the tensors, and everything else as plain values."""
-        optimizer, groups = pack_optimizer(self.optimizer)
-        tensors = with_prefix("optimizer/", optimizer)
+        optimizer, groups = checkpoint.pack_optimizer(self.optimizer)
+        tensors = checkpoint.with_prefix("optimizer/", optimizer)
         if self._average:
-            tensors |= with_prefix("average/", self._average.state_dict())
+            tensors |= checkpoint.with_prefix("average/", self._average.state_dict())
         for number, best in enumerate(self.best):
-            tensors |= with_prefix(f"best{number}/", best.weights)
+            tensors |= checkpoint.with_prefix(f"best{number}/", best.weights)
         schedule = self._scheduler.state_dict() if self._scheduler else {}
         return tensors, {
             "phase": self.name,
@@ -248,10 +243,10 @@ class PhaseState:
         self.epoch, self.done = values["epoch"], values["phase_done"]
         self.seconds = values["seconds"]
         for number, (best, state) in enumerate(zip(self.best, values["choices"], strict=True)):
-            best.load_state_dict(state, without_prefix(f"best{number}/", tensors))
-        optimizer = without_prefix("optimizer/", tensors)
-        unpack_optimizer(self.optimizer, optimizer, values["param_groups"])
+            best.load_state_dict(state, checkpoint.without_prefix(f"best{number}/", tensors))
+        optimizer = checkpoint.without_prefix("optimizer/", tensors)
+        checkpoint.unpack_optimizer(self.optimizer, optimizer, values["param_groups"])
         if self._average:
-            self._average.load_state_dict(without_prefix("average/", tensors))
+            self._average.load_state_dict(checkpoint.without_prefix("average/", tensors))
         if self._scheduler is not None:
             self._scheduler.load_state_dict(values["scheduler"])

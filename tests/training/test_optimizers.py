@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from recbole_edt.model.items import rows_of
 from torch import nn
 
 from recbole_edt.errors import UserError
+from recbole_edt.model.items import rows_of
 from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.training.averaging import WeightAverage
 from recbole_edt.training.callbacks import Checkpoints

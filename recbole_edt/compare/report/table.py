@@ -11,6 +11,7 @@ from recbole_edt.compare.report.summary import BEST, SECOND
 from recbole_edt.compare.report.texts import one_line
 
 _NUMBERS = re.compile(r"[-+±.,%\d\s/]*(to [-+.\d]+|\(!\))?$")
+_WIDEST = 32  # columns of a terminal that a field takes
 _SIGNS = {BEST: "*", SECOND: "+", "": " "}
 _MARKDOWN = {BEST: "**{}**", SECOND: "<u>{}</u>", "": "{}"}
 _LATEX = {BEST: r"\textbf{%s}", SECOND: r"\underline{%s}", "": "%s"}
@@ -81,23 +82,14 @@ def shorten(text: str, limit: int) -> str:
     return kept.rstrip() + "…"
 
 
-def as_text(table: Table, columns: int = 120, label: int = 32) -> str:
-    """Return a table aligned for a terminal; columns beyond the width go below it.
-
-    Parameters
-    ----------
-    table : Table
-        What is written.
-    columns : int
-        Width of the terminal.
-    label : int
-        Longer fields are cut; the reasons of unfinished cells are not.
-    """
+def as_text(table: Table, columns: int = 120) -> str:
+    """Return a table aligned for a terminal of some columns; what is beyond them goes below it."""
+    # long fields are cut, but not the reasons of unfinished cells
     keep = len(table.head) - 1 if table.name == "unfinished" else -1
     lines = [[one_line(name) + " " for name in table.head]]
     for row in table.rows:
         texts = [one_line(cell.text) for cell in row]
-        shown = [text if k == keep else shorten(text, label) for k, text in enumerate(texts)]
+        shown = [text if k == keep else shorten(text, _WIDEST) for k, text in enumerate(texts)]
         lines.append([text + _SIGNS[cell.mark] for text, cell in zip(shown, row, strict=True)])
     widths = [max(wcswidth(line[k]) for line in lines) for k in range(len(table.head))]
     parts = [table.title]

@@ -65,7 +65,7 @@ def gain_table(comparison: ComparisonResult) -> Table:
     )
     notes = [
         "Against the best row of another model (in an ablation of one model: the best other row), "
-        "chosen on validation, not on test.",
+        "chosen on validation, not on test."
     ]
     ours = reference(comparison)
     if ours is not None:
@@ -222,7 +222,7 @@ def significance_table(
     notes = [
         "Paired bootstrap over users (10,000 draws, two-sided), each user's metric averaged over "
         "the seeds that both rows have. Holm over all rows, overall and per domain. The interval "
-        "covers the choice of users, not that of seeds.",
+        "covers the choice of users, not that of seeds."
     ]
     if comparison.has_folds:
         notes.append("Each fold counts the same; a user's targets of all folds are drawn together.")

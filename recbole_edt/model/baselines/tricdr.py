@@ -49,10 +49,6 @@ class TargetPart(nn.Module):
             for _ in range(3)
         )
 
-    def fuse(self, views: Views) -> Tensor:
-        """Return u = W2 LeakyReLU(W1 [c^mix; c^src; c^tgt]), [M, d]."""
-        return self.fusion(torch.cat(views[:3], dim=1))
-
 
 class TriCDR(CrossDomainModel):
     """H. Ma et al., "Triple Sequence Learning for Cross-domain Recommendation", ACM TOIS 2024.
@@ -197,9 +193,12 @@ class TriCDR(CrossDomainModel):
         return F.normalize(weight if ids is None else F.embedding(ids, weight), dim=1), None
 
     def query(self, domain: int, views: Views) -> Tensor:
-        """Return logit_scale u^k / |u^k|, which scores a domain's items, [M, d]."""
-        fused = cast(TargetPart, self.targets[domain]).fuse(views)
-        return self.logit_scale * F.normalize(fused, dim=1)
+        """Return logit_scale u / |u|, which scores a domain's items, [M, d].
+
+        u = W2 LeakyReLU(W1 [c^mix; c^src; c^tgt]).
+        """
+        fusion = cast(TargetPart, self.targets[domain]).fusion
+        return self.logit_scale * F.normalize(fusion(torch.cat(views[:3], dim=1)), dim=1)
 
     def last_states(self, interaction: Interaction) -> list[Tensor]:
         """Return ``logit_scale`` * u^k / |u^k| after each history, K times [B, d]."""

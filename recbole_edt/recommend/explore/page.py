@@ -12,12 +12,7 @@ import numpy as np
 from recbole_edt.errors import UserError
 from recbole_edt.files import write_text
 from recbole_edt.pages import environment, palette
-from recbole_edt.recommend.explore.items import (
-    item_vectors,
-    items_of_page,
-    map_of,
-    nearest_on_page,
-)
+from recbole_edt.recommend.explore.items import item_vectors, items_of_page, map_of, nearest_on_page
 from recbole_edt.recommend.explore.lists import RunLists, lists_of
 from recbole_edt.recommend.explore.packing import pack
 from recbole_edt.recommend.explore.users import (
