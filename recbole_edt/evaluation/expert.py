@@ -1,5 +1,7 @@
 """The content expert: similarity of LLM vectors, added to the scores of any trained model."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,6 +22,8 @@ class ContentExpert:
     ----------
     part : CrossDomainDataset
         Any part of the dataset; gives the item vectors and the keys ``expert_*``.
+    weights : sequence of float, optional
+        Of each domain, as chosen earlier.
 
     Attributes
     ----------
@@ -27,13 +31,14 @@ class ContentExpert:
         Weight of each domain, float32 [K]; zero until chosen.
     """
 
-    def __init__(self, part: CrossDomainDataset):
+    def __init__(self, part: CrossDomainDataset, weights: Sequence[float] | None = None):
         config = part.config
         self.count, self.lag = config["expert_items"], config["expert_lag"]
         self.unit = unit_vectors(part.item_vectors()).to(config["device"])
         self.item_domain = part.item_domain.to(config["device"])
         self._units: dict[int, Tensor] = {}
-        self.weights = torch.zeros(len(part.domains), device=config["device"])
+        start = [0.0] * len(part.domains) if weights is None else list(weights)
+        self.weights = torch.tensor(start, device=config["device"])
 
     def scores(self, targets: Targets, at: np.ndarray, domain: int | None = None) -> Tensor:
         """Return the unweighted scores of items for some targets.

@@ -51,23 +51,13 @@ class LLMEDT(SharedModel):
         self.phases = tuple(config["phases"])
         self.thread_dropout = config["domain_dropout"]
         self.beta: float = config["beta"]
-        self.aligned_phases = {"both": (SHARED, DOMAIN)}.get(
-            config["align_phase"], (config["align_phase"],)
-        )
+        phase = config["align_phase"]
+        self.aligned_phases = (SHARED, DOMAIN) if phase == "both" else (phase,)
         self.profiles: ProfileAlignment | None = None
         # The random draws that initialise these parts are taken back, so that the shared phase is
         # the same to the last digit whatever comes after it.
         with torch.random.fork_rng(devices=[]):
-            self.threads = nn.ModuleList(
-                DomainThread(
-                    config["hidden_size"],
-                    config["adapter_size"],
-                    self.max_length,
-                    config["adapter_dropout"],
-                    config["adapter_residual"],
-                )
-                for _ in range(self.num_domains)
-            )
+            self.threads = nn.ModuleList(DomainThread(config) for _ in range(self.num_domains))
             if config["profiles"]:
                 self.profiles = self._profile_alignment(config, dataset)
         self.set_phase(SHARED)

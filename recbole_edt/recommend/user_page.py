@@ -1,6 +1,7 @@
 """One user on a page: what runs recommend, beside history, profiles and augmented items."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 import torch
@@ -120,11 +121,9 @@ def _side_by_side(labels: Sequence[str], lists: Sequence[list[str]]) -> list[str
     if len(lists) == 1:
         return lists[0]
     columns = [[label, *lines] for label, lines in zip(labels, lists, strict=True)]
-    height = max(map(len, columns))
-    padded = [column + [""] * (height - len(column)) for column in columns]
     return [
         " | ".join(f"{shorten(cell, _COLUMN_WIDTH):<{_COLUMN_WIDTH}}" for cell in row).rstrip()
-        for row in zip(*padded, strict=True)
+        for row in zip_longest(*columns, fillvalue="")
     ]
 
 

@@ -20,6 +20,9 @@ from recbole_edt.runs.record import RunRecord
 Settings = Mapping[str, Any]
 """A complete configuration as plain values, such as ``EDTConfig.to_dict()`` returns."""
 
+PLACES = ("data_path", "output_dir")
+"""Keys that say where files are; they change no number and enter no hash."""
+
 _METRICS = "metrics.json"
 
 
@@ -151,8 +154,8 @@ def first_folder(settings: Settings) -> RunFolder:
 
 
 def without_places(settings: Settings) -> dict[str, Any]:
-    """Return settings without the folders of data and output, which change no number."""
-    return {k: v for k, v in settings.items() if k not in ("data_path", "output_dir")}
+    """Return settings without `PLACES`."""
+    return {k: v for k, v in settings.items() if k not in PLACES}
 
 
 def _numbered(settings: Settings) -> Iterator[RunFolder]:

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
 from recbole_edt.config import EDTConfig
@@ -108,7 +106,7 @@ def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
     model.eval()
     if has_other_state(model):
         _refuse_lost_state(folder, record, model, *fitted)
-    expert = _expert_of(record, config, test.part)
+    expert = _expert_of(record, test.part)
     return LoadedRun(
         folder, record, config, test.part, train_data.dataset, model, expert, catalogue, artefacts
     )
@@ -131,15 +129,10 @@ def _artefacts_of(
     return store.find_set(dataset_dir, name, identity)
 
 
-def _expert_of(
-    record: RunRecord, config: EDTConfig, dataset: CrossDomainDataset
-) -> ContentExpert | None:
+def _expert_of(record: RunRecord, dataset: CrossDomainDataset) -> ContentExpert | None:
     if record.expert_weights is None:
         return None
-    expert = ContentExpert(dataset)
-    weights = [record.expert_weights[domain] for domain in dataset.domains]
-    expert.weights = torch.tensor(weights, device=config["device"])
-    return expert
+    return ContentExpert(dataset, [record.expert_weights[domain] for domain in dataset.domains])
 
 
 def _load_weights(folder: RunFolder, model: Any) -> None:

@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from recbole_edt import distributed
 from recbole_edt.artefacts.inputs import ArtefactInputs
 from recbole_edt.artefacts.store import AUGMENT, PROFILES
@@ -40,7 +38,7 @@ class Fit(NamedTuple):
     Attributes
     ----------
     phases : list of dict
-        Its phases; see `recbole_edt.training.history.History`.
+        Its phases; see `recbole_edt.training.phase.History`.
     build_seconds : float
         Of building the model, where EASE and ItemKNN do all of their work.
     parameters : int
@@ -132,12 +130,10 @@ def measure(
     plain = reports()
     if not config["content_expert"]:
         return Measured(after, plain, plain, latest, None)
-    expert = ContentExpert(dataset)
+    expert = ContentExpert(dataset, weights)
     if weights is None:
         metric, grid = trainer.valid_metric, config["expert_weights"]
         weights = choose_weights(model, targets[0], candidates, expert, grid, metric)
-    else:
-        expert.weights = torch.tensor(weights, device=config["device"])
     return Measured(after, plain, reports(expert), latest, [*weights])
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from recbole_edt.files import write_table
 from recbole_edt.training import checkpoint
-from recbole_edt.training.history import History
-from recbole_edt.training.phase import PhaseState
+from recbole_edt.training.phase import History, PhaseState
 
 
 class Callback:
@@ -147,7 +147,7 @@ class Checkpoints(Callback):
         values |= {"rng": rng_values, "phases": history.phases, "curves": history.curves}
         name = f"{phase.name}-{phase.epoch}{'-end' * phase.done}"
         checkpoint.save_state(self._folder / "checkpoint", name, tensors, {**self._head, **values})
-        history.write_curves(self._folder / "curves.csv")
+        write_table(self._folder / "curves.csv", history.curves)
 
     def on_phase_end(self, phase: PhaseState, history: History) -> None:
         """Save."""

@@ -18,9 +18,8 @@ from recbole_edt.recbole_bridge.trainer import EpochTrainer
 from recbole_edt.training import checkpoint
 from recbole_edt.training.callbacks import Callback
 from recbole_edt.training.distributed import PhaseInShares
-from recbole_edt.training.history import History
 from recbole_edt.training.optimizers import phase_optimizer
-from recbole_edt.training.phase import BestEpoch, PhaseSettings, PhaseState
+from recbole_edt.training.phase import BestEpoch, History, PhaseSettings, PhaseState
 
 
 class PhaseLoop:

@@ -1,4 +1,7 @@
-"""A training phase in progress: its settings, optimizer, schedule, averaging and best epochs."""
+"""A training phase in progress, and the record of those before it.
+
+Its settings, optimizer, schedule, averaging and best epochs.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -121,6 +124,23 @@ class BestEpoch:
         """Continue from what `state_dict` and `weights` were."""
         self.score = -math.inf if state["score"] is None else state["score"]
         self.epoch, self.stale, self.weights = state["epoch"], state["stale"], weights
+
+
+@dataclass
+class History:
+    """What training has done so far.
+
+    Attributes
+    ----------
+    phases : list of dict
+        Per finished phase: name, epochs, best_epoch (per domain where domains are separate),
+        seconds; as in ``metrics.json``.
+    curves : list of dict
+        Per validated epoch: phase, epoch, loss per batch, seconds and all validation metrics.
+    """
+
+    phases: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
 
 
 class PhaseState:

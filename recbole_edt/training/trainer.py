@@ -23,8 +23,8 @@ from recbole_edt.training.callbacks import (
     TensorBoardScalars,
     WandbMetrics,
 )
-from recbole_edt.training.history import History
 from recbole_edt.training.loop import ChosenEpochs, FinalLoop, PhaseLoop
+from recbole_edt.training.phase import History
 from recbole_edt.training.shared_run import ReusableRun, load_first_phase
 
 

@@ -15,7 +15,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from recbole_edt.compare.report.texts import one_line
-from recbole_edt.pages.palette import LIGHT, ROW_COLOURS
+from recbole_edt.pages.palette import LIGHT, ROW_COLOURS, row_colour
 
 INK, SOFT, RULE, PAGE = (LIGHT[name] for name in ("ink", "soft", "rule", "page"))
 _DPI = 96  # CSS pixels of an inch
@@ -117,7 +117,7 @@ class ReportFigure:
         Its shape changes when the colours begin again.
         """
         (marker,) = axes.plot(
-            [x], [y], _MARKERS[index // ROW_COLOURS % len(_MARKERS)], color=LIGHT[f"c{index % ROW_COLOURS}"],
+            [x], [y], _MARKERS[index // ROW_COLOURS % len(_MARKERS)], color=row_colour(index),
             markersize=size * _POINT, markeredgecolor=PAGE, markeredgewidth=_POINT,
             clip_on=False, zorder=5, **keys,
         )  # fmt: skip
