@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recbole_edt.files import digest
-from recbole_edt.runs import without_places
+from recbole_edt.runs import without_folders
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class ComparisonPlan:
     def id(self) -> str:
         """The default name of the comparison's folder: a hash of all that decides its table."""
         rows = [[r.label, r.model, dict(r.keys), r.tune, r.search] for r in self.rows]
-        keys = without_places(self.keys)
+        keys = without_folders(self.keys)
         return digest([self.dataset, rows, self.seeds, keys, self.tune, self.strategy])[:8]
 
     def budget(self, row: ComparisonRow) -> int:

@@ -9,7 +9,7 @@ from recbole_edt.compare.cell_job import CellJob, job_of_plan
 from recbole_edt.compare.finished_runs import plan_of_runs
 from recbole_edt.compare.grid.progress import GridProgress
 from recbole_edt.compare.grid.scheduler import GridScheduler
-from recbole_edt.compare.grid.state import CellOutcome, ComparisonState, work_on
+from recbole_edt.compare.grid.state import CellOutcome, ComparisonState, folder_lock
 from recbole_edt.compare.inputs import (
     Flags,
     check_flags_of_runs,
@@ -85,7 +85,7 @@ def compare(keys: Mapping[str, Any], flags: Flags, output: WriteLine, messages: 
     tunings = _tunings(plan, jobs, messages)
     folder = jobs[0].run_dir.parents[1] / "compare" / folder_name(flags, plan.id)
     files = dataset_files(config)
-    with open_executor(cluster, slots, files) as executor, work_on(folder):
+    with open_executor(cluster, slots, files) as executor, folder_lock(folder):
         state = ComparisonState(folder, plan, split.hash)
         try:
             crashed = run_tunings(
@@ -186,7 +186,7 @@ def _compare_finished(keys: Mapping[str, Any], flags: Flags, output: WriteLine) 
     if "output_dir" in keys:
         root = Path(keys["output_dir"], plan.dataset)
     folder = root / "compare" / folder_name(flags, plan.id)
-    with work_on(folder):
+    with folder_lock(folder):
         state = ComparisonState(folder, plan, protocol.values["split_hash"])
         outcomes = []
         for (label, seed), run_dir in runs.items():

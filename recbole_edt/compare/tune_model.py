@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recbole_edt.compare.grid.state import work_on
+from recbole_edt.compare.grid.state import folder_lock
 from recbole_edt.compare.inputs import (
     Flags,
     find_property_file,
@@ -53,7 +53,7 @@ def tune(keys: Mapping[str, Any], flags: Flags, output: Callable[[str], None]) -
     find_dataset(config)
     split_of(config)  # refused now, not in every trial
     files = dataset_files(config)
-    with open_executor(cluster, slots, files) as executor, work_on(tuning.folder):
+    with open_executor(cluster, slots, files) as executor, folder_lock(tuning.folder):
         crashed = run_tunings([tuning], executor, tuning.folder)
     output(tuning.table())
     if tuning.best is not None:

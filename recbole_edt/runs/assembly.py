@@ -22,7 +22,7 @@ from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.failures import named_failures
 from recbole_edt.recbole_bridge.model_checks import check_model, check_settings
 from recbole_edt.recbole_bridge.stock import is_stock
-from recbole_edt.runs.folders import Settings, without_places
+from recbole_edt.runs.folders import Settings, without_folders
 
 
 def seed_everything(config: EDTConfig) -> None:
@@ -80,7 +80,7 @@ def dataset_files(config: EDTConfig) -> list[Path]:
 
 def agree_on_settings(settings: Settings) -> None:
     """Refuse processes of one run whose configurations differ; where files are may differ."""
-    distributed.agree("configuration", without_places(settings))
+    distributed.agree("configuration", without_folders(settings))
 
 
 def open_dataset(config: EDTConfig) -> CrossDomainDataset:

@@ -73,32 +73,32 @@ def execute(
     if lock_path(settings).exists() and distributed.is_main():
         with exclusive_run(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it
-    place = _Place(settings, resume, wait)
+    at = _Location(settings, resume, wait)
     if has_all_folds(settings):
-        return _execute_folds(config, place, shared_from)
-    return _execute_one(config, place, shared_from)
+        return _execute_folds(config, at, shared_from)
+    return _execute_one(config, at, shared_from)
 
 
-def _execute_folds(config: EDTConfig, place: "_Place", shared_from: Path | None) -> CompletedRun:
+def _execute_folds(config: EDTConfig, at: "_Location", shared_from: Path | None) -> CompletedRun:
     """Run all folds, the earliest first, and write one record; a finished fold is not run again."""
     configs = fold_configs(config)
     with distributed.main_first():
         assembly.find_dataset(config)
         splits = [split_of(one) for one in configs]  # all can be made, or no fold is trained
-    folder, _, is_finished = place.choose()
+    folder, _, is_finished = at.choose()
     if is_finished:
         return _checked_folds(folder, configs)
     require_artefacts(config, splits)
-    with place.lock():
-        folder, _, is_finished = place.choose()
+    with at.lock():
+        folder, _, is_finished = at.choose()
         if is_finished:
             return _checked_folds(folder, configs)
         if distributed.is_main():
             folder.path.mkdir(parents=True, exist_ok=True)
-            folder.write_settings(place.settings)
+            folder.write_settings(at.settings)
         records = []
         for number, one in enumerate(configs, start=1):
-            within = _Place(one.to_dict(), resume=True, wait=False, fixed=folder.fold(number))
+            within = _Location(one.to_dict(), resume=True, wait=False, fixed=folder.fold(number))
             source = None if shared_from is None else RunFolder(shared_from).fold(number).path
             records.append(_execute_one(one, within, source).record)
         record = combined_record(config, records)
@@ -108,13 +108,13 @@ def _execute_folds(config: EDTConfig, place: "_Place", shared_from: Path | None)
     return CompletedRun(folder, record)
 
 
-def _execute_one(config: EDTConfig, place: "_Place", shared_from: Path | None) -> CompletedRun:
+def _execute_one(config: EDTConfig, at: "_Location", shared_from: Path | None) -> CompletedRun:
     """Train and evaluate on one split."""
     is_main = distributed.is_main()
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     assembly.seed_everything(config)
     dataset = assembly.open_dataset(config)
-    folder, is_earlier, is_finished = place.choose()
+    folder, is_earlier, is_finished = at.choose()
     if is_finished:
         return _checked(folder, config, dataset)
     train_data, valid, test = assembly.prepare_data(config, dataset)
@@ -124,16 +124,16 @@ def _execute_one(config: EDTConfig, place: "_Place", shared_from: Path | None) -
                 targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
     model, build_seconds = _seeded_model(config, train_data)
     # from here on the run's folder is written to
-    with place.lock():
-        folder, is_earlier, is_finished = place.choose()
+    with at.lock():
+        folder, is_earlier, is_finished = at.choose()
         if is_finished:  # by another process meanwhile
             return _checked(folder, config, dataset)
         if is_main:
             folder.path.mkdir(parents=True, exist_ok=True)
         with logging_to(folder.log_path) if is_main else no_logging():
             if is_main:
-                folder.write_settings(place.settings)
-            if place.fixed is not None:
+                folder.write_settings(at.settings)
+            if at.fixed is not None:
                 _log.info(f"fold {config['fold']} of {config['folds']}")
             trainer = trainer_class(config, model, folder.path)
             if not (is_earlier and trainer.resume()):
@@ -189,7 +189,7 @@ def _shows_progress(config: EDTConfig) -> bool:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Location:
     """Where a run is written.
 
     Attributes

@@ -20,7 +20,7 @@ from recbole_edt.runs.record import RunRecord
 Settings = Mapping[str, Any]
 """A complete configuration as plain values, such as ``EDTConfig.to_dict()`` returns."""
 
-PLACES = ("data_path", "output_dir")
+FOLDER_KEYS = ("data_path", "output_dir")
 """Keys that say where files are; they change no number and enter no hash."""
 
 _METRICS = "metrics.json"
@@ -148,14 +148,14 @@ def first_folder(settings: Settings) -> RunFolder:
         The complete configuration as plain values; `identity` says which of them count, and
         where data and output are does not.
     """
-    hashed = without_places(identity(settings))
+    hashed = without_folders(identity(settings))
     base = Path(settings["output_dir"], settings["dataset"], settings["model"])
     return RunFolder(base / f"seed{settings['seed']}-{digest(hashed)[:8]}")
 
 
-def without_places(settings: Settings) -> dict[str, Any]:
-    """Return settings without `PLACES`."""
-    return {k: v for k, v in settings.items() if k not in PLACES}
+def without_folders(settings: Settings) -> dict[str, Any]:
+    """Return settings without `FOLDER_KEYS`."""
+    return {k: v for k, v in settings.items() if k not in FOLDER_KEYS}
 
 
 def _numbered(settings: Settings) -> Iterator[RunFolder]:

@@ -45,7 +45,7 @@ class CellOutcome:
     started: bool = True
 
 
-def work_on(folder: Path) -> AbstractContextManager[None]:
+def folder_lock(folder: Path) -> AbstractContextManager[None]:
     """Lock the folder of a comparison or a search for a block; refuse where a process has it."""
     return exclusive_lock(folder / ".lock", f"{folder}: another process is at work on it")
 

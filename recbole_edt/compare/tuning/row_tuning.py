@@ -27,7 +27,7 @@ from recbole_edt.executors import CRASH, Executor
 from recbole_edt.files import digest, write_json, write_table, write_text
 from recbole_edt.model.protocols import has_settings
 from recbole_edt.paths import properties_dir
-from recbole_edt.runs import PLACES, without_places
+from recbole_edt.runs import FOLDER_KEYS, without_folders
 
 SCHEMA = 1
 _DEFAULT_SPACE = "sequential"  # for sequential models without a space of their own
@@ -82,7 +82,7 @@ class RowTuning:
         self.search: Search = make_search(self.space, self.budget, self.seed, start)
         if isinstance(self.search, FixedSearch):
             self.budget = len(self.search.points)
-        kept = without_places(self.keys)
+        kept = without_folders(self.keys)
         parts = [self.dataset, self.row.model, kept, self.space.describe(), self.strategy]
         name = f"{self.row.model}-{digest([*parts, self.seed])[:8]}"
         self.folder = first.run_dir.parents[1] / "tune" / name
@@ -94,7 +94,7 @@ class RowTuning:
     def _check(self) -> None:
         """Refuse keys and values that the model does not accept."""
         for dimension in self.space.dimensions:
-            if dimension.key in (*PLACES, "model", "dataset", "seed"):
+            if dimension.key in (*FOLDER_KEYS, "model", "dataset", "seed"):
                 raise UserError(f"{self.space.source}: {dimension.key}: cannot be searched")
             if dimension.key in self.keys and dimension.key not in self.row.keys:
                 raise UserError(
@@ -162,7 +162,7 @@ class RowTuning:
 
     def configuration_of(self, trial: Trial) -> str:
         """Return a trial's configuration as YAML for ``--config_files``."""
-        kept = {k: v for k, v in self._given.items() if k not in (*PLACES, "seed")}
+        kept = {k: v for k, v in self._given.items() if k not in (*FOLDER_KEYS, "seed")}
         content = {**kept, "model": self.row.model, "dataset": self.dataset, **trial.params}
         head = f"# trial {trial.number} of {len(self.trials)}: {self.metric} {trial.score:.4f}"
         return f"{head} on validation, seed {self.seed}\n{yaml.safe_dump(content)}"
