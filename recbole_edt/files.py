@@ -45,15 +45,12 @@ def exclusive_lock(path: Path, refusal: str, wait: bool = False) -> Iterator[Non
     import filelock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
     try:
-        lock.acquire(timeout=-1 if wait else 0)
+        held = filelock.FileLock(path).acquire(timeout=-1 if wait else 0)
     except filelock.Timeout:
         raise UserError(refusal) from None
-    try:
+    with held:
         yield
-    finally:
-        lock.release()
 
 
 def to_disk(path: Path) -> None:

@@ -16,7 +16,6 @@ from recbole_edt.artefacts.settings import ArtefactSettings
 from recbole_edt.artefacts.training_rows import TrainingRows, read_training_rows
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
-from recbole_edt.files import exclusive_lock
 from recbole_edt.llm import LanguageModel, LLMSettings, Shard, open_language_model
 
 
@@ -203,7 +202,7 @@ class ArtefactTask:
         """Lock the work folder of a part, so that no question is asked, and paid for, twice."""
         name = f"{self.shard.index}-of-{self.shard.count}.lock"
         refusal = f"{self.folder}: another process is making its {what}; --shard shares the work"
-        return exclusive_lock(work / name, refusal)
+        return store.exclusive_lock(work / name, refusal)
 
 
 def reuse_part(

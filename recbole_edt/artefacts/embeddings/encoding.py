@@ -18,8 +18,9 @@ import pandas as pd
 import torch
 
 from recbole_edt.artefacts.embeddings.encoder import TextEncoder
+from recbole_edt.artefacts.store import exclusive_lock
 from recbole_edt.errors import UserError
-from recbole_edt.files import digest, exclusive_lock, write_json
+from recbole_edt.files import digest, write_json
 from recbole_edt.progress import progress_of
 
 _STORED = np.dtype(np.float16)

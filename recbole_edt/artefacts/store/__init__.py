@@ -29,12 +29,12 @@ from recbole_edt.artefacts.store.lookup import (
     require_set,
 )
 from recbole_edt.artefacts.store.profile_files import GROUP, OVERALL, save_profiles
-from recbole_edt.artefacts.store.recording import record_part, share_part
+from recbole_edt.artefacts.store.recording import exclusive_lock, record_part, share_part
 from recbole_edt.artefacts.store.vector_files import save_item_vectors
 
 __all__ = [
     "ANCHOR", "AUGMENT", "EMBEDDINGS", "GROUP", "MODE", "OVERALL", "PARTS", "PROFILES", "SCORE",
-    "ArtefactSet", "ArtefactSettings", "Entry", "embedded_dir", "find_artefacts",
+    "ArtefactSet", "ArtefactSettings", "Entry", "embedded_dir", "exclusive_lock", "find_artefacts",
     "find_set", "find_source_set", "identity_now", "load_set", "no_such_vectors",
     "record_part", "refuse_other_artefacts",
     "require_set", "save_augmented", "save_item_vectors", "save_profiles", "set_folder",

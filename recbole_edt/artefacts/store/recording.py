@@ -1,5 +1,7 @@
-"""Writing to a set: recording a finished part, sharing files between sets."""
+"""Writing to a set: recording a finished part, sharing files between sets, the lock of a part."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import filelock
@@ -7,6 +9,7 @@ import filelock
 from recbole_edt.artefacts.settings import SCHEMA
 from recbole_edt.artefacts.store.artefact_set import ArtefactSet, load_set
 from recbole_edt.artefacts.store.identity import FILES, MANIFEST, Entry, Identity
+from recbole_edt.errors import UserError
 from recbole_edt.files import read_json, replacing, write_json
 
 
@@ -32,3 +35,18 @@ def record_part(
         manifest |= {"identity": dict(identity), part: entry}
         write_json(path, manifest)
     return load_set(folder)
+
+
+@contextmanager
+def exclusive_lock(path: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock file during the block; `UserError(refusal)` when another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(refusal) from None
+    try:
+        yield
+    finally:
+        lock.release()
