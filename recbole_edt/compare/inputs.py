@@ -1,6 +1,6 @@
 """Flags of ``compare`` and ``tune`` and compare files, from texts to checked values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from recbole_edt.compare.plan import ComparisonPlan, ComparisonRow
 from recbole_edt.compare.tuning.search import check_strategy
 from recbole_edt.config import load_yaml, split_paths
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.paths import properties_dir
+from recbole_edt.paths import find_property_file
 
 _GIVEN_BY = {"model": "--models", "seed": "--seeds"}
 _LARGEST_SEED = 2**32 - 1
@@ -163,24 +163,6 @@ def keys_of_cells(flags: Mapping[str, Any], *layers: Mapping[str, Any]) -> dict[
     """
     check_cell_keys(flags)
     return {k: v for k, v in merge_keys(flags, *layers).items() if k not in _GIVEN_BY}
-
-
-def find_property_file(folder: str, name: str, suffix: str) -> Path:
-    """Return a file by its path, or by its name in a folder of ``properties/``.
-
-    Raises
-    ------
-    UserError
-        When there is neither, with the nearest name.
-    """
-    shipped: Sequence[Path] = sorted((properties_dir() / folder).glob(f"*{suffix}"))
-    named = (path for path in shipped if path.name in (name, name + suffix))
-    for path in (Path(name), *named):
-        if path.is_file():
-            return path
-    stems = [path.stem for path in shipped]
-    hint = nearest(name.removesuffix(suffix), stems)
-    raise UserError(f"{name}: no such file, nor one of properties/{folder} {stems}{hint}")
 
 
 # ------------------------------------------------------------------------------ compare files

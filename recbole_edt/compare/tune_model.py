@@ -4,14 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from recbole_edt.compare.grid.state import folder_lock
-from recbole_edt.compare.inputs import (
-    Flags,
-    find_property_file,
-    merge_keys,
-    parse_count,
-    parse_jobs,
-    parse_seeds,
-)
+from recbole_edt.compare.inputs import Flags, merge_keys, parse_count, parse_jobs, parse_seeds
 from recbole_edt.compare.plan import ComparisonRow
 from recbole_edt.compare.tuning.row_tuning import RowTuning, run_tunings
 from recbole_edt.compare.tuning.search import check_strategy
@@ -20,6 +13,7 @@ from recbole_edt.config import EDTConfig
 from recbole_edt.data.split import split_of
 from recbole_edt.errors import UserError
 from recbole_edt.executors import ClusterSettings, open_executor
+from recbole_edt.paths import find_property_file
 from recbole_edt.runs import dataset_files, find_dataset
 
 _TRIALS = 10  # unless --trials is given

@@ -16,7 +16,6 @@ from recbole_edt.compare.cell_job import CellJob, make_job
 from recbole_edt.compare.grid.progress import GridProgress
 from recbole_edt.compare.grid.scheduler import GridScheduler
 from recbole_edt.compare.grid.state import CellOutcome
-from recbole_edt.compare.inputs import find_property_file
 from recbole_edt.compare.plan import ComparisonRow
 from recbole_edt.compare.tuning.search import STRATEGIES, FixedSearch, Search
 from recbole_edt.compare.tuning.search_space import SearchSpace, read_search_space
@@ -26,7 +25,7 @@ from recbole_edt.errors import UserError
 from recbole_edt.executors import CRASH, Executor
 from recbole_edt.files import digest, write_json, write_table, write_text
 from recbole_edt.model.protocols import has_settings
-from recbole_edt.paths import properties_dir
+from recbole_edt.paths import find_property_file, properties_dir
 from recbole_edt.runs import FOLDER_KEYS, without_folders
 
 SCHEMA = 1
