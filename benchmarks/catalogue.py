@@ -26,7 +26,7 @@ from recbole_edt.recbole_bridge import Interaction
 from recbole_edt.recbole_bridge.trainer import EpochTrainer
 from recbole_edt.training.averaging import WeightAverage
 from recbole_edt.training.optimizers import phase_optimizer
-from recbole_edt.training.phase_settings import PhaseSettings
+from recbole_edt.training.phase import PhaseSettings
 
 
 class Catalogue:

@@ -194,7 +194,6 @@ def bytes_from_main(data: bytes | None) -> bytes:
     """Return in every process the bytes that rank 0 has."""
     if _group.size == 1:
         return data or b""
-    import numpy as np
     import torch
     from torch import distributed
 
@@ -203,7 +202,7 @@ def bytes_from_main(data: bytes | None) -> bytes:
         distributed.broadcast(length, src=0)
         content = torch.empty(int(length), dtype=torch.uint8)
         if is_main() and data:
-            content.copy_(torch.from_numpy(np.frombuffer(data, dtype=np.uint8).copy()))
+            content.copy_(_tensor_of(data))
         if len(content):
             distributed.broadcast(content, src=0)
     return content.numpy().tobytes()
@@ -242,7 +241,7 @@ def agree(what: str, values: Mapping[str, Any]) -> None:
     if _group.size == 1:
         return
     own = json.dumps(dict(values), sort_keys=True, default=str)
-    texts = [part.numpy().tobytes().decode() for part in gather(_as_bytes(own))]
+    texts = [part.numpy().tobytes().decode() for part in gather(_tensor_of(own.encode()))]
     if len({*texts}) == 1:
         return
     other = next(n for n, text in enumerate(texts) if text != texts[0])
@@ -256,18 +255,17 @@ def agree(what: str, values: Mapping[str, Any]) -> None:
             )
 
 
-def _as_bytes(text: str) -> "Tensor":
-    import numpy as np
+def _tensor_of(data: bytes) -> "Tensor":
     import torch
 
-    return torch.from_numpy(np.frombuffer(text.encode(), dtype=np.uint8).copy())
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8)
 
 
 # ------------------------------------------------------------------------------------- tensors
 
 
-def share_of(count: int, rank: int | None = None) -> slice:
-    """Return the rows of `count` that belong to a process, as even as can be.
+def share_of(count: int) -> slice:
+    """Return the rows of `count` that belong to this process, as even as can be.
 
     Examples
     --------
@@ -276,8 +274,7 @@ def share_of(count: int, rank: int | None = None) -> slice:
     >>> share_of(5)
     slice(0, 5, None)
     """
-    number = _group.rank if rank is None else rank
-    return slice(count * number // _group.size, count * (number + 1) // _group.size)
+    return slice(count * _group.rank // _group.size, count * (_group.rank + 1) // _group.size)
 
 
 def add_up(tensor: "Tensor") -> "Tensor":
@@ -343,13 +340,14 @@ def add_up_gradients(parameters: list["Tensor"]) -> None:
     kinds = torch.tensor([_kind(parameter) for parameter in parameters])
     with _ending_together():
         distributed.all_reduce(kinds, op=distributed.ReduceOp.MAX)
-    dense = [p for p, kind in zip(parameters, kinds.tolist(), strict=True) if kind == _DENSE]
+    dense = []
     for parameter, kind in zip(parameters, kinds.tolist(), strict=True):
         if kind == _SPARSE:
             _add_up_sparse(parameter)
-    for parameter in dense:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
+        elif kind == _DENSE:
+            dense.append(parameter)
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
     for bucket in _buckets(dense):
         grads = [parameter.grad for parameter in bucket if parameter.grad is not None]
         flat = add_up(torch.cat([grad.reshape(-1) for grad in grads]))

@@ -1,10 +1,11 @@
 """Writing files so that no reader ever sees half of one, and reading them with clear errors."""
 
+import csv
 import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,26 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def exclusive_lock(path: Path, refusal: str, wait: bool = False) -> Iterator[None]:
+    """Hold a lock file during the block; where another process holds it, wait or refuse.
+
+    Raises
+    ------
+    UserError
+        The `refusal`, unless `wait` is set.
+    """
+    import filelock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        held = filelock.FileLock(path).acquire(timeout=-1 if wait else 0)
+    except filelock.Timeout:
+        raise UserError(refusal) from None
+    with held:
+        yield
+
+
 def to_disk(path: Path) -> None:
     """Wait until a file's bytes are on the disk."""
     with open(path, "r+b") as handle:  # Windows syncs only what is open for writing
@@ -47,6 +68,14 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same keys as CSV, whole or not at all."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as handle:
+        writer = csv.DictWriter(handle, list(rows[-1]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def read_json(path: Path) -> Any:

@@ -13,7 +13,7 @@ import torch
 from synthetic import hash_tree
 
 from recbole_edt.cli.entry import COMMANDS
-from recbole_edt.runs import execution
+from recbole_edt.runs import assembly
 
 QUICK = (
     "--epochs=1", "--shared_min_epochs=0", "--hidden_size=8", "--inner_size=8", "--adapter_size=4",
@@ -367,13 +367,13 @@ def test_metrics_file_has_the_documented_shape(dataset, run, model):
 
 def test_training_costs_what_building_the_model_does(dataset, run, monkeypatch):
     """RecBole's EASE inverts its matrix there, and has an empty epoch afterwards."""
-    original = execution.build_model
+    original = assembly.build_model
 
     def build(*args):
         time.sleep(1)
         return original(*args)
 
-    monkeypatch.setattr(execution, "build_model", build)
+    monkeypatch.setattr(assembly, "build_model", build)
     metrics = metrics_of(run("--model=EASE"))
     assert metrics["cost"]["train_seconds"] - metrics["phases"][0]["seconds"] >= 1
 

@@ -3,7 +3,7 @@ import sys
 import pytest
 import yaml
 
-from recbole_edt.cli.keys import configuration
+from recbole_edt.cli.arguments import configuration
 from recbole_edt.compare.inputs import merge_keys
 from recbole_edt.config import EDTConfig, load_yaml, parse_flag, parse_value
 from recbole_edt.config.layers import FLAGS_OF_PREPARE

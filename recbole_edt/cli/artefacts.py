@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole_edt.cli.arguments import positive
-from recbole_edt.cli.keys import CommandParser, add_cluster_flags, configuration
+from recbole_edt.cli.arguments import ArgumentParser, add_cluster_flags, configuration, positive
 from recbole_edt.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ _RULES = (
 _OF_MAKING = ("dry_run", "shard", "vectors")
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     add = parser.add_argument
     add("--only", metavar="PARTS", help="of embeddings,augment,profiles (default: all)")

@@ -3,7 +3,7 @@
 import sys
 from argparse import Namespace
 
-from recbole_edt.cli.keys import CommandParser, add_cluster_flags
+from recbole_edt.cli.arguments import ArgumentParser, add_cluster_flags
 
 USAGE = """\
   compare --models=A,B --dataset=D --seeds=1,2,3 [--jobs=N] [--tune=TRIALS] [--key=value ...]
@@ -13,7 +13,7 @@ USAGE = """\
 """
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     for flag, metavar, text in (
         ("models", "A,B", "models to compare"),

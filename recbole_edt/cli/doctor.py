@@ -13,22 +13,17 @@ from pathlib import Path
 
 import yaml
 
-from recbole_edt.cli.keys import CommandParser
+from recbole_edt.cli.arguments import ArgumentParser
 from recbole_edt.errors import UserError
 from recbole_edt.paths import properties_dir
-from recbole_edt.requirements import (
-    EXPORT,
-    check_requirements,
-    missing_for_export,
-    versions,
-)
+from recbole_edt.requirements import EXPORT, check_requirements, missing_for_export, versions
 
 USAGE = """\
   doctor                                      versions, hardware, what is usable
 """
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add nothing: the command takes no flags."""
 
 
@@ -69,11 +64,11 @@ def _devices() -> list[str]:
 
 
 def _pieces() -> list[tuple[str, str]]:
-    from recbole_edt.model.registry import own_models
+    from recbole_edt.config.models import OWN
     from recbole_edt.recbole_bridge.stock import stock_models
 
     stock = len(stock_models())
-    pieces = [("yes", f"models: {', '.join(own_models())} and {stock} of RecBole's")]
+    pieces = [("yes", f"models: {', '.join(OWN)} and {stock} of RecBole's")]
     pieces.append(_encoder())
     for module, use in (("tensorboard", "log_tensorboard"), ("wandb", "log_wandb")):
         pieces.append(("yes" if find_spec(module) else "no ", f"{module}, for --{use}=True"))

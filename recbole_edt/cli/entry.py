@@ -14,7 +14,7 @@ from importlib import import_module
 from types import ModuleType
 
 from recbole_edt import distributed
-from recbole_edt.cli.keys import CommandParser
+from recbole_edt.cli.arguments import ArgumentParser
 from recbole_edt.errors import UserError, is_out_of_memory, nearest, one_line
 from recbole_edt.requirements import check_requirements
 
@@ -65,35 +65,33 @@ def dispatch(argv: list[str]) -> int:
     except KeyboardInterrupt:
         _report(f"interrupted{_AFTER_INTERRUPT.get(argv[0], '')}")
         return 130
-    except distributed.ProcessEndedError:
-        if debug:
-            traceback.print_exc()
-        count, goes_on = distributed.launched_size(), _AFTER_INTERRUPT.get(argv[0], "")
-        _report(f"torchrun: one of {count} processes has ended, and so all do{goes_on}")
-        return 1
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141  # 128 + SIGPIPE, a name that Windows lacks
-    except UserError as error:
-        if debug:
-            traceback.print_exc()
-        _report(str(error))
-        return 2
-    except ModuleNotFoundError as error:
-        if debug:
-            traceback.print_exc()
-        _report(f"{error.name} is not installed; pip install {error.name}, or install "
-                "recbole-edt once more without --no-deps")  # fmt: skip
-        return 2
     except Exception as error:
         if debug:
             traceback.print_exc()
-        if is_out_of_memory(error):
-            _report(f"out of memory ({one_line(error, 200)}); {_LESS_MEMORY}")
-            return 2
-        line = one_line(f"{type(error).__name__}: {error}")
-        _report(f"{line} (an error of ours; --debug shows where)")
-        return 1
+        status, line = _explain(error, argv[0])
+        _report(line)
+        return status
+
+
+def _explain(error: Exception, command: str) -> tuple[int, str]:
+    """Return the exit status of an error, and what is reported of it."""
+    if isinstance(error, UserError):
+        return 2, str(error)
+    if isinstance(error, distributed.ProcessEndedError):
+        count, goes_on = distributed.launched_size(), _AFTER_INTERRUPT.get(command, "")
+        return 1, f"torchrun: one of {count} processes has ended, and so all do{goes_on}"
+    if isinstance(error, ModuleNotFoundError):
+        return 2, (
+            f"{error.name} is not installed; pip install {error.name}, or install "
+            "recbole-edt once more without --no-deps"
+        )
+    if is_out_of_memory(error):
+        return 2, f"out of memory ({one_line(error, 200)}); {_LESS_MEMORY}"
+    line = one_line(f"{type(error).__name__}: {error}")
+    return 1, f"{line} (an error of ours; --debug shows where)"
 
 
 def _report(line: str) -> None:
@@ -132,7 +130,7 @@ def _run_command(name: str, argv: list[str]) -> int:
     if name != "doctor" and not {"-h", "--help"} & {*argv}:  # doctor reports on it first
         check_requirements(import_torch=name != "prepare")
     usage = f"\n{module.USAGE}".rstrip("\n")
-    parser = CommandParser(prog=f"recbole-edt {name}", usage=usage, argv=argv)
+    parser = ArgumentParser(prog=f"recbole-edt {name}", usage=usage, argv=argv)
     module.add_arguments(parser)
     try:
         args = parser.parse_args(argv)

@@ -4,31 +4,29 @@ from argparse import Namespace
 from pathlib import Path
 
 from recbole_edt import distributed
-from recbole_edt.cli.keys import CommandParser
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.cli.arguments import ArgumentParser, refuse_other_keys
+from recbole_edt.errors import UserError
 
 USAGE = """\
   evaluate --run=DIR [--candidates=all] [--sampled_candidates=N] [--key=value ...]
                                               a finished run's test targets by another protocol
 """
-_PROTOCOL = ("candidates", "sampled_candidates", "metrics", "topk", "tail_ratio")
-_WHERE = ("data_path", "eval_batch_size", "use_gpu", "gpu_id")
+_KEYS = (
+    "candidates", "sampled_candidates", "metrics", "topk", "tail_ratio",
+    "data_path", "eval_batch_size", "use_gpu", "gpu_id",
+)  # fmt: skip
+"""The protocol, and where and how to compute."""
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument("--run", metavar="DIR", help="folder of a finished run")
-    keys = ", ".join((*_PROTOCOL, *_WHERE))
-    parser.accept_keys(f"Keys of the configuration that may be given as --key=value: {keys}.")
+    parser.accept_keys(_KEYS)
 
 
 def run(args: Namespace) -> None:
     """Rank again, write the figures beside the run, and print them."""
-    allowed = (*_PROTOCOL, *_WHERE)
-    for key in args.keys:
-        if key not in allowed:
-            hint = nearest(key, ("run", *allowed))
-            raise UserError(f"--{key}: a finished run cannot change it{hint}")
+    refuse_other_keys(args, _KEYS, "a finished run cannot change it")
     if not args.run:
         raise UserError("evaluate: expected --run=DIR")
     from recbole_edt.cli.tables import headline, metric_table

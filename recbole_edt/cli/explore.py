@@ -3,17 +3,16 @@
 from argparse import Namespace
 from pathlib import Path
 
-from recbole_edt.cli.arguments import positive
-from recbole_edt.cli.keys import CommandParser, loadable_folder
+from recbole_edt.cli.arguments import ArgumentParser, loadable_folder, positive, refuse_other_keys
 from recbole_edt.cli.recommend import LOADING_KEYS
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.errors import UserError
 
 USAGE = """\
   explore --runs=DIR,DIR [--output=explore.html] [--users=N]    a page to look around in, offline
 """
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     add = parser.add_argument
     add("--runs", metavar="DIR,DIR", help="folders of finished runs on one dataset and split")
@@ -21,16 +20,12 @@ def add_arguments(parser: CommandParser) -> None:
     add("--users", metavar="N", type=positive, default=10_000,
         help="users on the page; of more, a random sample (default: 10,000)")  # fmt: skip
     add("--k", metavar="N", type=positive, default=10, help="items in a list (default: 10)")
-    keys = ", ".join(LOADING_KEYS)
-    parser.accept_keys(f"Keys of the configuration that may be given as --key=value: {keys}.")
+    parser.accept_keys(LOADING_KEYS)
 
 
 def run(args: Namespace) -> None:
     """Load the runs and write the page."""
-    for key in args.keys:
-        if key not in LOADING_KEYS:
-            hint = nearest(key, ("runs", "output", "users", "k", *LOADING_KEYS))
-            raise UserError(f"--{key}: not of use here; a run has its own settings{hint}")
+    refuse_other_keys(args, LOADING_KEYS)
     names = [name for name in (args.runs or "").split(",") if name]
     if not names:
         raise UserError("explore: expected --runs=DIR, or --runs=DIR,DIR for several side by side")

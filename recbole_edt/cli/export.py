@@ -3,9 +3,8 @@
 from argparse import Namespace
 from pathlib import Path
 
-from recbole_edt.cli.arguments import positive
-from recbole_edt.cli.keys import CommandParser, loadable_folder
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.cli.arguments import ArgumentParser, loadable_folder, positive, refuse_other_keys
+from recbole_edt.errors import UserError
 from recbole_edt.requirements import check_export
 
 USAGE = """\
@@ -15,7 +14,7 @@ USAGE = """\
 _KEYS = ("data_path",)
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     add = parser.add_argument
     add("--run", metavar="DIR", help="folder of a finished run")
@@ -23,15 +22,12 @@ def add_arguments(parser: CommandParser) -> None:
     add("--k", metavar="N", type=positive, default=10, help="items in a list (default: 10)")
     add("--domain", metavar="NAME", help="items of this domain only (default: an input)")
     add("--repeats", action="store_true", help="items of the history may be recommended")
-    parser.accept_keys(f"Key of the configuration that may be given as --key=value: {_KEYS[0]}.")
+    parser.accept_keys(_KEYS)
 
 
 def run(args: Namespace) -> None:
     """Load the run on the CPU, export it, and print where it is."""
-    for key in args.keys:
-        if key not in _KEYS:
-            hint = nearest(key, ("run", "output", "k", "domain", "repeats", *_KEYS))
-            raise UserError(f"--{key}: not of use here; a run has its own settings{hint}")
+    refuse_other_keys(args, _KEYS)
     if not args.run:
         raise UserError("export: expected --run=DIR")
     check_export()

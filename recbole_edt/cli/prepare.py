@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from recbole_edt.cli.arguments import count, positive, truth
-from recbole_edt.cli.keys import CommandParser
+from recbole_edt.cli.arguments import ArgumentParser, count, positive, truth
 from recbole_edt.errors import nearest
 
 USAGE = """\
@@ -13,7 +12,7 @@ USAGE = """\
 """
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add one sub-parser per reader, with its own flags and those of every reader.
 
     Of the readers of other packages, only those are imported that the command line names.

@@ -6,9 +6,8 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recbole_edt.cli.arguments import positive
-from recbole_edt.cli.keys import CommandParser, loadable_folder
-from recbole_edt.errors import UserError, nearest
+from recbole_edt.cli.arguments import ArgumentParser, loadable_folder, positive, refuse_other_keys
+from recbole_edt.errors import UserError
 
 if TYPE_CHECKING:
     from recbole_edt.recommend import Recommender
@@ -40,7 +39,7 @@ _ONLY_WITH = {
 }  # fmt: skip
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     add = parser.add_argument
     add("--run", metavar="DIR,DIR", help="folders of finished runs, one or several side by side")
@@ -71,23 +70,14 @@ def add_arguments(parser: CommandParser) -> None:
     add("--out", metavar="FILE", help="the file: .parquet, or any other name for CSV (default of "
         "--histories: CSV on the standard output)")  # fmt: skip
     add("--per-domain", action="store_true", help="with --all: N items of each domain")
-    keys = ", ".join((*LOADING_KEYS, *_NEWEST))
-    parser.accept_keys(
-        f"Keys of the configuration that may be given as --key=value: {keys}; the last two only "
-        "with --models."
-    )
+    parser.accept_keys((*LOADING_KEYS, *_NEWEST), "; the last two only with --models")
 
 
 def run(args: Namespace) -> None:
     """Load the runs, print a user's page or a list, or write a file."""
     whom = _check(args)
     shown = _shown(args) if whom == "user" else 0
-    from recbole_edt.recommend import (
-        Recommender,
-        refuse_different_data,
-        show_user,
-        write_all_users,
-    )
+    from recbole_edt.recommend import Recommender, refuse_different_data, show_user, write_all_users
     from recbole_edt.runs import load_run
 
     overrides = {key: value for key, value in args.keys.items() if key in LOADING_KEYS}
@@ -121,17 +111,10 @@ def _after_history(recommender: "Recommender", args: Namespace) -> None:
     from tabulate import tabulate
 
     from recbole_edt.recommend import shorten
-    from recbole_edt.recommend.item_index import as_tokens
 
     items = _ids("history", args.history)
-    known = recommender.items
-    unknown = [
-        item
-        for item, number in zip(items, known.numbers(as_tokens([*items])).tolist(), strict=True)
-        if not number
-    ]
-    if unknown:  # named here, as Python's message is about a list of histories
-        raise UserError(f"--history: {known.unknown(unknown[0])}")
+    # refused here, as the message of `recommend` is about a list of histories
+    recommender.items.known_numbers(items, "--history")
     frame = recommender.recommend([items], **_options(args)).drop(columns="user")
     for column in frame.columns.intersection(["title", "nearest_title"]):
         frame[column] = [shorten(title, 60) for title in frame[column]]
@@ -185,19 +168,14 @@ def _shown(args: Namespace) -> int:
 
 def _check(args: Namespace) -> str:
     """Refuse flags that do not go together; return for whom items are recommended."""
-    allowed = LOADING_KEYS + (_NEWEST if args.models is not None else ())
-    for key in args.keys:
-        if key not in allowed:
-            flags = ("run", "models", "k", *_WHOM, *_ONLY_WITH)
-            hint = nearest(key, (*flags, *allowed))
-            raise UserError(f"--{key}: not of use here; a run has its own settings{hint}")
+    refuse_other_keys(args, LOADING_KEYS + (_NEWEST if args.models is not None else ()))
     if (args.run is None) == (args.models is None):
         raise UserError("recommend: expected either --run=DIR or --models=A,B with --dataset=NAME")
     if args.models is not None and args.keys.get("dataset") is None:
         raise UserError("--models: expected --dataset=NAME beside it")
-    given = {*args.given} | {
-        flag for flag in ("all", "per-domain", "repeats", "reasons") if _is_set(args, flag)
-    }
+    switches = {"all": args.all, "per-domain": args.per_domain, "repeats": args.repeats,
+                "reasons": args.reasons}  # fmt: skip
+    given = {*args.given} | {flag for flag, is_set in switches.items() if is_set}
     asked = [whom for whom in _WHOM if whom in given]
     if asked == ["user", "history"]:
         asked = ["user"]
@@ -215,10 +193,6 @@ def _check(args: Namespace) -> str:
     if whom != "user" and len(_names(args)) > 1:
         raise UserError(f"--{whom}: expected one run, found {len(_names(args))}")
     return whom
-
-
-def _is_set(args: Namespace, flag: str) -> bool:
-    return bool(getattr(args, flag.replace("-", "_")))
 
 
 def _names(args: Namespace) -> list[str]:

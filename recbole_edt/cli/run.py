@@ -3,7 +3,7 @@
 from argparse import Namespace
 
 from recbole_edt import distributed
-from recbole_edt.cli.keys import CommandParser, configuration
+from recbole_edt.cli.arguments import ArgumentParser, configuration
 
 USAGE = """\
   run --model=M --dataset=D [--config_files="a.yaml b.yaml"] [--resume] [--key=value ...]
@@ -11,7 +11,7 @@ USAGE = """\
 """
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     parser.add_argument(
         "--resume", action="store_true", help="go on with the newest run of this configuration"

@@ -2,7 +2,7 @@
 
 from argparse import Namespace
 
-from recbole_edt.cli.keys import CommandParser, add_cluster_flags
+from recbole_edt.cli.arguments import ArgumentParser, add_cluster_flags
 
 USAGE = """\
   tune --model=M --dataset=D --params_file=FILE [--trials=N] [--jobs=N]
@@ -11,7 +11,7 @@ USAGE = """\
 """
 
 
-def add_arguments(parser: CommandParser) -> None:
+def add_arguments(parser: ArgumentParser) -> None:
     """Add the command's flags."""
     for flag, metavar, text in (
         ("params_file", "FILE", "the search space, or the name of one that is shipped"),

@@ -103,10 +103,7 @@ def make_job(
 
 
 def job_of_plan(
-    plan: ComparisonPlan,
-    row: ComparisonRow,
-    seed: int,
-    tuned: Mapping[str, Any] | None = None,
+    plan: ComparisonPlan, row: ComparisonRow, seed: int, tuned: Mapping[str, Any] | None = None
 ) -> CellJob:
     """Return the run of a row with one seed; `tuned` are the best values of its search."""
     keys = {**plan.keys, **row.keys, **(tuned or {})}

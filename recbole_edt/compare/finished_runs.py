@@ -9,10 +9,10 @@ from recbole_edt.compare.protocol import refuse_difference
 from recbole_edt.config import completed
 from recbole_edt.errors import UserError
 from recbole_edt.files import digest
-from recbole_edt.runs import RunFolder
+from recbole_edt.runs import FOLDER_KEYS, RunFolder
 
 # A reused shared phase is the one of the row's own settings, of the run's seed.
-_NOT_OF_A_ROW = ("seed", "data_path", "output_dir", "dataset", "model", "shared_run")
+_NOT_OF_A_ROW = (*FOLDER_KEYS, "seed", "dataset", "model", "shared_run")
 _MOST_KEYS = 3  # of a label; rows that differ in more keys are named by a hash
 
 

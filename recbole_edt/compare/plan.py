@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recbole_edt.files import digest
-
-FOLDER_KEYS = ("data_path", "output_dir")
-"""Keys that say where files are; they change no result and enter no hash."""
+from recbole_edt.runs import without_folders
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class ComparisonPlan:
     def id(self) -> str:
         """The default name of the comparison's folder: a hash of all that decides its table."""
         rows = [[r.label, r.model, dict(r.keys), r.tune, r.search] for r in self.rows]
-        keys = {k: v for k, v in self.keys.items() if k not in FOLDER_KEYS}
+        keys = without_folders(self.keys)
         return digest([self.dataset, rows, self.seeds, keys, self.tune, self.strategy])[:8]
 
     def budget(self, row: ComparisonRow) -> int:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from recbole_edt.compare.compared_run import ComparedRun, in_group
-from recbole_edt.compare.grid.outcome import DONE, FAILED, RUNNING, WAITING
-from recbole_edt.compare.grid.state import FILE, SCHEMA
+from recbole_edt.compare.grid.state import FILE, RUNNING, SCHEMA, WAITING
 from recbole_edt.compare.protocol import ProtocolCheck, refuse_difference
 from recbole_edt.config.keys.evaluation import is_among
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.list_metrics import is_list_metric, is_smaller_better
+from recbole_edt.executors import DONE, FAILED
 from recbole_edt.files import read_json
 from recbole_edt.recbole_bridge.stock import stock_models
 from recbole_edt.runs import FINAL, Protocol

@@ -7,7 +7,10 @@ from typing import Any
 
 from recbole_edt.compare.cell_job import CellJob, job_of_plan
 from recbole_edt.compare.finished_runs import plan_of_runs
-from recbole_edt.compare.flags import (
+from recbole_edt.compare.grid.progress import GridProgress
+from recbole_edt.compare.grid.scheduler import GridScheduler
+from recbole_edt.compare.grid.state import CellOutcome, ComparisonState, folder_lock
+from recbole_edt.compare.inputs import (
     Flags,
     check_flags_of_runs,
     check_sources,
@@ -15,18 +18,21 @@ from recbole_edt.compare.flags import (
     parse_jobs,
     plan_from_flags,
 )
-from recbole_edt.compare.grid.outcome import CRASH, DONE, FAILED, USER, CellOutcome
-from recbole_edt.compare.grid.progress import GridProgress
-from recbole_edt.compare.grid.scheduler import GridScheduler
-from recbole_edt.compare.grid.state import ComparisonState
-from recbole_edt.compare.locks import exclusive_lock
 from recbole_edt.compare.plan import ComparisonPlan
 from recbole_edt.compare.protocol import ProtocolCheck, refuse_difference
 from recbole_edt.compare.report.write import write_report
 from recbole_edt.compare.tuning.row_tuning import RowTuning, find_space, run_tunings
 from recbole_edt.config import SPLIT_KEYS
 from recbole_edt.data.split import Split, split_of
-from recbole_edt.executors import ClusterSettings, Executor, open_executor
+from recbole_edt.executors import (
+    CRASH,
+    DONE,
+    FAILED,
+    USER,
+    ClusterSettings,
+    Executor,
+    open_executor,
+)
 from recbole_edt.runs import RunFolder, dataset_files, find_dataset, refuse_stale
 
 _EVALUATION_KEYS = (
@@ -79,7 +85,7 @@ def compare(keys: Mapping[str, Any], flags: Flags, output: WriteLine, messages: 
     tunings = _tunings(plan, jobs, messages)
     folder = jobs[0].run_dir.parents[1] / "compare" / folder_name(flags, plan.id)
     files = dataset_files(config)
-    with open_executor(cluster, slots, files) as executor, exclusive_lock(folder):
+    with open_executor(cluster, slots, files) as executor, folder_lock(folder):
         state = ComparisonState(folder, plan, split.hash)
         try:
             crashed = run_tunings(
@@ -180,7 +186,7 @@ def _compare_finished(keys: Mapping[str, Any], flags: Flags, output: WriteLine) 
     if "output_dir" in keys:
         root = Path(keys["output_dir"], plan.dataset)
     folder = root / "compare" / folder_name(flags, plan.id)
-    with exclusive_lock(folder):
+    with folder_lock(folder):
         state = ComparisonState(folder, plan, protocol.values["split_hash"])
         outcomes = []
         for (label, seed), run_dir in runs.items():

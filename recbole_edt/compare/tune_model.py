@@ -3,9 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recbole_edt.compare.flags import Flags, parse_count, parse_jobs
-from recbole_edt.compare.inputs import find_property_file, merge_keys, parse_seeds
-from recbole_edt.compare.locks import exclusive_lock
+from recbole_edt.compare.grid.state import folder_lock
+from recbole_edt.compare.inputs import Flags, merge_keys, parse_count, parse_jobs, parse_seeds
 from recbole_edt.compare.plan import ComparisonRow
 from recbole_edt.compare.tuning.row_tuning import RowTuning, run_tunings
 from recbole_edt.compare.tuning.search import check_strategy
@@ -14,6 +13,7 @@ from recbole_edt.config import EDTConfig
 from recbole_edt.data.split import split_of
 from recbole_edt.errors import UserError
 from recbole_edt.executors import ClusterSettings, open_executor
+from recbole_edt.paths import find_property_file
 from recbole_edt.runs import dataset_files, find_dataset
 
 _TRIALS = 10  # unless --trials is given
@@ -47,7 +47,7 @@ def tune(keys: Mapping[str, Any], flags: Flags, output: Callable[[str], None]) -
     find_dataset(config)
     split_of(config)  # refused now, not in every trial
     files = dataset_files(config)
-    with open_executor(cluster, slots, files) as executor, exclusive_lock(tuning.folder):
+    with open_executor(cluster, slots, files) as executor, folder_lock(tuning.folder):
         crashed = run_tunings([tuning], executor, tuning.folder)
     output(tuning.table())
     if tuning.best is not None:

@@ -164,14 +164,14 @@ OWN = {
             "profiles", "feed_forward", "causal", "freeze_local", "alpha", "beta", "temperature",
             losses=_WITH_PUBLISHED, loss_scope=("target_domain",),
         ),
-        _own("baselines.popularity.Popularity"),
+        _own("baselines.untrained.Popularity"),
         _own("baselines.sasrec.SASRecLLM", *_SHARED_MODEL, losses=_SHARED_LOSSES),
         _own(
             "baselines.sasrec.SASRecSingle", *_LOSS, *_SCHEDULE, *_BACKBONE, "item_bias",
             losses=_SHARED_LOSSES, loss_scope=("target_domain",),
         ),
         _own(
-            "baselines.similarity.Similarity", "similarity", "similarity_items", "similarity_lag",
+            "baselines.untrained.Similarity", "similarity", "similarity_items", "similarity_lag",
             "similarity_popularity",
         ),
         _own(

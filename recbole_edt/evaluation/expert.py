@@ -1,5 +1,7 @@
 """The content expert: similarity of LLM vectors, added to the scores of any trained model."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,6 +22,8 @@ class ContentExpert:
     ----------
     part : CrossDomainDataset
         Any part of the dataset; gives the item vectors and the keys ``expert_*``.
+    weights : sequence of float, optional
+        Of each domain, as chosen earlier.
 
     Attributes
     ----------
@@ -27,13 +31,14 @@ class ContentExpert:
         Weight of each domain, float32 [K]; zero until chosen.
     """
 
-    def __init__(self, part: CrossDomainDataset):
+    def __init__(self, part: CrossDomainDataset, weights: Sequence[float] | None = None):
         config = part.config
         self.count, self.lag = config["expert_items"], config["expert_lag"]
         self.unit = unit_vectors(part.item_vectors()).to(config["device"])
         self.item_domain = part.item_domain.to(config["device"])
         self._units: dict[int, Tensor] = {}
-        self.weights = torch.zeros(len(part.domains), device=config["device"])
+        start = [0.0] * len(part.domains) if weights is None else list(weights)
+        self.weights = torch.tensor(start, device=config["device"])
 
     def scores(self, targets: Targets, at: np.ndarray, domain: int | None = None) -> Tensor:
         """Return the unweighted scores of items for some targets.
@@ -53,7 +58,11 @@ class ContentExpert:
             Float32 [B, n].
         """
         recent = torch.from_numpy(targets.last_items(at, self.count)).to(self.unit.device)
-        candidates = self.unit if domain is None else self._unit_of(domain)
+        candidates = self.unit
+        if domain is not None:
+            if domain not in self._units:
+                self._units[domain] = self.unit[self.item_domain == domain]
+            candidates = self._units[domain]
         return similarity_scores(self.unit, recent, "max", self.lag, candidates)
 
     def weighted(self, scores: Tensor, domain: int | None = None) -> Tensor:
@@ -68,8 +77,3 @@ class ContentExpert:
         self.unit = torch.cat([self.unit, unit_vectors(vectors).to(device)])
         self.item_domain = torch.cat([self.item_domain, domains.to(device)])
         self._units = {}
-
-    def _unit_of(self, domain: int) -> Tensor:
-        if domain not in self._units:
-            self._units[domain] = self.unit[self.item_domain == domain]
-        return self._units[domain]

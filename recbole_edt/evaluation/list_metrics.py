@@ -55,18 +55,6 @@ def _mean(values: np.ndarray, lists: np.ndarray) -> np.ndarray:
     return total / np.maximum(held.sum(1), 1)
 
 
-def _average_popularity(lists: np.ndarray, targets: Targets) -> np.ndarray:
-    return _mean(targets.item_facts.popularity, lists)
-
-
-def _tail_percentage(lists: np.ndarray, targets: Targets) -> np.ndarray:
-    return _mean(targets.item_facts.in_tail, lists)
-
-
-def _novelty(lists: np.ndarray, targets: Targets) -> np.ndarray:
-    return _mean(targets.item_facts.self_information, lists)
-
-
 def _intra_list_diversity(lists: np.ndarray, targets: Targets) -> np.ndarray:
     """1 - the mean cosine of all pairs of a list, from the length of the sum of its vectors."""
     unit, values = targets.item_facts.unit_vectors, np.empty(len(lists))
@@ -99,19 +87,15 @@ def _calibration(lists: np.ndarray, targets: Targets) -> np.ndarray:
 
 
 _PER_LIST: Mapping[str, Callable[[np.ndarray, Targets], np.ndarray]] = {
-    "averagepopularity": _average_popularity,
-    "tailpercentage": _tail_percentage,
-    "novelty": _novelty,
+    "averagepopularity": lambda lists, targets: _mean(targets.item_facts.popularity, lists),
+    "tailpercentage": lambda lists, targets: _mean(targets.item_facts.in_tail, lists),
+    "novelty": lambda lists, targets: _mean(targets.item_facts.self_information, lists),
     "intralistdiversity": _intra_list_diversity,
     "calibration": _calibration,
 }
 
 
 # -------------------------------------------------------------------- one value of all lists
-
-
-def _item_coverage(counts: np.ndarray, items: int) -> float:
-    return len(counts) / items
 
 
 def _gini_index(counts: np.ndarray, items: int) -> float:
@@ -125,7 +109,7 @@ def _shannon_entropy(counts: np.ndarray, items: int) -> float:
 
 
 _OF_ALL_LISTS: Mapping[str, Callable[[np.ndarray, int], float]] = {
-    "itemcoverage": _item_coverage,
+    "itemcoverage": lambda counts, items: len(counts) / items,
     "giniindex": _gini_index,
     "shannonentropy": _shannon_entropy,
 }

@@ -122,8 +122,8 @@ class Targets:
             index, rows = ranges(starts, ends - starts)
             known = np.isin(self.part.codes[rows], _KNOWN[self.name])
             index, rows = index[known], rows[known]
-            return torch.from_numpy(index), self.part.flat[self.part.iid_field][rows]
-        index, rows = ranges(starts, self.rows[at] - starts)
+        else:
+            index, rows = ranges(starts, self.rows[at] - starts)
         return torch.from_numpy(index), self.part.flat[self.part.iid_field][rows]
 
     def seen_candidates(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

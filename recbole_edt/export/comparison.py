@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from recbole_edt.data.indexing import history_rows
 from recbole_edt.errors import UserError
 from recbole_edt.export.numbering import Numbering
 from recbole_edt.export.onnx_file import OnnxLists
@@ -97,13 +98,10 @@ def _batches(users: np.ndarray) -> Iterator[np.ndarray]:
 
 def _histories(run: LoadedRun, numbering: Numbering, users: np.ndarray) -> np.ndarray:
     """Return complete histories as item numbers, int64 [B, longest], padded on the right."""
-    items, dataset = run.dataset.flat[run.dataset.iid_field], run.dataset
-    starts = dataset.user_starts
-    rows = [np.arange(starts[user], starts[user + 1]) for user in users]
-    history = np.zeros((len(users), max(map(len, rows))), np.int64)
-    for line, some in zip(history, rows, strict=True):
-        line[: len(some)] = numbering.of_items[items[some]].numpy()
-    return history
+    dataset, starts = run.dataset, run.dataset.user_starts
+    rows, inside, _ = history_rows(starts[users], starts[users + 1], longest=len(dataset.store))
+    items = numbering.of_items[dataset.flat[dataset.iid_field][rows]].numpy()
+    return np.where(inside, items, 0)
 
 
 def _widened(items: np.ndarray, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

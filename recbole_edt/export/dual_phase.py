@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from recbole_edt.export.numbering import Numbering
 from recbole_edt.export.scorers import StateScorer
-from recbole_edt.export.sequences import packed, state_at
+from recbole_edt.export.sequences import state_at
 from recbole_edt.model.baselines.sasrec import SASRecSingle, Tower
 from recbole_edt.model.domain_thread import DomainThread
 from recbole_edt.model.llmedt import LLMEDT
@@ -42,8 +42,7 @@ class ThreadScorer(SharedScorer):
         states = []
         for k, thread in zip(self.numbering.slices, self.threads, strict=True):
             thread = cast(DomainThread, thread)
-            own = packed(items, self.domains[items] == k)
-            count = (own > 0).sum(1)
+            own, count = self._own(items, k)
             hidden = state_at(self.backbone(self._inputs(own), thread.positions), count)
             states.append(shared + thread.adapt(hidden) * (count > 0).unsqueeze(1))
         return states
@@ -63,8 +62,7 @@ class TowersScorer(StateScorer):
         states = []
         parts = zip(self.numbering.slices, self.backbones, self.positions, strict=True)
         for k, backbone, positions in parts:
-            own = packed(items, self.domains[items] == k)
-            count = (own > 0).sum(1)
+            own, count = self._own(items, k)
             state = state_at(backbone(self.vectors[own], positions), count)
             states.append(state * (count > 0).unsqueeze(1))
         return states

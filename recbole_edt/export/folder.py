@@ -16,17 +16,11 @@ from recbole_edt.errors import UserError, nearest
 from recbole_edt.export.comparison import TOLERANCE, Comparison, compare_lists
 from recbole_edt.export.graph import NextItems, cannot_export, next_items, refuse_others
 from recbole_edt.export.numbering import Numbering
-from recbole_edt.export.onnx_file import (
-    DOMAIN,
-    HISTORY,
-    ITEMS,
-    SCORES,
-    OnnxLists,
-    write_onnx,
-)
+from recbole_edt.export.onnx_file import DOMAIN, HISTORY, ITEMS, SCORES, OnnxLists, write_onnx
 from recbole_edt.export.scorers import HistoryScorer
 from recbole_edt.files import sha256_of, to_disk, write_json, write_text
 from recbole_edt.model.precision import FLOAT32
+from recbole_edt.recommend import ItemIndex
 from recbole_edt.requirements import EXPORT, check_export, version, versions
 from recbole_edt.runs import LoadedRun
 
@@ -72,7 +66,7 @@ def export_run(
     module = next_items(run, number, k, repeats)
     with _making(output) as folder:
         _write_graph(run, module, folder / _MODEL)
-        numbering = Numbering.of_dataset(run.dataset, number)
+        numbering = module.scorer.numbering
         compared = compare_lists(run, OnnxLists(folder / _MODEL), numbering, module.k, repeats)
         _write_items(run, numbering, folder / _ITEMS)
         write_json(folder / "config.json", _description(run, module, domain, compared, folder))
@@ -130,16 +124,12 @@ def _write_graph(run: LoadedRun, module: NextItems, path: Path) -> None:
 
 def _write_items(run: LoadedRun, numbering: Numbering, path: Path) -> None:
     """Write number, id, domain and title of each item, ordered by number."""
-    dataset, catalogue = run.dataset, run.catalogue
-    titles = catalogue.columns.get(fields.TITLE, [""] * len(catalogue.ids))
-    title_of = dict(zip(catalogue.ids, titles, strict=True))
-    ids = dataset.field2id_token[dataset.iid_field][numbering.items.numpy()]
+    items, real = ItemIndex(run), numbering.items.tolist()[1:]
     with open(path, "w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("number", fields.ITEM, fields.DOMAIN, fields.TITLE))
-        for number, (item, domain) in enumerate(zip(ids, numbering.domains.tolist(), strict=True)):
-            if number:
-                writer.writerow((number, item, dataset.domains[domain], title_of[item]))
+        for number, item in enumerate(real, start=1):
+            writer.writerow((number, items.ids[item], items.domain_of(item), items.titles[item]))
 
 
 def _description(

@@ -5,12 +5,11 @@ from torch import Tensor, nn
 
 from recbole_edt.config.schema import SHARED
 from recbole_edt.errors import UserError, one_line
-from recbole_edt.export.baselines import ABXIScorer, C2DSRScorer, LLM4CDSRScorer
+from recbole_edt.export.baselines import ABXIScorer, C2DSRScorer, LLM4CDSRScorer, TriCDRScorer
 from recbole_edt.export.dual_phase import SharedScorer, ThreadScorer, TowersScorer
 from recbole_edt.export.numbering import Numbering
 from recbole_edt.export.scorers import HistoryScorer, MaskTokenScorer, Scorer
 from recbole_edt.export.sequences import latest
-from recbole_edt.export.tricdr import TriCDRScorer
 from recbole_edt.export.untrained import ExpertScorer, PopularityScorer, SimilarityScorer
 from recbole_edt.model.base import CrossDomainModel
 from recbole_edt.model.baselines.untrained import Untrained
@@ -133,7 +132,7 @@ def next_items(run: LoadedRun, domain: int | None, k: int, repeats: bool = False
     UserError
         When the run's model cannot be exported; names those that can.
     """
-    numbering = Numbering.of_dataset(run.dataset, domain)
+    numbering = Numbering.of(run.dataset.item_domain, domain)
     with torch.no_grad():
         scorer = _scorer(run, numbering)
         expert = None if run.expert is None else ExpertScorer(run.expert, numbering)

@@ -6,8 +6,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from recbole_edt.data.dataset import CrossDomainDataset
-
 
 @dataclass(frozen=True)
 class Numbering:
@@ -28,7 +26,7 @@ class Numbering:
     --------
     Items 1 and 3 are of domain 1, item 2 is of domain 0:
 
-    >>> numbering = Numbering.of(torch.tensor([-1, 1, 0, 1]), None)
+    >>> numbering = Numbering.of(torch.tensor([-1, 1, 0, 1]))
     >>> numbering.items.tolist(), numbering.domains.tolist()
     ([0, 2, 1, 3], [-1, 0, 1, 1])
     >>> numbering.of_items.tolist()
@@ -42,15 +40,10 @@ class Numbering:
     domain: int | None
 
     @classmethod
-    def of(cls, item_domain: Tensor, domain: int | None) -> "Numbering":
+    def of(cls, item_domain: Tensor, domain: int | None = None) -> "Numbering":
         """Return the numbering of items of some domains, int64 [N], -1 for the padding item."""
         items = item_domain.argsort(stable=True)
         return cls(items, item_domain[items], domain)
-
-    @classmethod
-    def of_dataset(cls, dataset: CrossDomainDataset, domain: int | None) -> "Numbering":
-        """Return the numbering of a dataset's items."""
-        return cls.of(dataset.item_domain, domain)
 
     @cached_property
     def of_items(self) -> Tensor:

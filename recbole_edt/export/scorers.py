@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recbole_edt.errors import UserError
 from recbole_edt.export.numbering import Numbering
+from recbole_edt.export.sequences import packed
 from recbole_edt.model.base import CrossDomainModel
 
 
@@ -84,6 +85,11 @@ class StateScorer(Scorer):
             return self._scores(states[0], self.numbering.candidates)
         scores = [self._scores(s, of) for s, of in zip(states, wanted, strict=True)]
         return torch.cat(scores, dim=1)
+
+    def _own(self, items: Tensor, domain: int) -> tuple[Tensor, Tensor]:
+        """Return the items of a domain, packed to the left, and how many there are."""
+        own = packed(items, self.domains[items] == domain)
+        return own, (own > 0).sum(1)
 
     def _scores(self, state: Tensor, numbers: slice) -> Tensor:
         vectors = self.vectors[numbers]

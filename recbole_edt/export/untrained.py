@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.export.numbering import Numbering
 from recbole_edt.export.scorers import Scorer
-from recbole_edt.model.baselines.popularity import Popularity
-from recbole_edt.model.baselines.similarity import Similarity
+from recbole_edt.model.baselines.untrained import Popularity, Similarity
 from recbole_edt.model.similarity import last_items, similarity_scores
 
 

@@ -7,12 +7,7 @@ import torch
 from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.model.candidate_sets import (
-    ItemTable,
-    ItemVectors,
-    NextItemLoss,
-    rows_in_domains,
-)
+from recbole_edt.model.candidate_sets import ItemTable, ItemVectors, NextItemLoss, rows_in_domains
 from recbole_edt.model.precision import autocast, full_precision
 from recbole_edt.model.protocols import SINGLE_PHASE, KeyedConfig
 from recbole_edt.model.smoothing import SmoothingSettings, TargetSmoothing, nearest_items
@@ -62,12 +57,7 @@ class CrossDomainModel(SequentialRecommender):
         self.loss_scope: str = config["loss_scope"]
         self.num_negatives: int = config["num_negatives"]
         self.num_domains = len(dataset.domains)
-        row_in_domain = rows_in_domains(dataset.item_domain, self.num_domains)
-        for k in range(self.num_domains):
-            items = (dataset.item_domain == k).nonzero().flatten()
-            self.register_buffer(f"domain_items_{k}", items, persistent=False)
-        self.register_buffer("item_domain", dataset.item_domain, persistent=False)
-        self.register_buffer("row_in_domain", row_in_domain, persistent=False)
+        self._set_domains(dataset.item_domain)
         competes = torch.ones(self.n_items, dtype=torch.bool)
         if not config["unseen_negatives"]:
             competes = torch.from_numpy(dataset.seen_items())
@@ -84,14 +74,17 @@ class CrossDomainModel(SequentialRecommender):
 
     def append_items(self, domains: Tensor) -> None:
         """Append items of some domains, int64 [n], to those that are scored."""
-        item_domain = torch.cat([self.item_domain, domains.to(self.item_domain.device)])
+        self._set_domains(torch.cat([self.item_domain, domains.to(self.item_domain.device)]))
+        self.n_items = len(self.item_domain)
+        self._discard_tables()
+
+    def _set_domains(self, item_domain: Tensor) -> None:
         rows = rows_in_domains(item_domain.cpu(), self.num_domains).to(item_domain.device)
         for k in range(self.num_domains):
             items = (item_domain == k).nonzero().flatten()
             self.register_buffer(f"domain_items_{k}", items, persistent=False)
-        self.item_domain, self.row_in_domain = item_domain, rows
-        self.n_items = len(item_domain)
-        self._discard_tables()
+        self.register_buffer("item_domain", item_domain, persistent=False)
+        self.register_buffer("row_in_domain", rows, persistent=False)
 
     def _target_smoothing(self, dataset: CrossDomainDataset) -> TargetSmoothing:
         """Return the neighbours of all items that may be labels, as many as any phase asks for."""

@@ -5,7 +5,7 @@ a part of the loss of the whole batch, and the parts of all processes add up to 
 gradients do. Outside `sharing`, and without torchrun always, each returns what one process needs.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -51,21 +51,34 @@ def total(count: _Count) -> _Count:
     return sum(distributed.gather_counts(count))
 
 
-def draw_rows(count: int, draw: Callable[[int], Tensor]) -> Tensor:
+def draw_rows(
+    shape: tuple[int, ...], device: torch.device, below: int | None = None, **kind: Any
+) -> Tensor:
     """Return random numbers for the rows of a share: what one process draws for these rows.
 
     Parameters
     ----------
-    count : int
-        Rows of the share.
-    draw : callable
-        Draws for a number of rows, [n, ...], from `generator`.
+    shape : tuple of int
+        Rows of the share first.
+    device : torch.device
+        Of the result.
+    below : int, optional
+        Whole numbers from 0 to it; by default numbers from 0 to 1.
+    **kind
+        ``dtype`` of the latter.
     """
+    options: dict[str, Any] = {"device": device, "generator": generator(device), **kind}
+
+    def draw(rows: int) -> Tensor:
+        if below is None:
+            return torch.rand(rows, *shape[1:], **options)
+        return torch.randint(below, (rows, *shape[1:]), **options)
+
     if not _present.sharing:
-        return draw(count)
-    counts = distributed.gather_counts(count)
+        return draw(shape[0])
+    counts = distributed.gather_counts(shape[0])
     first = sum(counts[: distributed.rank()])
-    return draw(sum(counts))[first : first + count]
+    return draw(sum(counts))[first : first + shape[0]]
 
 
 def mean(values: Tensor) -> Tensor:

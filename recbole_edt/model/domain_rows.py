@@ -24,12 +24,13 @@ class DomainRows:
         self.inside = inside
         self.seen = inside.cumsum(1)
         self.length = int(self.seen[:, -1].max()) if inside.numel() else 0
-        self._user, self._place = inside.nonzero(as_tuple=True)
+        self._user, self._position = inside.nonzero(as_tuple=True)
 
     def pack(self, values: Tensor) -> Tensor:
         """Move the domain's values [B, L, ...] to the left: [B, length, ...], zero beyond."""
         packed = values.new_zeros(len(values), self.length, *values.shape[2:])
-        packed[self._user, self.seen[self._user, self._place] - 1] = values[self._user, self._place]
+        user, position = self._user, self._position
+        packed[user, self.seen[user, position] - 1] = values[user, position]
         return packed
 
     def unpack(self, packed: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from recbole_edt.model.backbone import Backbone
 from recbole_edt.model.domain_rows import DomainRows
+from recbole_edt.model.protocols import KeyedConfig
 
 
 class DomainThread(nn.Module):
@@ -16,27 +17,23 @@ class DomainThread(nn.Module):
 
     Parameters
     ----------
-    hidden_size, adapter_size, max_length : int
-        Width d, bottleneck width r, longest sequence T.
-    dropout : float
-        Dropout inside the adapter.
-    residual : str
-        ``learned`` or ``full``.
+    config : EDTConfig
+        ``hidden_size`` d, ``adapter_size`` r, ``MAX_ITEM_LIST_LENGTH`` T, ``adapter_dropout``
+        inside the adapter, and ``adapter_residual``: ``learned`` or ``full``.
     """
 
     weight: Tensor
 
-    def __init__(
-        self, hidden_size: int, adapter_size: int, max_length: int, dropout: float, residual: str
-    ):
+    def __init__(self, config: KeyedConfig):
         super().__init__()
-        self.positions = nn.Parameter(torch.zeros(max_length, hidden_size))
-        self.down = nn.Linear(hidden_size, adapter_size)
-        self.up = nn.Linear(adapter_size, hidden_size)
-        self.dropout = nn.Dropout(dropout)
+        width, bottleneck = config["hidden_size"], config["adapter_size"]
+        self.positions = nn.Parameter(torch.zeros(config["MAX_ITEM_LIST_LENGTH"], width))
+        self.down = nn.Linear(width, bottleneck)
+        self.up = nn.Linear(bottleneck, width)
+        self.dropout = nn.Dropout(config["adapter_dropout"])
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
-        if residual == "learned":
+        if config["adapter_residual"] == "learned":
             self.weight = nn.Parameter(torch.zeros(()))
         else:
             self.register_buffer("weight", torch.ones(()), persistent=False)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
@@ -9,7 +10,6 @@ from torch import Tensor, nn
 
 from recbole_edt.errors import UserError
 from recbole_edt.model.similarity import cosine_blocks
-from recbole_edt.model.sparse_rows import rows_of
 
 _PROJECTED_STD = 0.3  # per dimension, measured in the project's first study [ours]
 _ID_STD = 0.02
@@ -240,3 +240,38 @@ def principal_directions(centred: Tensor, count: int, std: float = _PROJECTED_ST
     rows = torch.zeros(count, centred.shape[1])
     rows[:kept] = (top * scale).float()
     return rows
+
+
+def rows_of(table: Tensor, ids: Tensor, padding: int | None = None) -> Tensor:
+    """Return ``table[ids]`` with a sparse gradient of the table.
+
+    As `torch.nn.functional.embedding` with ``sparse=True``, for tables of one number a row too.
+
+    Parameters
+    ----------
+    table : torch.Tensor
+        [N, ...].
+    ids : torch.Tensor
+        Rows, int64 [n].
+    padding : int, optional
+        A row that gets no gradient.
+    """
+    rows: Tensor = _Rows.apply(table, ids, padding)
+    return rows
+
+
+class _Rows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, ids: Tensor, padding: int | None) -> Tensor:
+        ctx.save_for_backward(ids)
+        ctx.padding, ctx.size = padding, table.shape
+        return table[ids]
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (ids,), (grad,) = ctx.saved_tensors, grads
+        if ctx.padding is not None:
+            kept = ids != ctx.padding
+            ids, grad = ids[kept], grad[kept]
+        rows = torch.sparse_coo_tensor(ids.unsqueeze(0), grad, ctx.size, check_invariants=False)
+        return rows, None, None

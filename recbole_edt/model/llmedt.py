@@ -11,9 +11,9 @@ from recbole_edt.config.schema import DOMAIN, SHARED
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.windows import ITEMS, LABELS
 from recbole_edt.errors import UserError
+from recbole_edt.model.alignment import ProfileAlignment
 from recbole_edt.model.batch_share import total
 from recbole_edt.model.domain_thread import DomainThread
-from recbole_edt.model.profiles import ProfileAlignment
 from recbole_edt.model.protocols import KeyedConfig
 from recbole_edt.model.shared import SharedModel
 from recbole_edt.recbole_bridge import Interaction
@@ -51,23 +51,13 @@ class LLMEDT(SharedModel):
         self.phases = tuple(config["phases"])
         self.thread_dropout = config["domain_dropout"]
         self.beta: float = config["beta"]
-        self.aligned_phases = {"both": (SHARED, DOMAIN)}.get(
-            config["align_phase"], (config["align_phase"],)
-        )
+        phase = config["align_phase"]
+        self.aligned_phases = (SHARED, DOMAIN) if phase == "both" else (phase,)
         self.profiles: ProfileAlignment | None = None
         # The random draws that initialise these parts are taken back, so that the shared phase is
         # the same to the last digit whatever comes after it.
         with torch.random.fork_rng(devices=[]):
-            self.threads = nn.ModuleList(
-                DomainThread(
-                    config["hidden_size"],
-                    config["adapter_size"],
-                    self.max_length,
-                    config["adapter_dropout"],
-                    config["adapter_residual"],
-                )
-                for _ in range(self.num_domains)
-            )
+            self.threads = nn.ModuleList(DomainThread(config) for _ in range(self.num_domains))
             if config["profiles"]:
                 self.profiles = self._profile_alignment(config, dataset)
         self.set_phase(SHARED)

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from recbole_edt.model.batch_share import draw_rows, generator
+from recbole_edt.model.batch_share import draw_rows
 
 _MOST_LOGITS = 1 << 25  # 128 MiB in float32; beyond it logits are recomputed chunk by chunk
 
@@ -46,17 +46,13 @@ def cross_entropy(states: Tensor, items: Tensor, bias: Tensor | None, labels: Te
 
 
 def _cross_entropy(states: Tensor, items: Tensor, bias: Tensor | None, labels: Tensor) -> Tensor:
-    logits = scores_of_items(states, items, bias)
-    return F.cross_entropy(logits.float(), labels, reduction="sum")
-
-
-def scores_of_items(states: Tensor, items: Tensor, bias: Tensor | None) -> Tensor:
-    """Return the scores of n items, [M, n]; under autocast the biases stay float32."""
     if bias is None:
-        return states @ items.T
-    if torch.is_autocast_enabled(states.device.type):
-        return states @ items.T + bias
-    return torch.addmm(bias, states, items.T)
+        logits = states @ items.T
+    elif torch.is_autocast_enabled(states.device.type):  # the biases stay float32
+        logits = states @ items.T + bias
+    else:
+        logits = torch.addmm(bias, states, items.T)
+    return F.cross_entropy(logits.float(), labels, reduction="sum")
 
 
 def sampled_softmax(
@@ -97,11 +93,5 @@ def draw_others(labels: Tensor, num_candidates: int) -> Tensor:
     """
     if num_candidates == 1:
         return labels
-    device = labels.device
-    drawn = draw_rows(
-        len(labels),
-        lambda count: torch.randint(
-            num_candidates - 1, (count,), device=device, generator=generator(device)
-        ),
-    )
+    drawn = draw_rows(labels.shape, labels.device, below=num_candidates - 1)
     return drawn + (drawn >= labels)

@@ -1,11 +1,6 @@
 """Model classes by name: this package's, RecBole's, and those that other packages register."""
 
-from recbole_edt.config.models import OWN, model_spec
-
-
-def own_models() -> tuple[str, ...]:
-    """Return the names of this package's models."""
-    return tuple(OWN)
+from recbole_edt.config.models import model_spec
 
 
 def get_model(name: str) -> type:

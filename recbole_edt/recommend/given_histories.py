@@ -12,7 +12,7 @@ from recbole_edt import fields
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.histories import Histories
 from recbole_edt.errors import UserError
-from recbole_edt.recommend.item_index import ItemIndex, as_tokens
+from recbole_edt.recommend.item_index import ItemIndex, as_tokens, object_array
 
 GivenHistories: TypeAlias = Mapping[Any, Iterable[Any]] | Iterable[Iterable[Any]] | pd.DataFrame
 """User -> items, or a list of items per user, oldest first; or a table of user, item and time."""
@@ -81,7 +81,7 @@ def read_histories(
     known = np.zeros(len(names), dtype=np.int64)
     if isinstance(given, Mapping):
         known = user_numbers(dataset, as_tokens(names))
-    return NamedHistories(_objects(names), Histories(known, starts, numbers, None))
+    return NamedHistories(object_array(names), Histories(known, starts, numbers, None))
 
 
 def user_numbers(dataset: CrossDomainDataset, tokens: np.ndarray) -> np.ndarray:
@@ -142,7 +142,9 @@ def of_rows(
     starts = np.searchsorted(owners[order], np.arange(len(names) + 1))
     known = user_numbers(dataset, as_tokens(list(names)))
     ordered = None if times is None else times[order]
-    return NamedHistories(_objects(list(names)), Histories(known, starts, numbers[order], ordered))
+    return NamedHistories(
+        object_array(list(names)), Histories(known, starts, numbers[order], ordered)
+    )
 
 
 def _seconds(column: pd.Series, refuse: Refuse) -> np.ndarray:
@@ -157,9 +159,3 @@ def _seconds(column: pd.Series, refuse: Refuse) -> np.ndarray:
         row = int(np.argmax(bad))
         refuse(row, f"{column.name} is {column.iloc[row]!r}; expected a number or a datetime")
     return times
-
-
-def _objects(values: list[Any]) -> np.ndarray:
-    result = np.empty(len(values), dtype=object)
-    result[:] = values
-    return result

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from copy import copy
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ import pandas as pd
 from recbole_edt import fields
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.runs import LoadedRun
+
+_TITLE_WIDTH = 60
 
 
 class ItemIndex:
@@ -75,6 +78,15 @@ class ItemIndex:
             raise UserError(f"{what}: {self.unknown(tokens[int(np.argmin(numbers))])}")
         return numbers
 
+    def short_title(self, item: str) -> str:
+        """Return the title of an id, cut to a width."""
+        (title,) = self.titles[self.numbers(np.array([item], dtype=object))]
+        return shorten(title.strip() or "(no title)", _TITLE_WIDTH)
+
+    def domain_of(self, number: int) -> str:
+        """Return the name of an item's domain."""
+        return self.domain_names[self.domains[number]]
+
     def unknown(self, token: str) -> str:
         """Return the complaint about an unknown id."""
         return f"item {token!r} is not in {self.file}{nearest(token, self.ids[1:])}"
@@ -91,8 +103,19 @@ class ItemIndex:
 
 def as_tokens(ids: list[object]) -> np.ndarray:
     """Return ids as texts, object [n]: numbers are written as Python writes them."""
-    tokens = np.empty(len(ids), dtype=object)
-    tokens[:] = ids
+    tokens = object_array(ids)
     if pd.api.types.infer_dtype(tokens, skipna=False) != "string":
         tokens[:] = list(map(str, ids))
     return tokens
+
+
+def object_array(values: list[Any]) -> np.ndarray:
+    """Return an array of objects that numpy leaves as they are, [n]."""
+    result = np.empty(len(values), dtype=object)
+    result[:] = values
+    return result
+
+
+def shorten(text: str, width: int) -> str:
+    """Return a text of at most `width` characters, cut with ``...``."""
+    return text if len(text) <= width else text[: width - 3].rstrip() + "..."

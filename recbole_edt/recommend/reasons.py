@@ -1,7 +1,6 @@
 """Why an item is recommended: the nearest item of the history, the domain's share of the score."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
@@ -98,19 +97,16 @@ def thread_shares(run: LoadedRun, targets: NextTargets, top: TopItems) -> np.nda
     h is the state of the shared thread, h'^k that of the thread of the item's domain; biases and
     the content expert are no part of it. For a model whose scores are split (`SplitsScores`).
     """
-    model: Any = run.model
+    capabilities, device = capabilities_of(run.model), run.config["device"]
     size, shares = batch_size(run), []
     first, last = top.user_index[0], top.user_index[-1] + 1
     for begin in range(first, last, size):
         at = np.arange(begin, min(begin + size, last))
         some = slice(*np.searchsorted(top.user_index, (at[0], at[-1] + 1)))
-        batch = histories_of(targets, at)
-        device = run.config["device"]
-        rows = torch.from_numpy(top.user_index[some] - begin).to(device)
-        parts = capabilities_of(model).domain_parts(
-            batch, rows, torch.from_numpy(top.items[some]).to(device)
+        rows, items = (
+            torch.from_numpy(n[some]).to(device) for n in (top.user_index - begin, top.items)
         )
-        sizes = parts.abs()
+        sizes = capabilities.domain_parts(histories_of(targets, at), rows, items).abs()
         total = sizes.sum(1).clamp(min=torch.finfo(sizes.dtype).tiny)
         shares.append((sizes[:, 1] / total).float().cpu().numpy())
     return np.concatenate(shares)

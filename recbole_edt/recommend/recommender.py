@@ -132,7 +132,7 @@ class Recommender:
             reads more of them than items and times.
         """
         named, _ = self.named(histories, extend)
-        return self._table(named, k, domain, exclude, repeats, reasons)
+        return self._table(named, reasons, k, domain, exclude, repeats)
 
     def recommend_users(
         self,
@@ -157,18 +157,11 @@ class Recommender:
         UserError
             For an unknown user, and as `recommend`; but any model can do this.
         """
-        return self._table(self.known_users(users), k, domain, exclude, repeats, reasons)
+        return self._table(self.known_users(users), reasons, k, domain, exclude, repeats)
 
-    def _table(
-        self,
-        named: NamedHistories,
-        k: int,
-        domain: str | None,
-        exclude: Excluded,
-        repeats: bool | None,
-        reasons: bool,
-    ) -> pd.DataFrame:
-        names, top = self.best(named, k, domain, exclude, repeats)
+    def _table(self, named: NamedHistories, reasons: bool, *options: Any) -> pd.DataFrame:
+        """Return the table of `best`, which is given the options."""
+        names, top = self.best(named, *options)
         frame = self.frame(names, top)
         return self.with_reasons(frame, named, top) if reasons else frame
 
@@ -247,19 +240,19 @@ class Recommender:
         self.run, self._directions = replace(run, dataset=dataset), None
         self.items = self.items.extended(new.ids, new.titles, new.domains)
 
-    def named(self, histories: GivenHistories, extend: bool) -> tuple[NamedHistories, int]:
+    def named(
+        self, histories: GivenHistories | NamedHistories, extend: bool
+    ) -> tuple[NamedHistories, int]:
         """Return histories as numbers, and how many of their rows the dataset has; see `extend`."""
         self.refuse_without_histories()
         if extend and not isinstance(histories, (Mapping, pd.DataFrame, NamedHistories)):
             raise UserError("extend: lists name no users; expected a mapping or a table")
-        named = (
-            histories
-            if isinstance(histories, NamedHistories)
-            else read_histories(histories, self.items, self.run.dataset)
-        )
+        named, dataset = histories, self.run.dataset
+        if not isinstance(named, NamedHistories):
+            named = read_histories(named, self.items, dataset)
         if not extend:
             return named, 0
-        both, repeated = extended(self.run.dataset, named.histories)
+        both, repeated = extended(dataset, named.histories)
         return NamedHistories(named.names, both), repeated
 
     def known_users(self, users: Iterable[Any]) -> NamedHistories:
@@ -347,8 +340,8 @@ class Recommender:
         if self._directions is None:
             self._directions = item_directions(self.run)
         nearest = nearest_of_history(self._directions, named.histories, top)
-        columns = dict(zip(REASONS, (self.items.ids[nearest], self.items.titles[nearest]),
-                           strict=True))  # fmt: skip
+        found = self.items.ids[nearest], self.items.titles[nearest]
+        columns = dict(zip(REASONS, found, strict=True))
         if capabilities_of(self.run.model).splits_scores and len(top.items):
             columns[SHARE] = thread_shares(self.run, self._targets(named), top)
         return frame.assign(**columns)

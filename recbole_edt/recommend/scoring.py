@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from recbole_edt.data.dataset import CrossDomainDataset
+from recbole_edt.data.indexing import joined_ranges
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.repeats import recommends_history
 from recbole_edt.evaluation.scoring import score_domain, score_targets
@@ -39,9 +40,10 @@ class TopItems:
     scores: np.ndarray
 
 
-def history_rows(dataset: CrossDomainDataset, user: int) -> np.ndarray:
-    """Return the flat rows of a user's interactions, int64, oldest first."""
-    return np.arange(dataset.user_starts[user], dataset.user_starts[user + 1])
+def history_rows(dataset: CrossDomainDataset, users: np.ndarray) -> np.ndarray:
+    """Return the flat rows of some users one after another, int [m], of each the oldest first."""
+    starts, ends = dataset.user_starts[users], dataset.user_starts[users + 1]
+    return joined_ranges(starts, ends - starts)
 
 
 class NextTargets(Targets):

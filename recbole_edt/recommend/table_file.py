@@ -3,7 +3,7 @@
 import csv
 import importlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -18,7 +18,8 @@ Columns = dict[str, np.ndarray]
 WriteColumns = Callable[[Columns], None]
 
 
-def table_file(path: Path, names: Sequence[str]) -> AbstractContextManager[WriteColumns]:
+@contextmanager
+def table_file(path: Path, names: Sequence[str]) -> Iterator[WriteColumns]:
     """Open a table of some columns for writing; yields a function that appends rows.
 
     Parameters
@@ -34,13 +35,8 @@ def table_file(path: Path, names: Sequence[str]) -> AbstractContextManager[Write
     UserError
         For Parquet without pyarrow, or a path that cannot be written to.
     """
-    return _reporting(path, (_parquet if path.suffix == _PARQUET else _csv)(path, names))
-
-
-@contextmanager
-def _reporting(path: Path, opened: AbstractContextManager[WriteColumns]) -> Iterator[WriteColumns]:
     try:
-        with opened as write:
+        with (_parquet if path.suffix == _PARQUET else _csv)(path, names) as write:
             yield write
     except OSError as error:
         raise UserError(f"out: {path} cannot be written ({error.strerror or error})") from None

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from recbole_edt import fields
-from recbole_edt.artefacts.store import ANCHOR, AUGMENT, OVERALL, PROFILES, SCORE
+from recbole_edt.artefacts.store import ANCHOR, OVERALL, PROFILES, SCORE
 from recbole_edt.data.dataset import CrossDomainDataset
-from recbole_edt.recommend.item_labels import ItemLabels
+from recbole_edt.recommend.item_index import ItemIndex
 from recbole_edt.recommend.scoring import history_rows
 from recbole_edt.runs import LoadedRun
 
@@ -17,17 +17,16 @@ _LATEST = 1e11  # year 5138; larger ones count milliseconds or less
 
 
 def history_lines(
-    dataset: CrossDomainDataset, labels: ItemLabels, user: int, shown: int
+    dataset: CrossDomainDataset, items: ItemIndex, user: int, shown: int
 ) -> list[str]:
     """Return the user's `shown` latest interactions, the latest first."""
-    rows = history_rows(dataset, user)[::-1]
+    rows = history_rows(dataset, np.array([user]))[::-1]
     times = dataset.flat[dataset.time_field]
     lines = ["", f"history, latest first ({len(rows):,} interactions)"]
     for row in rows[:shown]:
         number = int(dataset.flat[dataset.iid_field][row])
-        item = labels.item_id(number)
-        title = labels.title(item)
-        lines.append(f"  {date_of(float(times[row]))}{item:>12}  {labels.domain(number)}  {title}")
+        item, date = items.ids[number], date_of(float(times[row]))
+        lines.append(f"  {date}{item:>12}  {items.domain_of(number)}  {items.short_title(item)}")
     if len(rows) > shown:
         lines.append(f"  and {len(rows) - shown:,} earlier ones")
     return lines
@@ -53,7 +52,7 @@ def date_of(timestamp: float) -> str:
     return "" if np.isnan(seconds) else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d")
 
 
-def artefact_lines(run: LoadedRun, labels: ItemLabels, user: str, suffix: str) -> list[str]:
+def artefact_lines(run: LoadedRun, items: ItemIndex, user: str, suffix: str) -> list[str]:
     """Return the user's profiles and augmented interactions; none where the run read none."""
     artefacts, lines = run.artefacts, []
     if artefacts is None:
@@ -66,15 +65,16 @@ def artefact_lines(run: LoadedRun, labels: ItemLabels, user: str, suffix: str) -
             f"  {profile_name(domain, stage, group)}: {text}"
             for domain, stage, group, text in zip(*columns, strict=True)
         ] or ["  none"]
-    if artefacts.has(AUGMENT):
-        frame = artefacts.augmented()
-        rows = _of_user(frame, user) if frame is not None else pd.DataFrame()
+    augmented = artefacts.augmented()
+    if augmented is not None:
         unused = "" if run.config["augment"] else ", not used by this run"
         lines += ["", f"augmented interactions{suffix}{unused}"]
+        rows = _of_user(augmented, user)
+        proposed = (rows[name] for name in (fields.ITEM, fields.DOMAIN, ANCHOR, SCORE))
         lines += [
-            f"  {row[fields.ITEM]:>12}  {row[fields.DOMAIN]}  {labels.title(row[fields.ITEM])} "
-            f"(behind {row[ANCHOR]} {labels.title(row[ANCHOR])}; score {row[SCORE]:.4g})"
-            for _, row in rows.iterrows()
+            f"  {item:>12}  {domain}  {items.short_title(item)} "
+            f"(behind {anchor} {items.short_title(anchor)}; score {score:.4g})"
+            for item, domain, anchor, score in zip(*proposed, strict=True)
         ] or ["  none"]
     return lines
 

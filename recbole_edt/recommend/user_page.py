@@ -1,13 +1,14 @@
 """One user on a page: what runs recommend, beside history, profiles and augmented items."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recbole_edt.errors import UserError
-from recbole_edt.recommend.item_labels import ItemLabels, number_of, shorten
+from recbole_edt.errors import UserError, nearest
+from recbole_edt.recommend.item_index import ItemIndex, shorten
 from recbole_edt.recommend.scoring import best_items, history_rows, next_scores, rank_of
 from recbole_edt.recommend.user_history import artefact_lines, history_lines
 from recbole_edt.runs import LoadedRun
@@ -39,28 +40,37 @@ def show_user(
     dataset = runs[0].dataset
     stem = f"{runs[0].config.dataset_dir}/{dataset.dataset_name}"
     numbers = dataset.field2token_id
-    user_number = number_of("user", user, numbers[dataset.uid_field], f"{stem}.inter")
-    labels, names = ItemLabels(runs[0]), run_labels(runs)
+    user_number = _number_of("user", user, numbers[dataset.uid_field], f"{stem}.inter")
+    items, names = ItemIndex(runs[0]), run_labels(runs)
+    is_new = runs[0].trained_on.item_counts() == 0
     item_number = None
     if item is not None:
-        item_number = number_of("item", item, numbers[dataset.iid_field], f"{stem}.item")
+        item_number = _number_of("item", item, numbers[dataset.iid_field], f"{stem}.item")
     scores = [next_scores(run, np.array([user_number]))[0] for run in runs]
     lines = [f"user {user} of {dataset.dataset_name}"]
     lines += [f"{run.record.model}: {run.folder.path}" for run in runs]
-    lines += history_lines(dataset, labels, user_number, shown)
+    lines += history_lines(dataset, items, user_number, shown)
     for run, label in zip(runs, names, strict=True):
-        lines += artefact_lines(run, labels, user, f" ({label})" if len(runs) > 1 else "")
+        lines += artefact_lines(run, items, user, f" ({label})" if len(runs) > 1 else "")
     for number, domain in enumerate(dataset.domains):
         allowed = dataset.item_domain == number
-        lists = [_recommended(labels, row, k, allowed) for row in scores]
+        lists = [_recommended(items, is_new, row, k, allowed) for row in scores]
         lines += ["", f"next in {domain}", *_side_by_side(names, lists)]
-    lists = [_recommended(labels, row, k, None) for row in scores]
+    lists = [_recommended(items, is_new, row, k, None) for row in scores]
     lines += ["", "next, all domains together", *_side_by_side(names, lists)]
     if any("  new" in line for line in lines):
         lines += ["", "new: nobody has it in the training rows"]
     if item_number is not None:
-        lines += ["", *_item_lines(runs, labels, scores, item_number, user_number)]
+        lines += ["", *_item_lines(runs, items, scores, item_number, user_number)]
     return "\n".join(lines)
+
+
+def _number_of(kind: str, token: str, numbers: dict[str, int], file: str) -> int:
+    """Return the number of a user or item id; refuse one that `file` does not have."""
+    if token not in numbers or token == "[PAD]":
+        known = [name for name in numbers if name != "[PAD]"]
+        raise UserError(f"{kind}: {token!r} is not in {file}{nearest(token, known)}")
+    return numbers[token]
 
 
 def refuse_different_data(runs: Sequence[LoadedRun]) -> None:
@@ -86,15 +96,16 @@ def refuse_different_data(runs: Sequence[LoadedRun]) -> None:
                 )
 
 
-def _recommended(labels: ItemLabels, scores: Tensor, k: int, allowed: Tensor | None) -> list[str]:
+def _recommended(
+    items: ItemIndex, is_new: np.ndarray, scores: Tensor, k: int, allowed: Tensor | None
+) -> list[str]:
     """Return a list of the best items; with the domain of each where all are allowed."""
     top = best_items(scores[None], k, allowed)
     lines = []
     for rank, number, score in zip(top.ranks, top.items, top.scores, strict=True):
-        item = labels.item_id(number)
-        domain = f"{labels.domain(number)}  " if allowed is None else ""
-        new = "  new" if labels.is_new(number) else ""
-        lines.append(f"{rank:3d}  {score:9.4f}  {item:>10}  {domain}{labels.title(item)}{new}")
+        item, new = items.ids[number], "  new" if is_new[number] else ""
+        domain = f"{items.domain_of(number)}  " if allowed is None else ""
+        lines.append(f"{rank:3d}  {score:9.4f}  {item:>10}  {domain}{items.short_title(item)}{new}")
     return lines or ["  nothing left"]
 
 
@@ -110,25 +121,19 @@ def _side_by_side(labels: Sequence[str], lists: Sequence[list[str]]) -> list[str
     if len(lists) == 1:
         return lists[0]
     columns = [[label, *lines] for label, lines in zip(labels, lists, strict=True)]
-    height = max(map(len, columns))
-    padded = [column + [""] * (height - len(column)) for column in columns]
     return [
         " | ".join(f"{shorten(cell, _COLUMN_WIDTH):<{_COLUMN_WIDTH}}" for cell in row).rstrip()
-        for row in zip(*padded, strict=True)
+        for row in zip_longest(*columns, fillvalue="")
     ]
 
 
 def _item_lines(
-    runs: Sequence[LoadedRun],
-    labels: ItemLabels,
-    scores: Sequence[Tensor],
-    number: int,
-    user: int,
+    runs: Sequence[LoadedRun], items: ItemIndex, scores: Sequence[Tensor], number: int, user: int
 ) -> list[str]:
     """Return score and rank of one item in each run."""
-    dataset, item, domain = runs[0].dataset, labels.item_id(number), labels.domain(number)
-    lines = [f"item {item}: {labels.title(item)} ({domain})"]
-    if number in dataset.flat[dataset.iid_field][history_rows(dataset, user)]:
+    dataset, item, domain = runs[0].dataset, items.ids[number], items.domain_of(number)
+    lines = [f"item {item}: {items.short_title(item)} ({domain})"]
+    if number in dataset.flat[dataset.iid_field][history_rows(dataset, np.array([user]))]:
         return [*lines, "  in the user's history, so it is not recommended"]
     in_domain = dataset.item_domain == dataset.item_domain[number]
     for label, row in zip(run_labels(runs), scores, strict=True):

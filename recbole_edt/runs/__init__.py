@@ -6,6 +6,7 @@ Public, and all that other packages use; names of files and keys of ``metrics.js
 - `RunFolder`: the paths of a run's files, ``read_record()``, ``read_settings()``, ``is_finished``;
 - `runs_of`, `finished_run_of`, `choose_folder`, `first_folder`, `newest_finished`: runs on disk;
 - `exclusive_run`, `lock_path`: one process per configuration and seed;
+- `FOLDER_KEYS`, `without_folders`: keys that say where files are, which no hash has;
 - `execute`: train and evaluate; returns a `CompletedRun` of folder and record;
 - `load_run`: dataset, model and weights of a finished run as a `LoadedRun`;
 - `refuse_stale`: refuse a finished run whose artefacts would be others today;
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from recbole_edt.lazy import lazy_names
 from recbole_edt.runs.figures import MetricScores, Phase, Protocol, Report, ScopedScores
 from recbole_edt.runs.folders import (
+    FOLDER_KEYS,
     RunFolder,
     choose_folder,
     exclusive_run,
@@ -29,6 +31,7 @@ from recbole_edt.runs.folders import (
     lock_path,
     newest_finished,
     runs_of,
+    without_folders,
 )
 from recbole_edt.runs.record import FINAL, WITHOUT_EXPERT, NamedReport, RunRecord, fold_variant
 
@@ -40,33 +43,11 @@ if TYPE_CHECKING:
     from recbole_edt.runs.reevaluation import reevaluate
 
 __all__ = [
-    "FINAL",
-    "WITHOUT_EXPERT",
-    "CompletedRun",
-    "LoadedRun",
-    "MetricScores",
-    "NamedReport",
-    "Phase",
-    "Protocol",
-    "Report",
-    "RunFolder",
-    "RunRecord",
-    "ScopedScores",
-    "choose_folder",
-    "configs_of_splits",
-    "dataset_files",
-    "exclusive_run",
-    "execute",
-    "find_dataset",
-    "finished_run_of",
-    "first_folder",
-    "fold_variant",
-    "load_run",
-    "lock_path",
-    "newest_finished",
-    "reevaluate",
-    "refuse_stale",
-    "runs_of",
+    "FINAL", "FOLDER_KEYS", "WITHOUT_EXPERT", "CompletedRun", "LoadedRun", "MetricScores",
+    "NamedReport", "Phase", "Protocol", "Report", "RunFolder", "RunRecord", "ScopedScores",
+    "choose_folder", "configs_of_splits", "dataset_files", "exclusive_run", "execute",
+    "find_dataset", "finished_run_of", "first_folder", "fold_variant", "load_run", "lock_path",
+    "newest_finished", "reevaluate", "refuse_stale", "runs_of", "without_folders",
 ]  # fmt: skip
 
 __getattr__, __dir__ = lazy_names(

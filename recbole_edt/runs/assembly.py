@@ -14,7 +14,6 @@ from recbole_edt.data.loaders import training_loader
 from recbole_edt.errors import UserError, nearest
 from recbole_edt.evaluation.list_metrics import reads_vectors
 from recbole_edt.evaluation.targets import Targets
-from recbole_edt.model.precision import check_precision
 from recbole_edt.model.protocols import trains_on_windows
 from recbole_edt.model.registry import get_model
 from recbole_edt.prepare.movielens import DEFAULT_DATASET
@@ -23,7 +22,7 @@ from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.failures import named_failures
 from recbole_edt.recbole_bridge.model_checks import check_model, check_settings
 from recbole_edt.recbole_bridge.stock import is_stock
-from recbole_edt.runs.folders import Settings, without_places
+from recbole_edt.runs.folders import Settings, without_folders
 
 
 def seed_everything(config: EDTConfig) -> None:
@@ -36,11 +35,6 @@ def seed_everything(config: EDTConfig) -> None:
     # filling fresh memory costs time and changes no result
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     init_seed(config["seed"], config["reproducibility"])
-
-
-def check_hardware(config: EDTConfig) -> None:
-    """Refuse, before any work, what the device cannot do."""
-    check_precision(config["precision"], config["device"])
 
 
 def check_gpus(config: EDTConfig) -> None:
@@ -86,7 +80,7 @@ def dataset_files(config: EDTConfig) -> list[Path]:
 
 def agree_on_settings(settings: Settings) -> None:
     """Refuse processes of one run whose configurations differ; where files are may differ."""
-    distributed.agree("configuration", without_places(settings))
+    distributed.agree("configuration", without_folders(settings))
 
 
 def open_dataset(config: EDTConfig) -> CrossDomainDataset:

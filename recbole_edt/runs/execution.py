@@ -15,38 +15,17 @@ from recbole_edt.config import EDTConfig
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.data.rolling_split import has_all_folds
 from recbole_edt.data.split import Split, split_of
-from recbole_edt.model.precision import FLOAT32
+from recbole_edt.model.precision import FLOAT32, check_precision
 from recbole_edt.recbole_bridge import init_seed
-from recbole_edt.runs.assembly import (
-    agree_on_settings,
-    build_model,
-    check_gpus,
-    check_hardware,
-    find_dataset,
-    open_dataset,
-    prepare_data,
-    prepare_final_data,
-    seed_everything,
-)
-from recbole_edt.runs.folders import (
-    RunFolder,
-    Settings,
-    choose_folder,
-    exclusive_run,
-    lock_path,
-)
-from recbole_edt.runs.folds import (
-    combined_record,
-    fold_configs,
-    require_artefacts,
-    write_all_ranks,
-)
+from recbole_edt.runs import assembly
+from recbole_edt.runs.folders import RunFolder, Settings, choose_folder, exclusive_run, lock_path
+from recbole_edt.runs.folds import combined_record, fold_configs, require_artefacts, write_all_ranks
 from recbole_edt.runs.logs import logging_to, no_logging
 from recbole_edt.runs.measuring import Fit, measure, write_record
 from recbole_edt.runs.record import RunRecord
 from recbole_edt.runs.reuse import reuse_first_phase
 from recbole_edt.training.checkpoint import refuse_other_data
-from recbole_edt.training.final_fit import ChosenEpochs
+from recbole_edt.training.loop import ChosenEpochs
 from recbole_edt.training.trainer import PhasedTrainer, get_trainer
 
 _log = logging.getLogger(__name__)
@@ -60,10 +39,7 @@ class CompletedRun(NamedTuple):
 
 
 def execute(
-    config: EDTConfig,
-    resume: bool = False,
-    wait: bool = False,
-    shared_from: Path | None = None,
+    config: EDTConfig, resume: bool = False, wait: bool = False, shared_from: Path | None = None
 ) -> CompletedRun:
     """Train and evaluate one configuration.
 
@@ -91,38 +67,38 @@ def execute(
     """
     distributed.start()
     settings = config.to_dict()
-    agree_on_settings(settings)
-    check_hardware(config)
-    check_gpus(config)
+    assembly.agree_on_settings(settings)
+    check_precision(config["precision"], config["device"])
+    assembly.check_gpus(config)
     if lock_path(settings).exists() and distributed.is_main():
         with exclusive_run(settings, wait):
             pass  # refused, or waited, before the work of reading data and not after it
-    place = _Place(settings, resume, wait)
+    at = _Location(settings, resume, wait)
     if has_all_folds(settings):
-        return _execute_folds(config, place, shared_from)
-    return _execute_one(config, place, shared_from)
+        return _execute_folds(config, at, shared_from)
+    return _execute_one(config, at, shared_from)
 
 
-def _execute_folds(config: EDTConfig, place: "_Place", shared_from: Path | None) -> CompletedRun:
+def _execute_folds(config: EDTConfig, at: "_Location", shared_from: Path | None) -> CompletedRun:
     """Run all folds, the earliest first, and write one record; a finished fold is not run again."""
     configs = fold_configs(config)
     with distributed.main_first():
-        find_dataset(config)
+        assembly.find_dataset(config)
         splits = [split_of(one) for one in configs]  # all can be made, or no fold is trained
-    folder, _, is_finished = place.choose()
+    folder, _, is_finished = at.choose()
     if is_finished:
         return _checked_folds(folder, configs)
     require_artefacts(config, splits)
-    with place.lock():
-        folder, _, is_finished = place.choose()
+    with at.lock():
+        folder, _, is_finished = at.choose()
         if is_finished:
             return _checked_folds(folder, configs)
         if distributed.is_main():
             folder.path.mkdir(parents=True, exist_ok=True)
-            folder.write_settings(place.settings)
+            folder.write_settings(at.settings)
         records = []
         for number, one in enumerate(configs, start=1):
-            within = _Place(one.to_dict(), resume=True, wait=False, fixed=folder.fold(number))
+            within = _Location(one.to_dict(), resume=True, wait=False, fixed=folder.fold(number))
             source = None if shared_from is None else RunFolder(shared_from).fold(number).path
             records.append(_execute_one(one, within, source).record)
         record = combined_record(config, records)
@@ -132,32 +108,32 @@ def _execute_folds(config: EDTConfig, place: "_Place", shared_from: Path | None)
     return CompletedRun(folder, record)
 
 
-def _execute_one(config: EDTConfig, place: "_Place", shared_from: Path | None) -> CompletedRun:
+def _execute_one(config: EDTConfig, at: "_Location", shared_from: Path | None) -> CompletedRun:
     """Train and evaluate on one split."""
     is_main = distributed.is_main()
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
-    seed_everything(config)
-    dataset = open_dataset(config)
-    folder, is_earlier, is_finished = place.choose()
+    assembly.seed_everything(config)
+    dataset = assembly.open_dataset(config)
+    folder, is_earlier, is_finished = at.choose()
     if is_finished:
         return _checked(folder, config, dataset)
-    train_data, valid, test = prepare_data(config, dataset)
+    train_data, valid, test = assembly.prepare_data(config, dataset)
     if config["sampled_candidates"]:  # a draw that cannot be made is no news for after training
         with distributed.main_first():
             for targets in (valid, test):
                 targets.sampled_candidates(config["sampled_candidates"], config["candidates"])
     model, build_seconds = _seeded_model(config, train_data)
     # from here on the run's folder is written to
-    with place.lock():
-        folder, is_earlier, is_finished = place.choose()
+    with at.lock():
+        folder, is_earlier, is_finished = at.choose()
         if is_finished:  # by another process meanwhile
             return _checked(folder, config, dataset)
         if is_main:
             folder.path.mkdir(parents=True, exist_ok=True)
         with logging_to(folder.log_path) if is_main else no_logging():
             if is_main:
-                folder.write_settings(place.settings)
-            if place.fixed is not None:
+                folder.write_settings(at.settings)
+            if at.fixed is not None:
                 _log.info(f"fold {config['fold']} of {config['folds']}")
             trainer = trainer_class(config, model, folder.path)
             if not (is_earlier and trainer.resume()):
@@ -185,7 +161,7 @@ def _seeded_model(config: EDTConfig, train_data: Any) -> tuple[Any, float]:
     """Return a new model, its first weights drawn from the seed, and how long it took."""
     init_seed(config["seed"], config["reproducibility"])
     begun = time.perf_counter()
-    model = build_model(config, train_data.dataset)
+    model = assembly.build_model(config, train_data.dataset)
     return model, time.perf_counter() - begun
 
 
@@ -197,7 +173,7 @@ def _fit_again(
     is_earlier: bool,
 ) -> tuple[PhasedTrainer, Fit]:
     """Train a new model on training and validation rows, or go on where an earlier process was."""
-    train_data = prepare_final_data(config, dataset)
+    train_data = assembly.prepare_final_data(config, dataset)
     model, build_seconds = _seeded_model(config, train_data)
     trainer_class = get_trainer(config["MODEL_TYPE"], config["model"])
     trainer = trainer_class(config, model, folder.final_fit.path, is_final=True)
@@ -213,7 +189,7 @@ def _shows_progress(config: EDTConfig) -> bool:
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Location:
     """Where a run is written.
 
     Attributes
@@ -256,18 +232,21 @@ class _Place:
 def _checked_folds(folder: RunFolder, configs: Sequence[EDTConfig]) -> CompletedRun:
     """Return an earlier finished run over all folds, each of them checked."""
     for number, config in enumerate(configs, start=1):
-        _checked(folder.fold(number), config, open_dataset(config))
-    content = distributed.from_main(lambda: folder.read_record().to_dict())
-    return CompletedRun(folder, RunRecord.model_validate(content))
+        _checked(folder.fold(number), config, assembly.open_dataset(config))
+    return CompletedRun(folder, _record_of(folder))
 
 
 def _checked(folder: RunFolder, config: EDTConfig, dataset: CrossDomainDataset) -> CompletedRun:
     """Return an earlier finished run; refuse one of other data or artefacts than today's."""
-    content = distributed.from_main(lambda: folder.read_record().to_dict())
-    record = RunRecord.model_validate(content)
+    record = _record_of(folder)
     refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)
     refuse_stale(folder, record, config, dataset.split)
     return CompletedRun(folder, record)
+
+
+def _record_of(folder: RunFolder) -> RunRecord:
+    content = distributed.from_main(lambda: folder.read_record().to_dict())
+    return RunRecord.model_validate(content)
 
 
 def refuse_stale(folder: RunFolder, record: RunRecord, config: EDTConfig, split: Split) -> None:

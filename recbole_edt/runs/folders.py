@@ -4,22 +4,24 @@
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import yaml
 
 from recbole_edt.config import identity, load_yaml
 from recbole_edt.data.rolling_split import has_all_folds
 from recbole_edt.errors import UserError, nearest
-from recbole_edt.files import digest, write_text
+from recbole_edt.files import digest, exclusive_lock, write_text
 from recbole_edt.runs.record import RunRecord
 
 Settings = Mapping[str, Any]
 """A complete configuration as plain values, such as ``EDTConfig.to_dict()`` returns."""
+
+FOLDER_KEYS = ("data_path", "output_dir")
+"""Keys that say where files are; they change no number and enter no hash."""
 
 _METRICS = "metrics.json"
 
@@ -146,14 +148,14 @@ def first_folder(settings: Settings) -> RunFolder:
         The complete configuration as plain values; `identity` says which of them count, and
         where data and output are does not.
     """
-    hashed = without_places(identity(settings))
+    hashed = without_folders(identity(settings))
     base = Path(settings["output_dir"], settings["dataset"], settings["model"])
     return RunFolder(base / f"seed{settings['seed']}-{digest(hashed)[:8]}")
 
 
-def without_places(settings: Settings) -> dict[str, Any]:
-    """Return settings without the folders of data and output, which change no number."""
-    return {k: v for k, v in settings.items() if k not in ("data_path", "output_dir")}
+def without_folders(settings: Settings) -> dict[str, Any]:
+    """Return settings without `FOLDER_KEYS`."""
+    return {k: v for k, v in settings.items() if k not in FOLDER_KEYS}
 
 
 def _numbered(settings: Settings) -> Iterator[RunFolder]:
@@ -221,8 +223,7 @@ def lock_path(settings: Settings) -> Path:
     return folder.parents[1] / ".locks" / f"{settings['model']}-{folder.name}.lock"
 
 
-@contextmanager
-def exclusive_run(settings: Settings, wait: bool) -> Iterator[None]:
+def exclusive_run(settings: Settings, wait: bool) -> AbstractContextManager[None]:
     """Exclusive lock per configuration and seed.
 
     Raises
@@ -230,17 +231,8 @@ def exclusive_run(settings: Settings, wait: bool) -> Iterator[None]:
     UserError
         When another process has it and `wait` is False.
     """
-    path = lock_path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=-1 if wait else 0)
-    except filelock.Timeout:
-        raise UserError(
-            f"run: another process is at work on {first_folder(settings).path}; "
-            "expected one per configuration and seed"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    refusal = (
+        f"run: another process is at work on {first_folder(settings).path}; "
+        "expected one per configuration and seed"
+    )
+    return exclusive_lock(lock_path(settings), refusal, wait)

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from recbole_edt.artefacts import store
 from recbole_edt.artefacts.catalogue import Catalogue, read_catalogue
 from recbole_edt.config import EDTConfig
@@ -15,28 +13,15 @@ from recbole_edt.evaluation.expert import ContentExpert
 from recbole_edt.evaluation.list_metrics import is_list_metric
 from recbole_edt.evaluation.report import flatten_metrics
 from recbole_edt.evaluation.targets import Targets
+from recbole_edt.model.precision import check_precision
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge import init_seed
 from recbole_edt.recbole_bridge.model_state import has_other_state
-from recbole_edt.runs.assembly import (
-    agree_on_settings,
-    build_model,
-    check_gpus,
-    check_hardware,
-    open_dataset,
-    prepare_data,
-    prepare_final_data,
-    seed_everything,
-)
+from recbole_edt.runs import assembly
 from recbole_edt.runs.figures import Report
 from recbole_edt.runs.folders import RunFolder, Settings
 from recbole_edt.runs.record import RunRecord
-from recbole_edt.training.checkpoint import (
-    load_state,
-    model_weights,
-    refuse_other_data,
-    unpack_outside,
-)
+from recbole_edt.training import checkpoint
 
 _TOLERANCE = 1e-6
 
@@ -100,28 +85,28 @@ def load_run(folder: RunFolder, overrides: Settings) -> LoadedRun:
     folder.require_finished()
     record = folder.read_record()
     config = EDTConfig(None, None, [str(folder.config_path)], overrides)
-    agree_on_settings(config.to_dict())
-    check_hardware(config)
+    assembly.agree_on_settings(config.to_dict())
+    check_precision(config["precision"], config["device"])
     if "gpu_id" in overrides:  # the run may have been made on a machine with more GPUs
-        check_gpus(config)
-    seed_everything(config)
-    dataset = open_dataset(config)
-    refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)
+        assembly.check_gpus(config)
+    assembly.seed_everything(config)
+    dataset = assembly.open_dataset(config)
+    checkpoint.refuse_other_data(folder.path, record.protocol.data_hashes(), dataset)
     template = store.ArtefactSettings.from_config(config).catalogue_template
     catalogue = read_catalogue(config.dataset_dir, config["dataset"], template)
     artefacts = _artefacts_of(folder, record, config, dataset, catalogue)
-    train_data, valid, test = prepare_data(config, dataset)
+    train_data, valid, test = assembly.prepare_data(config, dataset)
     weights, fitted = folder, (valid, record.model_valid)
     if config["final_fit"]:
-        train_data = prepare_final_data(config, dataset)
+        train_data = assembly.prepare_final_data(config, dataset)
         weights, fitted = folder.final_fit, (test, record.model_test)
     init_seed(config["seed"], config["reproducibility"])
-    model = build_model(config, train_data.dataset)
+    model = assembly.build_model(config, train_data.dataset)
     _load_weights(weights, model)
     model.eval()
     if has_other_state(model):
         _refuse_lost_state(folder, record, model, *fitted)
-    expert = _expert_of(record, config, test.part)
+    expert = _expert_of(record, test.part)
     return LoadedRun(
         folder, record, config, test.part, train_data.dataset, model, expert, catalogue, artefacts
     )
@@ -144,25 +129,20 @@ def _artefacts_of(
     return store.find_set(dataset_dir, name, identity)
 
 
-def _expert_of(
-    record: RunRecord, config: EDTConfig, dataset: CrossDomainDataset
-) -> ContentExpert | None:
+def _expert_of(record: RunRecord, dataset: CrossDomainDataset) -> ContentExpert | None:
     if record.expert_weights is None:
         return None
-    expert = ContentExpert(dataset)
-    weights = [record.expert_weights[domain] for domain in dataset.domains]
-    expert.weights = torch.tensor(weights, device=config["device"])
-    return expert
+    return ContentExpert(dataset, [record.expert_weights[domain] for domain in dataset.domains])
 
 
 def _load_weights(folder: RunFolder, model: Any) -> None:
-    state = load_state(folder.checkpoint_dir)
+    state = checkpoint.load_state(folder.checkpoint_dir)
     if state is None:
         raise UserError(f"run: {folder.path} has no checkpoint")
     capabilities_of(model).begin_phase(state.phase)
     try:
-        model.load_state_dict(model_weights(state.tensors))
-        unpack_outside(model, state.tensors)
+        model.load_state_dict(checkpoint.model_weights(state.tensors))
+        checkpoint.unpack_outside(model, state.tensors)
     except RuntimeError as error:
         reason = one_line(error, 200)
         raise UserError(

@@ -1,9 +1,9 @@
 """What is measured at the end of a run: test figures, cost, and the record of all of it."""
 
+import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
-
-import torch
 
 from recbole_edt import distributed
 from recbole_edt.artefacts.inputs import ArtefactInputs
@@ -18,7 +18,6 @@ from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.precision import FLOAT32
 from recbole_edt.platforms import peak_rss_mb
 from recbole_edt.requirements import versions
-from recbole_edt.runs.commit import git_commit
 from recbole_edt.runs.figures import (
     ArtefactsRead,
     Cost,
@@ -39,7 +38,7 @@ class Fit(NamedTuple):
     Attributes
     ----------
     phases : list of dict
-        Its phases; see `recbole_edt.training.history.History`.
+        Its phases; see `recbole_edt.training.phase.History`.
     build_seconds : float
         Of building the model, where EASE and ItemKNN do all of their work.
     parameters : int
@@ -131,12 +130,10 @@ def measure(
     plain = reports()
     if not config["content_expert"]:
         return Measured(after, plain, plain, latest, None)
-    expert = ContentExpert(dataset)
+    expert = ContentExpert(dataset, weights)
     if weights is None:
         metric, grid = trainer.valid_metric, config["expert_weights"]
         weights = choose_weights(model, targets[0], candidates, expert, grid, metric)
-    else:
-        expert.weights = torch.tensor(weights, device=config["device"])
     return Measured(after, plain, reports(expert), latest, [*weights])
 
 
@@ -201,7 +198,7 @@ def write_record(
             llm_seconds=llm_seconds,
         ),
         versions=versions(),
-        git=git_commit(),
+        git=_git_commit(),
         device=str(config["device"]),
         precision=None if config["precision"] == FLOAT32 else config["precision"],
     )
@@ -231,3 +228,16 @@ def _artefacts_read(
         sum(s.get("prompt_tokens", 0) + s.get("generated_tokens", 0) for s in spent),
         sum(s.get("seconds", 0.0) for s in spent),
     )
+
+
+def _git_commit() -> str | None:
+    """Return the commit of the checkout this package runs from, None outside one."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

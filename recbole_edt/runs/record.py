@@ -150,11 +150,7 @@ class RunRecord(Part):
                 yield NamedReport(variant, "test", source.test)
 
     def value(
-        self,
-        metric: str,
-        domain: str | None = None,
-        subset: Subset = "test",
-        variant: str = FINAL,
+        self, metric: str, domain: str | None = None, subset: Subset = "test", variant: str = FINAL
     ) -> float | None:
         """Return one metric, overall when `domain` is None; None when the run has none."""
         for named in self.reports():

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from recbole_edt.files import write_table
 from recbole_edt.training import checkpoint
-from recbole_edt.training.history import History
-from recbole_edt.training.packing import pack_rng, with_prefix
-from recbole_edt.training.phase_state import PhaseState
+from recbole_edt.training.phase import History, PhaseState
 
 
 class Callback:
@@ -143,12 +142,12 @@ class Checkpoints(Callback):
     def on_validation(self, phase: PhaseState, history: History) -> None:
         """Save."""
         tensors, values = phase.state_dict()
-        rng, rng_values = pack_rng(self._generator)
-        tensors |= checkpoint.pack_model(self._model) | with_prefix("rng/", rng)
+        rng, rng_values = checkpoint.pack_rng(self._generator)
+        tensors |= checkpoint.pack_model(self._model) | checkpoint.with_prefix("rng/", rng)
         values |= {"rng": rng_values, "phases": history.phases, "curves": history.curves}
         name = f"{phase.name}-{phase.epoch}{'-end' * phase.done}"
         checkpoint.save_state(self._folder / "checkpoint", name, tensors, {**self._head, **values})
-        history.write_curves(self._folder / "curves.csv")
+        write_table(self._folder / "curves.csv", history.curves)
 
     def on_phase_end(self, phase: PhaseState, history: History) -> None:
         """Save."""

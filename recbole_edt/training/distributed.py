@@ -6,7 +6,7 @@ gradients are added up before the optimizer's step, so that all make the same st
 
 import logging
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any, cast
 
@@ -171,16 +171,3 @@ def _fingerprint(batch: Any) -> Tensor:
             weights = torch.arange(1, len(flat) + 1, device=flat.device)
             found = found.to(flat.device) + (flat * weights).sum() % _MODULUS
     return (found % _MODULUS).double()
-
-
-def in_shares(model: Any, seed: int) -> "PhaseInShares | WholeBatches":
-    """Return how the epochs of a phase are trained: in shares under torchrun."""
-    return PhaseInShares(model, seed) if distributed.size() > 1 else WholeBatches()
-
-
-class WholeBatches:
-    """One phase trained by one process, with nothing to be changed."""
-
-    def of_epoch(self, epoch: int) -> AbstractContextManager[None]:
-        """Train an epoch within this block."""
-        return nullcontext()

@@ -1,24 +1,25 @@
-"""The loop over the epochs of one phase: train, validate, keep the best, stop early."""
+"""The loop over the epochs of one phase: train, validate, keep the best, stop early.
+
+Also the one of the final fit: once more, on training and validation rows, for chosen epochs.
+"""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
+from recbole_edt import distributed
 from recbole_edt.errors import UserError
 from recbole_edt.evaluation.targets import Targets
 from recbole_edt.model.protocols import capabilities_of
 from recbole_edt.recbole_bridge.model_state import load_weights
 from recbole_edt.recbole_bridge.trainer import EpochTrainer
 from recbole_edt.training import checkpoint
-from recbole_edt.training.best_epoch import BestEpoch
 from recbole_edt.training.callbacks import Callback
-from recbole_edt.training.distributed import in_shares
-from recbole_edt.training.history import History
+from recbole_edt.training.distributed import PhaseInShares
 from recbole_edt.training.optimizers import phase_optimizer
-from recbole_edt.training.packing import unpack_rng, without_prefix
-from recbole_edt.training.phase_settings import PhaseSettings
-from recbole_edt.training.phase_state import PhaseState
+from recbole_edt.training.phase import BestEpoch, History, PhaseSettings, PhaseState
 
 
 class PhaseLoop:
@@ -77,11 +78,13 @@ class PhaseLoop:
             self._restore(phase, saved)
         elif self._capabilities.may_stay_unchanged(name):
             self._end_epoch(phase, 0.0, 0.0)
-        processes = in_shares(self._model, self._config["seed"])
+        shares = None
+        if distributed.size() > 1:
+            shares = PhaseInShares(self._model, self._config["seed"])
         while not phase.has_ended():
             phase.begin_epoch()
             begun = time.perf_counter()
-            with processes.of_epoch(phase.epoch):
+            with shares.of_epoch(phase.epoch) if shares else nullcontext():
                 loss = self._trainer.train_epoch(self._train_data, phase.epoch, self._show_progress)
             seconds = time.perf_counter() - begun
             phase.seconds += seconds
@@ -155,5 +158,67 @@ class PhaseLoop:
         except ValueError as error:  # of other parameters, as with two optimizers in turn
             name = self._config["model"]
             raise UserError(f"run: {name} cannot be resumed within a phase ({error})") from None
-        rng = without_prefix("rng/", saved.tensors)
-        unpack_rng(rng, saved.values["rng"], self._train_data.generator)
+        rng = checkpoint.without_prefix("rng/", saved.tensors)
+        checkpoint.unpack_rng(rng, saved.values["rng"], self._train_data.generator)
+
+
+@dataclass(frozen=True)
+class ChosenEpochs:
+    """What validation has chosen in the first fit, and the scores that its schedule has seen.
+
+    Attributes
+    ----------
+    best : mapping
+        By phase the best epoch, or one per domain.
+    scores : mapping
+        Overall validation score by phase and epoch, of the epochs that were validated.
+    """
+
+    best: Mapping[str, int | Mapping[str, int]]
+    scores: Mapping[tuple[str, int], float]
+
+    @classmethod
+    def from_history(cls, history: History, metric: str) -> "ChosenEpochs":
+        """Read a finished fit; `metric` is the one that chose epochs, such as ``ndcg@10``."""
+        best = {phase["name"]: phase["best_epoch"] for phase in history.phases}
+        scores = {(row["phase"], row["epoch"]): row[metric] for row in history.curves}
+        return cls(best, scores)
+
+    def epoch(self, phase: str, scope: str) -> int:
+        """Return the epoch whose weights are kept, of a domain or of ``all``."""
+        best = self.best[phase]
+        return best[scope] if isinstance(best, Mapping) else best
+
+    def last(self, phase: str) -> int:
+        """Return how many epochs a phase is trained for: until the last domain has its own."""
+        best = self.best[phase]
+        return max(best.values()) if isinstance(best, Mapping) else best
+
+
+class FinalLoop(PhaseLoop):
+    """Trains phases for the chosen numbers of epochs and validates nothing [ours].
+
+    Up to these epochs a phase goes as in the first fit: a plateau schedule is given the scores of
+    that fit, and each domain's part keeps the weights of its own epoch.
+
+    Parameters
+    ----------
+    chosen : ChosenEpochs
+        Of the first fit.
+    *args, **keys
+        As for `PhaseLoop`.
+    """
+
+    def __init__(self, chosen: ChosenEpochs, *args: Any, **keys: Any):
+        super().__init__(*args, **keys)
+        self._chosen = chosen
+
+    def _settings(self, name: str) -> PhaseSettings:
+        return replace(super()._settings(name), epochs=self._chosen.last(name))
+
+    def _select(self, phase: PhaseState) -> tuple[float | None, dict[str, float]]:
+        """Keep the weights of the parts whose epoch it is; return the first fit's score."""
+        for part in phase.best:
+            if phase.epoch == self._chosen.epoch(phase.name, part.scope):
+                part.keep(phase.epoch, self._model)
+        return self._chosen.scores.get((phase.name, phase.epoch)), {}

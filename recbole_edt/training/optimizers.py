@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from recbole_edt.errors import UserError
 from recbole_edt.model.protocols import Capabilities
 from recbole_edt.recbole_bridge.trainer import EpochTrainer
-from recbole_edt.training.phase_settings import PhaseSettings
+from recbole_edt.training.phase import PhaseSettings
 
 _BY_SPARSE_ADAM = ("adam", "adamw")
 _LEAVE_OTHER_ROWS = ("sgd", "adagrad")  # with sparse gradients, which both accept, as with dense

@@ -12,8 +12,7 @@ from recbole_edt.config.schema import DOMAIN, SHARED
 from recbole_edt.data.split import Split
 from recbole_edt.errors import UserError
 from recbole_edt.training import checkpoint
-from recbole_edt.training.history import History
-from recbole_edt.training.phase_settings import PhaseSettings
+from recbole_edt.training.phase import History, PhaseSettings
 
 _KEY = "shared_run"
 _TWO_PHASED, _SHARED_MODEL = "LLMEDT", "SASRecLLM"
@@ -24,7 +23,7 @@ _OF_AUGMENTER = ("augment_", "llm")
 _OF_ALIGNMENT = ("align_phase", "beta", "temperature")
 _TRAINABLE = "trainable"
 _ELSEWHERE = frozenset((
-    "model", "recipe", "phases", "align_phase", "beta", "temperature", _KEY,
+    "model", "recipe", "phases", *_OF_ALIGNMENT, _KEY,
     "content_expert", "group_edges", "sampled_candidates", "final_fit",
     "data_path", "output_dir", "show_progress", "log_tensorboard", "log_wandb", "wandb_project",
 ))  # fmt: skip

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,8 @@ from recbole_edt.training.callbacks import (
     TensorBoardScalars,
     WandbMetrics,
 )
-from recbole_edt.training.final_fit import ChosenEpochs, FinalLoop
-from recbole_edt.training.history import History
-from recbole_edt.training.loop import PhaseLoop
-from recbole_edt.training.packing import pack_rng, unpack_rng
+from recbole_edt.training.loop import ChosenEpochs, FinalLoop, PhaseLoop
+from recbole_edt.training.phase import History
 from recbole_edt.training.shared_run import ReusableRun, load_first_phase
 
 
@@ -112,12 +111,8 @@ class PhasedTrainer(EpochTrainer):
         """
         if valid_data is None:
             raise UserError("fit: validation data is missing; epochs are chosen on it")
-        callbacks = self._all_callbacks(train_data)
-        loop = PhaseLoop(self, train_data, valid_data, self.history, callbacks, show_progress)
-        self._train_phases(loop, train_data, callback_fn)
+        self._train_phases(PhaseLoop, train_data, valid_data, show_progress, callback_fn)
         result = self.evaluate(valid_data)
-        for callback in callbacks:
-            callback.on_end()
         return result[self.valid_metric], result
 
     def fit_again(self, train_data: Any, chosen: ChosenEpochs, show_progress: bool = False) -> None:
@@ -132,27 +127,25 @@ class PhasedTrainer(EpochTrainer):
         show_progress : bool
             Whether epochs show a progress bar.
         """
-        callbacks = self._all_callbacks(train_data)
-        loop = FinalLoop(chosen, self, train_data, None, self.history, callbacks, show_progress)
-        self._train_phases(loop, train_data)
-        for callback in callbacks:
-            callback.on_end()
-
-    def _all_callbacks(self, train_data: Any) -> list[Callback]:
-        if not distributed.is_main():
-            return self._callbacks
-        hashes, generator = train_data.dataset.hashes(), train_data.generator
-        saving = Checkpoints(self.run_dir, self.model, generator, hashes, self._is_final)
-        return [*self._callbacks, saving]
+        self._train_phases(partial(FinalLoop, chosen), train_data, None, show_progress)
 
     def _train_phases(
         self,
-        loop: PhaseLoop,
+        make_loop: Callable[..., PhaseLoop],
         train_data: Any,
+        valid_data: Targets | None,
+        show_progress: bool,
         callback_fn: Callable[[int, float], None] | None = None,
     ) -> None:
         """Run all phases, or those that a checkpoint has left; end in evaluation mode."""
         generator, saved_state = train_data.generator, self._saved
+        callbacks = list(self._callbacks)
+        if distributed.is_main():
+            hashes = train_data.dataset.hashes()
+            callbacks.append(
+                Checkpoints(self.run_dir, self.model, generator, hashes, self._is_final)
+            )
+        loop = make_loop(self, train_data, valid_data, self.history, callbacks, show_progress)
         recorded = saved_state.values if saved_state else {}
         checkpoint.refuse_other_data(self.run_dir, recorded, train_data.dataset)
         distributed.copy_from_main(self.model.state_dict())
@@ -160,14 +153,16 @@ class PhasedTrainer(EpochTrainer):
             train_data.get_model(self.model)
         # Every phase begins with the same draws, whether the one before was trained or reused.
         batch_share.forget_generators()  # of an earlier run in this process
-        draws = pack_rng(generator)
+        draws = checkpoint.pack_rng(generator)
         names = self.capabilities.phases
         start = names.index(saved_state.phase) if saved_state else len(self.phases)
         for name in names[start:]:
-            unpack_rng(*draws, generator)
+            checkpoint.unpack_rng(*draws, generator)
             loop.run(name, saved_state, callback_fn)
             saved_state = None
         self.model.eval()
+        for callback in callbacks:
+            callback.on_end()
 
     def resume(self) -> bool:
         """Load the checkpoint in ``run_dir``, from which `fit` continues; False without one.

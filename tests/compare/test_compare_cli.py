@@ -14,8 +14,8 @@ from forks import COMMAND_LINE, output_of, start_python
 from synthetic import give_vectors
 
 from recbole_edt.compare.cell_job import make_job
-from recbole_edt.compare.compare_file import read_compare_file
 from recbole_edt.compare.grid.child_process import log_path
+from recbole_edt.compare.inputs import read_compare_file
 from recbole_edt.compare.plan import ComparisonRow
 from recbole_edt.compare.results import load_results
 from recbole_edt.compare.tuning.row_tuning import RowTuning, find_space

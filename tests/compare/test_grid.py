@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from recbole_edt.compare.cell_job import CellJob
-from recbole_edt.compare.grid.outcome import CRASH, DONE, CellOutcome
 from recbole_edt.compare.grid.progress import GridProgress
 from recbole_edt.compare.grid.scheduler import GridScheduler
+from recbole_edt.compare.grid.state import CellOutcome
 from recbole_edt.compare.plan import ComparisonRow
 from recbole_edt.config import EDTConfig
-from recbole_edt.executors import LocalExecutor
+from recbole_edt.executors import CRASH, DONE, LocalExecutor
 
 FAKE = (str(Path(__file__).parent / "fake_cell.py"),)
 

@@ -1,4 +1,4 @@
-"""Marks, gains, facts of training, and the three formats."""
+"""Marks, gains, facts of training, and the three formats of tables."""
 
 import re
 
@@ -8,11 +8,18 @@ import pytest
 from fake_comparison import DEFAULT, Line, change, make_comparison
 from wcwidth import wcswidth
 
-from recbole_edt.compare.report import formats, summary, tables
+from recbole_edt.compare.report import summary, tables
 from recbole_edt.compare.report.headline import colour_of, lead
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.summary import BEST, SECOND
-from recbole_edt.compare.report.table import Table, TableCell
+from recbole_edt.compare.report.table import (
+    Table,
+    TableCell,
+    as_latex,
+    as_markdown,
+    as_text,
+    shorten,
+)
 from recbole_edt.compare.report.texts import one_line
 from recbole_edt.compare.results import load_results
 from recbole_edt.errors import UserError
@@ -41,7 +48,7 @@ def test_one_seed_has_no_deviation(tmp_path):
     lines = [Line("LLMEDT", 1.0, "LLMEDT", seeds=(1,)), Line("Pop", 0.0, "Pop", seeds=(1,))]
     one = load_results(make_comparison(tmp_path, lines))
     assert summary.score(one.rows[0], "hit@10").std is None
-    assert "±" not in formats.as_text(tables.score_table(one, "hit@10"))
+    assert "±" not in as_text(tables.score_table(one, "hit@10"))
 
 
 def test_best_and_second_by_hand(comparison):
@@ -167,7 +174,7 @@ def test_convergence(tmp_path):
 
 
 def test_missing_seeds_and_failed_cells_are_shown(comparison):
-    text = formats.as_text(tables.score_table(comparison, "ndcg@10"), columns=200)
+    text = as_text(tables.score_table(comparison, "ndcg@10"), columns=200)
     assert re.search(r"GRU4Rec.*2/3 \(!\)", text)
     assert re.search(r"\n(?!.*GRU).*2/3 \(!\)", text)  # the row that was given two seeds only
     unfinished = tables.unfinished_table(comparison)
@@ -179,22 +186,20 @@ def test_missing_seeds_and_failed_cells_are_shown(comparison):
 def test_text_is_aligned_and_broken_to_the_width(comparison):
     table = tables.score_table(comparison, "ndcg@10")
     for columns in (70, 100, 160):
-        lines = formats.as_text(table, columns).splitlines()[1:-1]
+        lines = as_text(table, columns).splitlines()[1:-1]
         assert max(map(wcswidth, lines)) <= columns
-    assert len(formats.as_text(table, 70).splitlines()) > len(
-        formats.as_text(table, 160).splitlines()
-    )
+    assert len(as_text(table, 70).splitlines()) > len(as_text(table, 160).splitlines())
 
 
 def test_labels_are_escaped_in_every_format():
     table = Table(
         "x", "T", ["row", "score"], [[TableCell(ODD + "|\n*_$%"), TableCell("0.1", BEST)]]
     )
-    markdown = formats.as_markdown(table).splitlines()[-1]
+    markdown = as_markdown(table).splitlines()[-1]
     assert "<script>" not in markdown
     assert markdown.count("|") - markdown.count(r"\|") == 3
     assert "**0.1**" in markdown
-    latex = formats.as_latex(table)
+    latex = as_latex(table)
     assert r"a \textless{} b \& ünïcode" in latex
     assert r"\textbar{} *\_\$\%" in latex
     assert r"\textbf{0.1}" in latex
@@ -202,8 +207,8 @@ def test_labels_are_escaped_in_every_format():
 
 def test_wide_characters_count_twice():
     table = Table("x", "T", ["row", "score"], [[TableCell("漢字"), TableCell("0.1")]])
-    assert formats.as_text(table).splitlines()[1:] == ["row    score", "漢字     0.1"]
-    assert formats.shorten("漢字漢字", 5) == "漢字…"
+    assert as_text(table).splitlines()[1:] == ["row    score", "漢字     0.1"]
+    assert shorten("漢字漢字", 5) == "漢字…"
     assert one_line("a\x1b[31m\nb") == "a [31m b"
 
 

@@ -122,7 +122,7 @@ def padded(histories):
 
 def numbered(run, users):
     """Return the complete histories of users as item numbers of the export."""
-    numbers, dataset = Numbering.of_dataset(run.dataset, None).of_items, run.dataset
+    numbers, dataset = Numbering.of(run.dataset.item_domain, None).of_items, run.dataset
     items, starts = dataset.flat[dataset.iid_field], dataset.user_starts
     return [numbers[items[np.arange(starts[u], starts[u + 1])]].tolist() for u in users]
 
@@ -133,7 +133,7 @@ def test_the_module_gives_the_lists_of_recommend(runs, model, domain):
     run = runs(model)
     spread(run)
     module = next_items(run, domain, 9)
-    numbering = Numbering.of_dataset(run.dataset, domain)
+    numbering = Numbering.of(run.dataset.item_domain, domain)
     compared = compare_lists(run, Eager(module), numbering, 9)
     assert compared.users == 43
     assert compared.lists == 44 * (4 if domain is None else 1)  # a batch of one user at first
@@ -141,7 +141,7 @@ def test_the_module_gives_the_lists_of_recommend(runs, model, domain):
 
 
 def test_repeats_are_recommended_where_they_may_be(runs):
-    run, numbering = runs("SASRec"), Numbering.of_dataset(runs("SASRec").dataset, None)
+    run, numbering = runs("SASRec"), Numbering.of(runs("SASRec").dataset.item_domain, None)
     module = next_items(run, None, 42, repeats=True)
     assert compare_lists(run, Eager(module), numbering, 42, repeats=True).lists == 176
     best, _ = Eager(module)(np.array([[1, 2, 3]]), None)
@@ -158,7 +158,7 @@ def test_a_phase_or_a_mask_of_its_own(runs, model):
         run.model.set_phase("shared")
     else:
         run.model.attend_padding = not run.model.attend_padding
-    numbering = Numbering.of_dataset(run.dataset, None)
+    numbering = Numbering.of(run.dataset.item_domain, None)
     assert compare_lists(run, Eager(next_items(run, None, 5)), numbering, 5).lists == 176
 
 

@@ -8,9 +8,8 @@ from small_baselines import N_USERS, Catalogue, histories, windows
 from recbole_edt.config import EDTConfig
 from recbole_edt.data.windows import ITEMS
 from recbole_edt.errors import UserError
-from recbole_edt.model.alignment import soft_alignment
+from recbole_edt.model.alignment import ProfileAlignment, soft_alignment
 from recbole_edt.model.llmedt import DOMAIN, LLMEDT
-from recbole_edt.model.profiles import ProfileAlignment
 from recbole_edt.model.protocols import capabilities_of
 
 M, K, D = 6, 3, 8

@@ -6,7 +6,7 @@ import pytest
 from small_tables import INTER, ITEMS
 
 from recbole_edt.cli import prepare as prepare_command
-from recbole_edt.cli.keys import CommandParser
+from recbole_edt.cli.arguments import ArgumentParser
 from recbole_edt.prepare.pipeline import prepare_dataset
 
 
@@ -15,7 +15,7 @@ def prepare(tmp_path: Path) -> Callable[..., str]:
     """Run `prepare` with these arguments, its result going to ``tmp_path/dataset``."""
 
     def run(*argv: str) -> str:
-        parser = CommandParser(prog="recbole-edt prepare", argv=argv)
+        parser = ArgumentParser(prog="recbole-edt prepare", argv=argv)
         prepare_command.add_arguments(parser)
         args = parser.parse_args([*argv, f"--data_path={tmp_path}/dataset"])
         return prepare_dataset(args.reader, vars(args))

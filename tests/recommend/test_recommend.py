@@ -63,7 +63,7 @@ def test_history_is_complete_and_the_latest_comes_first(ask, root):
 def test_the_test_item_is_part_of_what_the_model_reads(root, folder):
     run = load_run(RunFolder(folder("SASRec")), {})
     user = run.dataset.field2token_id["user_id"]["u5"]
-    rows = history_rows(run.dataset, user)
+    rows = history_rows(run.dataset, np.array([user]))
     scores = next_scores(run, np.array([user, 1]))
     batch = run.dataset.histories(
         run.dataset.flat["user_id"][rows[-1:]].numpy(), rows[-1:]
@@ -91,7 +91,7 @@ def test_what_the_run_adds_is_added(folder):
     added = (parts[1] - parts[0])[unseen]
     assert added.abs().max() > 0.1
     np.testing.assert_allclose((parts[2] - parts[0])[unseen], 2 * added, atol=1e-5)
-    last = run.dataset.flat["item_id"][history_rows(run.dataset, user[0])[-1]]
+    last = run.dataset.flat["item_id"][history_rows(run.dataset, user)[-1]]
     cosine = (run.expert.unit @ run.expert.unit[last])[unseen]
     assert (added >= cosine - 1e-5).all()  # the nearest of the last items, the very last one too
 

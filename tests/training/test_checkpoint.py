@@ -8,7 +8,7 @@ import torch
 
 from recbole_edt.errors import UserError
 from recbole_edt.training import checkpoint
-from recbole_edt.training.packing import pack_optimizer, pack_rng, unpack_optimizer, unpack_rng
+from recbole_edt.training.checkpoint import pack_optimizer, pack_rng, unpack_optimizer, unpack_rng
 
 
 def draws(generator):

@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from recbole_edt.errors import UserError
-from recbole_edt.model.sparse_rows import rows_of
+from recbole_edt.model.items import rows_of
 from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.training.averaging import WeightAverage
 from recbole_edt.training.callbacks import Checkpoints
+from recbole_edt.training.checkpoint import pack_optimizer, unpack_optimizer
 from recbole_edt.training.optimizers import DenseAndSparse, clip_gradients
-from recbole_edt.training.packing import pack_optimizer, unpack_optimizer
 
 
 class Lookup(nn.Module):

@@ -9,8 +9,7 @@ import torch
 
 from recbole_edt.config import EDTConfig
 from recbole_edt.quick_start import run_recbole_edt
-from recbole_edt.training.best_epoch import BestEpoch
-from recbole_edt.training.phase_settings import PhaseSettings
+from recbole_edt.training.phase import BestEpoch, PhaseSettings
 from recbole_edt.training.trainer import PhasedTrainer
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from recbole_edt.config import EDTConfig
 from recbole_edt.errors import UserError
 from recbole_edt.quick_start import run_recbole_edt
 from recbole_edt.training import checkpoint
-from recbole_edt.training.phase_settings import PhaseSettings
+from recbole_edt.training.phase import PhaseSettings
 from recbole_edt.training.trainer import PhasedTrainer
 
 pytestmark = pytest.mark.slow

@@ -4,8 +4,17 @@ import re
 from pathlib import Path
 
 from recbole_edt.compare.cell_job import CellJob
-from recbole_edt.compare.grid.outcome import CRASH, DONE, FAILED, CellOutcome
-from recbole_edt.executors import ChildCall, Executor, preload_code, read_answer, start_code
+from recbole_edt.compare.grid.state import CellOutcome
+from recbole_edt.executors import (
+    CRASH,
+    DONE,
+    FAILED,
+    ChildCall,
+    Executor,
+    preload_code,
+    read_answer,
+    start_code,
+)
 from recbole_edt.files import digest
 
 _CELL = "recbole_edt.compare.grid.cell"

@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from recbole_edt.compare.cell_job import CellJob
 from recbole_edt.compare.grid.cell_progress import CellProgress
-from recbole_edt.compare.grid.outcome import CellOutcome
+from recbole_edt.compare.grid.state import CellOutcome
 
 _UPDATE_SECONDS = 1.0  # between two looks at the runs' curves
 _LINE_SECONDS = 60.0  # between two plain lines

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from recbole_edt.compare.cell_job import CellJob
 from recbole_edt.compare.grid.child_process import ARGUMENTS, CellProcess, log_path
-from recbole_edt.compare.grid.outcome import DONE, RUNNING, USER, CellOutcome
 from recbole_edt.compare.grid.progress import GridProgress
-from recbole_edt.executors import Executor, stop
+from recbole_edt.compare.grid.state import RUNNING, CellOutcome
+from recbole_edt.executors import DONE, USER, Executor, stop
 from recbole_edt.runs import RunFolder
 from recbole_edt.training.checkpoint import has_state
 

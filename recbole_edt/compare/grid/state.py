@@ -1,17 +1,53 @@
-"""``compare.json``: what a comparison consists of and how far it is."""
+"""``compare.json``: what a comparison consists of, how far it is, and how its cells ended."""
 
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recbole_edt.compare.grid.outcome import DONE, RUNNING, WAITING, CellOutcome
 from recbole_edt.compare.plan import ComparisonPlan
 from recbole_edt.errors import UserError
-from recbole_edt.files import read_json, write_json
+from recbole_edt.executors import DONE
+from recbole_edt.files import exclusive_lock, read_json, write_json
 
 SCHEMA = 1
 FILE = "compare.json"
+RUNNING, WAITING = "running", "waiting"
+"""Beside the words of `recbole_edt.executors` for what has ended."""
+
+
+@dataclass(frozen=True)
+class CellOutcome:
+    """How the run of a cell or trial ended.
+
+    Attributes
+    ----------
+    status : str
+        ``done`` or ``failed``.
+    run_dir : pathlib.Path, optional
+        The run's folder, when it is done.
+    reason, kind : str, optional
+        Why it failed, in one line, and whether the user can change that (``user``) or the process
+        crashed (``crash``).
+    seconds : float, optional
+        Wall time of its process; None for a run that had been finished before.
+    started : bool
+        Whether training had begun.
+    """
+
+    status: str
+    run_dir: Path | None = None
+    reason: str | None = None
+    kind: str | None = None
+    seconds: float | None = None
+    started: bool = True
+
+
+def folder_lock(folder: Path) -> AbstractContextManager[None]:
+    """Lock the folder of a comparison or a search for a block; refuse where a process has it."""
+    return exclusive_lock(folder / ".lock", f"{folder}: another process is at work on it")
 
 
 def relative(path: Path, folder: Path) -> str:

@@ -35,12 +35,8 @@ def lead(significance: Significance) -> dict[str, str]:
         held = _scopes_text(significant, comparison.scopes) if significant else "nowhere"
         claim += f"; after Holm's correction (p below {LEVEL}) {held}"
     chosen = "The baseline is chosen on validation, for each column by itself."
-    return {"label": label, "text": texts.one_line(f"{claim}. {chosen} {_above(significance)}")}
-
-
-def _above(significance: Significance) -> str:
-    ours = significance.reference
-    return " ".join(above_note(significance.comparison, ours)) if ours else ""
+    above = " ".join(above_note(comparison, ours))
+    return {"label": label, "text": texts.one_line(f"{claim}. {chosen} {above}")}
 
 
 def _scopes_text(some: Sequence[str | None], scopes: Sequence[str | None]) -> str:

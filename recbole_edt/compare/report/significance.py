@@ -1,13 +1,15 @@
 """Tests of every pair of rows, overall and per domain."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from recbole_edt.compare.compared_run import ComparedRun, target_values, target_weights
+from recbole_edt.compare.compared_run import target_values, target_weights
 from recbole_edt.compare.report import bootstrap
 from recbole_edt.compare.report.summary import competitors, reference, validation
 from recbole_edt.compare.results import ComparisonResult, RowResult
@@ -17,6 +19,7 @@ from recbole_edt.evaluation.list_metrics import has_value_per_target
 _SEED = 2026
 _MOST_COMPARED, _CLOSE = 4, 0.5  # competitors: how many, and how close to the first
 _Seeds = tuple[int, ...]
+_Pair = tuple[str, str, _Seeds]  # labels, and the seeds that both rows have
 _Column = tuple[str, _Seeds, str]  # label, seeds averaged over, metric
 
 
@@ -76,36 +79,26 @@ class Significance:
         self.comparison = comparison
         self.metrics = [name for name in comparison.metrics if has_value_per_target(name)]
         self.reference = reference(comparison) if comparison.metrics else None
+        self._ranks: dict[tuple[str, int], pd.DataFrame] = {}  # by label and seed
+        paths = []
+        for row in comparison.rows:
+            for seed, run in sorted(row.runs.items()):
+                if run.ranks is not None:
+                    self._ranks[row.label, seed] = run.ranks
+                    paths.append(run.path)
+        _refuse_different_targets(paths, list(self._ranks.values()))
         self.rows = [row for row in comparison.rows if self._seeds(row)]
-        self._first: ComparedRun | None = None
-        for row in self.rows:
-            for seed in self._seeds(row):
-                self._check_targets(row.runs[seed])
 
-    @staticmethod
-    def _seeds(row: RowResult) -> _Seeds:
-        return tuple(sorted(s for s, run in row.runs.items() if run.ranks is not None))
+    def _seeds(self, row: RowResult) -> _Seeds:
+        return tuple(seed for label, seed in self._ranks if label == row.label)
 
-    def _check_targets(self, run: ComparedRun) -> None:
-        if self._first is None:
-            self._first = run
-        first, ranks = self._first.ranks, run.ranks
-        assert first is not None
-        assert ranks is not None
-        of_folds = [column for column in ("fold",) if column in first]
-        for column in ("user_id", "item_id", "domain", *of_folds):
-            if len(first) != len(ranks) or not np.array_equal(first[column], ranks[column]):
-                raise UserError(
-                    f"test_ranks.csv: {self._first.path} and {run.path} differ in {column}; "
-                    "expected the same targets in the same order"
-                )
+    def _reference_first(self, rows: list[RowResult]) -> list[RowResult]:
+        return sorted(rows, key=lambda row: row is not self.reference)
 
     @property
     def row_indices(self) -> dict[str, int]:
         """Return each row's number by label, which is that of its colour; the reference has 0."""
-        rows = self.comparison.rows
-        ordered = [r for r in rows if r is self.reference]
-        ordered += [r for r in rows if r is not self.reference]
+        ordered = self._reference_first(self.comparison.rows)
         return {row.label: index for index, row in enumerate(ordered)}
 
     @property
@@ -125,17 +118,13 @@ class Significance:
 
     @cached_property
     def _targets(self) -> pd.DataFrame:
-        assert self._first is not None
-        assert self._first.ranks is not None
-        return self._first.ranks
+        return next(iter(self._ranks.values()))
 
-    def values(self, row: RowResult, seeds: _Seeds, metric: str) -> np.ndarray:
+    def values(self, label: str, seeds: _Seeds, metric: str) -> np.ndarray:
         """Return the metric of each test target, averaged over some seeds, float64 [targets]."""
         total = np.zeros(len(self._targets))
         for seed in seeds:
-            ranks = row.runs[seed].ranks
-            assert ranks is not None
-            total += target_values(ranks, metric)
+            total += target_values(self._ranks[label, seed], metric)
         return total / len(seeds)
 
     def where(self, domain: str | None) -> np.ndarray:
@@ -164,32 +153,19 @@ class Significance:
             Common seeds and effect by labels and metric.
         """
         metrics = [name for name in metrics if name in self.metrics]
-        common = self._common_seeds(pairs)
-        sample = self._sample(self._columns(pairs, metrics), targets)
-        return _effects(pairs, metrics, common, sample) if sample else {}
+        comparable = self._comparable(pairs)
+        sample = self._sample(_columns(comparable, metrics), targets)
+        return _effects(comparable, metrics, sample) if sample else {}
 
-    def _common_seeds(
-        self, pairs: list[tuple[RowResult, RowResult]]
-    ) -> dict[tuple[str, str], _Seeds]:
-        return {
-            (a.label, b.label): tuple(s for s in self._seeds(a) if s in self._seeds(b))
+    def _comparable(self, pairs: Iterable[tuple[RowResult, RowResult]]) -> list[_Pair]:
+        """Return the labels of pairs of rows with the seeds that both have, if there are any."""
+        common = (
+            (a.label, b.label, tuple(s for s in self._seeds(a) if s in self._seeds(b)))
             for a, b in pairs
-        }
+        )
+        return [pair for pair in common if pair[2]]
 
-    def _columns(
-        self, pairs: list[tuple[RowResult, RowResult]], metrics: list[str]
-    ) -> dict[_Column, RowResult]:
-        """Return what the pairs need: each row's metrics over the seeds of each of its pairs."""
-        common = self._common_seeds(pairs)
-        return {
-            (row.label, common[a.label, b.label], metric): row
-            for a, b in pairs
-            for row in (a, b)
-            for metric in metrics
-            if common[a.label, b.label]
-        }
-
-    def _sample(self, columns: dict[_Column, RowResult], targets: np.ndarray) -> "_Sample | None":
+    def _sample(self, columns: Sequence[_Column], targets: np.ndarray) -> "_Sample | None":
         """Resample the users of some targets, None when there is nothing to resample."""
         if not columns or not targets.any():
             return None
@@ -198,24 +174,22 @@ class Significance:
         counts = np.bincount(users, weights=weights)
         scale = 1.0 if weights is None else weights
         sums = {
-            key: np.bincount(users, weights=self.values(row, key[1], key[2])[targets] * scale)
-            for key, row in columns.items()
+            column: np.bincount(users, weights=self.values(*column)[targets] * scale)
+            for column in dict.fromkeys(columns)
         }
         draws = bootstrap.bootstrap_means(np.stack(list(sums.values()), axis=1), counts, _SEED)
         return _Sample(sums, counts, dict(zip(sums, draws.T, strict=True)))
 
     @cached_property
-    def _pairs(self) -> list[tuple[RowResult, RowResult]]:
+    def _pairs(self) -> list[_Pair]:
         """Every pair of rows, the reference first."""
-        ahead = [row for row in self.rows if row is self.reference]
-        return list(combinations(ahead + [r for r in self.rows if r is not self.reference], 2))
+        return self._comparable(combinations(self._reference_first(self.rows), 2))
 
     @cached_property
     def _scopes(self) -> dict[str | None, "_Sample | None"]:
         """One sample per scope, for tests and intervals alike."""
-        metrics = self.metrics
-        columns = self._columns(self._pairs, metrics)
-        columns |= {(row.label, self._seeds(row), m): row for row in self.rows for m in metrics}
+        columns = _columns(self._pairs, self.metrics)
+        columns += [(row.label, self._seeds(row), m) for row in self.rows for m in self.metrics]
         return {
             domain: self._sample(columns, self.where(domain)) if columns else None
             for domain in self.comparison.scopes
@@ -235,10 +209,9 @@ class Significance:
     @cached_property
     def tests(self) -> list[PairTest]:
         """Every pair of rows, metric and domain; the reference's pairs come first."""
-        metrics, common = self.metrics, self._common_seeds(self._pairs)
         tests: list[PairTest] = []
         for domain, sample in self._scopes.items():
-            effects = _effects(self._pairs, metrics, common, sample) if sample else {}
+            effects = _effects(self._pairs, self.metrics, sample) if sample else {}
             for (first, second, metric), (seeds, effect) in effects.items():
                 is_reference = self.reference is not None and first == self.reference.label
                 family = "reference" if is_reference else "all pairs"
@@ -262,22 +235,39 @@ class _Sample:
     draws: dict[_Column, np.ndarray]
 
 
+def _refuse_different_targets(paths: list[Path], ranks: list[pd.DataFrame]) -> None:
+    for path, others in zip(paths[1:], ranks[1:], strict=True):
+        of_folds = [column for column in ("fold",) if column in ranks[0]]
+        for column in ("user_id", "item_id", "domain", *of_folds):
+            if not np.array_equal(ranks[0][column], others[column]):
+                raise UserError(
+                    f"test_ranks.csv: {paths[0]} and {path} differ in {column}; "
+                    "expected the same targets in the same order"
+                )
+
+
+def _columns(pairs: list[_Pair], metrics: list[str]) -> list[_Column]:
+    """Return what the pairs need: each row's metrics over the seeds of each of its pairs."""
+    return [
+        (label, seeds, metric)
+        for first, second, seeds in pairs
+        for label in (first, second)
+        for metric in metrics
+    ]
+
+
 def _effects(
-    pairs: list[tuple[RowResult, RowResult]],
-    metrics: list[str],
-    common: dict[tuple[str, str], _Seeds],
-    sample: _Sample,
+    pairs: list[_Pair], metrics: list[str], sample: _Sample
 ) -> dict[tuple[str, str, str], tuple[_Seeds, bootstrap.Effect]]:
     effects = {}
-    for a, b in pairs:
-        seeds = common[a.label, b.label]
-        for metric in metrics if seeds else ():
-            one, other = (a.label, seeds, metric), (b.label, seeds, metric)
-            sums, draws = sample.sums, sample.draws
+    sums, draws = sample.sums, sample.draws
+    for first, second, seeds in pairs:
+        for metric in metrics:
+            one, other = (first, seeds, metric), (second, seeds, metric)
             effect = bootstrap.effect(
                 sums[one], sums[other], sample.counts, draws[one], draws[other]
             )
-            effects[a.label, b.label, metric] = (seeds, effect)
+            effects[first, second, metric] = (seeds, effect)
     return effects
 
 

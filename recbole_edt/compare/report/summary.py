@@ -102,14 +102,9 @@ def _by_validation(
     return [row for _, row in sorted(ranked, key=lambda pair: -pair[0])]
 
 
-def gain(
-    comparison: ComparisonResult,
-    row: RowResult,
-    domain: str | None = None,
-    metric: str | None = None,
-) -> float | None:
+def gain(comparison: ComparisonResult, row: RowResult, domain: str | None = None) -> float | None:
     """Return the relative test gain of a row over its `best_other`, None when undefined."""
-    metric = metric or comparison.metrics[0]
+    metric = comparison.metrics[0]
     other = best_other(comparison, row, domain)
     ours = score(row, metric, domain)
     base = score(other, metric, domain) if other else None
@@ -118,14 +113,12 @@ def gain(
     return ours.mean / base.mean - 1
 
 
-def marks(
-    comparison: ComparisonResult, metric: str, domain: str | None = None, variant: str = FINAL
-) -> dict[str, str]:
+def marks(comparison: ComparisonResult, metric: str, domain: str | None = None) -> dict[str, str]:
     """Return `BEST` and `SECOND` by label; equal means share a mark, one row alone has none."""
     means = {
         row.label: found.mean
         for row in comparison.rows
-        if (found := score(row, metric, domain, variant=variant)) is not None
+        if (found := score(row, metric, domain)) is not None
     }
     ranked = sorted(set(means.values()), reverse=not is_smaller_better(metric))
     if len(ranked) < 2:

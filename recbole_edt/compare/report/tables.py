@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from recbole_edt.compare.grid.outcome import DONE
 from recbole_edt.compare.report import texts
 from recbole_edt.compare.report.significance import Significance
 from recbole_edt.compare.report.summary import (
@@ -22,6 +21,7 @@ from recbole_edt.evaluation.list_metrics import (
     is_list_metric,
     is_smaller_better,
 )
+from recbole_edt.executors import DONE
 from recbole_edt.runs import FINAL, WITHOUT_EXPERT, fold_variant
 
 
@@ -65,7 +65,7 @@ def gain_table(comparison: ComparisonResult) -> Table:
     )
     notes = [
         "Against the best row of another model (in an ablation of one model: the best other row), "
-        "chosen on validation, not on test.",
+        "chosen on validation, not on test."
     ]
     ours = reference(comparison)
     if ours is not None:
@@ -222,7 +222,7 @@ def significance_table(
     notes = [
         "Paired bootstrap over users (10,000 draws, two-sided), each user's metric averaged over "
         "the seeds that both rows have. Holm over all rows, overall and per domain. The interval "
-        "covers the choice of users, not that of seeds.",
+        "covers the choice of users, not that of seeds."
     ]
     if comparison.has_folds:
         notes.append("Each fold counts the same; a user's targets of all folds are drawn together.")

@@ -4,7 +4,6 @@ The score of a trial is the validation metric that also chooses epochs. The runs
 like any other run; no line here reads them.
 """
 
-import csv
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,20 +13,20 @@ import yaml
 from tabulate import tabulate
 
 from recbole_edt.compare.cell_job import CellJob, make_job
-from recbole_edt.compare.grid.outcome import CRASH, CellOutcome
 from recbole_edt.compare.grid.progress import GridProgress
 from recbole_edt.compare.grid.scheduler import GridScheduler
-from recbole_edt.compare.inputs import find_property_file
-from recbole_edt.compare.plan import FOLDER_KEYS, ComparisonRow
+from recbole_edt.compare.grid.state import CellOutcome
+from recbole_edt.compare.plan import ComparisonRow
 from recbole_edt.compare.tuning.search import STRATEGIES, FixedSearch, Search
 from recbole_edt.compare.tuning.search_space import SearchSpace, read_search_space
 from recbole_edt.compare.tuning.trial import Trial
 from recbole_edt.data.rolling_split import has_all_folds
 from recbole_edt.errors import UserError
-from recbole_edt.executors import Executor
-from recbole_edt.files import digest, replacing, write_json, write_text
+from recbole_edt.executors import CRASH, Executor
+from recbole_edt.files import digest, write_json, write_table, write_text
 from recbole_edt.model.protocols import has_settings
-from recbole_edt.paths import properties_dir
+from recbole_edt.paths import find_property_file, properties_dir
+from recbole_edt.runs import FOLDER_KEYS, without_folders
 
 SCHEMA = 1
 _DEFAULT_SPACE = "sequential"  # for sequential models without a space of their own
@@ -82,7 +81,7 @@ class RowTuning:
         self.search: Search = make_search(self.space, self.budget, self.seed, start)
         if isinstance(self.search, FixedSearch):
             self.budget = len(self.search.points)
-        kept = {k: v for k, v in self.keys.items() if k not in FOLDER_KEYS}
+        kept = without_folders(self.keys)
         parts = [self.dataset, self.row.model, kept, self.space.describe(), self.strategy]
         name = f"{self.row.model}-{digest([*parts, self.seed])[:8]}"
         self.folder = first.run_dir.parents[1] / "tune" / name
@@ -155,14 +154,8 @@ class RowTuning:
         trials = [trial.to_dict(self.folder) for trial in self.trials]
         record = {**head, "seed": self.seed, **self.summary(), "runs": trials}
         write_json(self.folder / "tune.json", record)
-        with (
-            replacing(self.folder / "trials.csv") as temporary,
-            open(temporary, "w", encoding="utf-8", newline="") as handle,
-        ):
-            flat = [{k: v for k, v in t.items() if k != "params"} | t["params"] for t in trials]
-            writer = csv.DictWriter(handle, list(flat[0]) if flat else [], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(flat)
+        flat = [{k: v for k, v in t.items() if k != "params"} | t["params"] for t in trials]
+        write_table(self.folder / "trials.csv", flat)
         if self.best is not None:
             write_text(self.folder / "best.yaml", self.configuration_of(self.best))
 

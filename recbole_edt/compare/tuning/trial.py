@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from recbole_edt.compare.compared_run import ComparedRun
-from recbole_edt.compare.grid.outcome import WAITING, CellOutcome
-from recbole_edt.compare.grid.state import relative
+from recbole_edt.compare.grid.state import WAITING, CellOutcome, relative
 
 
 @dataclass

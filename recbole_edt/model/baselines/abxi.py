@@ -274,11 +274,12 @@ class ABXI(CrossDomainModel):
         seen.scatter_(1, items, True).scatter_(1, labels, True)
         one_each = torch.arange(len(items), device=items.device)
         of = {"slot": owner, "user": one_each, "batch": one_each[:1]}[self.negatives_per]
-        if self.negatives_per == "batch":
-            nothing = torch.zeros_like(seen[:1])
-            drawn = [self._draw(k, nothing, of) for k in range(self.num_domains)]
-        else:
-            drawn = [self._draw(k, seen, of) for k in range(self.num_domains)]
+        shared = self.negatives_per == "batch"
+        refused = torch.zeros_like(seen[:1]) if shared else seen
+        drawn = [
+            draw_sets(self.members(k), refused, of, self.num_negatives, shared)
+            for k in range(self.num_domains)
+        ]
         ids, is_seen = (torch.cat(parts, dim=1) for parts in zip(*drawn, strict=True))
         if self.negatives_per == "slot":
             scores = scores_of_own_sets(states, table, ids)
@@ -289,10 +290,6 @@ class ABXI(CrossDomainModel):
             scores = states @ F.embedding(ids[0], table).T
             is_seen = seen[owner][:, ids[0]]
         return scores.masked_fill(is_seen, -torch.inf)
-
-    def _draw(self, domain: int, seen: Tensor, owner: Tensor) -> tuple[Tensor, Tensor]:
-        shared = self.negatives_per == "batch"
-        return draw_sets(self.members(domain), seen, owner, self.num_negatives, shared)
 
     def _scores_by_user(self, states: Tensor, vectors: Tensor, owner: Tensor) -> Tensor:
         """Multiply each user's states with the vectors of the user's own set, [M, n]."""

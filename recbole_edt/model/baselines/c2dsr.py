@@ -15,7 +15,7 @@ from recbole_edt.model.backbone import check_heads
 from recbole_edt.model.base import PUBLISHED, CrossDomainModel
 from recbole_edt.model.baselines.item_graph import GraphConvolution, successor_graph
 from recbole_edt.model.baselines.sasrec_encoder import SASRecEncoder
-from recbole_edt.model.batch_share import draw_rows, generator, mean
+from recbole_edt.model.batch_share import draw_rows, mean
 from recbole_edt.model.batch_share import total as over_shares
 from recbole_edt.model.domain_rows import last_seen
 from recbole_edt.model.protocols import KeyedConfig
@@ -83,13 +83,7 @@ class C2DSR(CrossDomainModel):
         layers, domain = config["graph_layers"], self.item_domain.clamp(min=0)
         self.mixed_graph = GraphConvolution(mixed, torch.zeros_like(domain), width, layers, drop)
         self.own_graph = GraphConvolution(own, domain, width, layers, drop)
-        encoders = [
-            SASRecEncoder(
-                width, self.max_length, config["n_layers"], config["n_heads"],
-                drop, config["attn_dropout_prob"], std,
-            )
-            for _ in range(self.num_domains + 1)
-        ]  # fmt: skip
+        encoders = [SASRecEncoder(config, std) for _ in range(self.num_domains + 1)]
         self.mixed_encoder, self.own_encoders = encoders[0], nn.ModuleList(encoders[1:])
         self.head = nn.Linear(width, self.n_items)
         self.padding_head = nn.Linear(width, 1)
@@ -191,13 +185,8 @@ class C2DSR(CrossDomainModel):
 
     def replaced(self, ids: Tensor, domain: int) -> Tensor:
         """Return sequences with uniform random items in position of those of one domain."""
-        members, device = self.members(domain), ids.device
-
-        def draw(rows: int) -> Tensor:
-            size = (rows, ids.shape[1])
-            return torch.randint(len(members), size, device=device, generator=generator(device))
-
-        drawn = members[draw_rows(len(ids), draw)]
+        members = self.members(domain)
+        drawn = members[draw_rows(ids.shape, ids.device, below=len(members))]
         return torch.where(self.item_domain[ids] == domain, drawn, ids)
 
     def _next_item(self, states: Tensor, targets: Tensor, padding_states: Tensor) -> Tensor:

@@ -74,8 +74,8 @@ class LLM4CDSR(CrossDomainModel):
 
     def __init__(self, config: KeyedConfig, dataset: CrossDomainDataset):
         super().__init__(config, dataset)
-        width, heads = config["hidden_size"], config["n_heads"]
-        check_heads(width, heads)
+        width = config["hidden_size"]
+        check_heads(width, config["n_heads"])
         self.published = self.loss_type == PUBLISHED
         if self.published:
             self.next_item.kind = "BCE"  # averaged otherwise: see calculate_loss
@@ -85,12 +85,7 @@ class LLM4CDSR(CrossDomainModel):
         self.temperature: float = config["temperature"]
         self._take_vectors(dataset, config["freeze_local"])
         self.adapter = two_linear_layers(self.vectors.shape[1], width)
-        layers, dropout = config["n_layers"], config["dropout_prob"]
-        kinds = (config["feed_forward"], config["causal"])
-        self.mixed, *threads = (
-            LLM4CDSREncoder(width, self.max_length, layers, heads, dropout, *kinds)
-            for _ in range(1 + self.num_domains)
-        )
+        self.mixed, *threads = (LLM4CDSREncoder(config) for _ in range(1 + self.num_domains))
         self.threads = nn.ModuleList(threads)
         self.profiles = bool(config["profiles"])
         if self.profiles:

@@ -5,6 +5,7 @@ import torch.nn.functional as F  # noqa: N812 (torch's own name for it)
 from torch import Tensor, nn
 
 from recbole_edt.model.baselines.sasrec_encoder import Pointwise, SASRecLayer
+from recbole_edt.model.protocols import KeyedConfig
 
 _EPS, _INNER_EPS = 1e-8, 1e-12
 
@@ -36,32 +37,22 @@ class LLM4CDSREncoder(nn.Module):
 
     Parameters
     ----------
-    width, max_length, n_layers, n_heads : int
-        Vector size d, longest sequence T, layers and attention heads.
-    dropout : float
-        Of vectors, layers and attention weights.
-    feed_forward : str
-        ``bottleneck`` or ``pointwise``.
-    causal : bool
-        Whether a position reads only what comes before it.
+    config : EDTConfig
+        Vector size d, longest sequence T, layers, attention heads and dropout, ``feed_forward``
+        (``bottleneck`` or ``pointwise``), and whether a position reads only what comes before it
+        (``causal``).
     """
 
-    def __init__(
-        self,
-        width: int,
-        max_length: int,
-        n_layers: int,
-        n_heads: int,
-        dropout: float,
-        feed_forward: str,
-        causal: bool,
-    ):
+    def __init__(self, config: KeyedConfig):
         super().__init__()
-        self.causal = causal
-        self.positions = nn.Embedding(max_length + 1, width)  # row 0 is the release's padding
+        width, dropout = config["hidden_size"], config["dropout_prob"]
+        feed_forward = _FEED_FORWARD[config["feed_forward"]]
+        self.causal = config["causal"]
+        # row 0 is the release's padding
+        self.positions = nn.Embedding(config["MAX_ITEM_LIST_LENGTH"] + 1, width)
         self.layers = nn.ModuleList(
-            SASRecLayer(width, n_heads, dropout, dropout, _FEED_FORWARD[feed_forward])
-            for _ in range(n_layers)
+            SASRecLayer(width, config["n_heads"], dropout, dropout, feed_forward)
+            for _ in range(config["n_layers"])
         )
         self.norm = nn.LayerNorm(width, eps=_EPS)
         self.dropout = nn.Dropout(dropout)

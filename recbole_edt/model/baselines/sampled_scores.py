@@ -42,11 +42,10 @@ def draw_sets(
     width = min(count + spare, len(members))
     source = generator(device)
     order = members[torch.randperm(len(members), device=device, generator=source)]
-
-    def draw(owners: int) -> Tensor:
-        return torch.randint(len(members), (owners, 1), device=device, generator=source)
-
-    start = draw(1) if shared else draw_rows(len(owner), draw)
+    if shared:
+        start = torch.randint(len(members), (1, 1), device=device, generator=source)
+    else:
+        start = draw_rows((len(owner), 1), device, below=len(members))
     ids = order[(start + torch.arange(width, device=device)) % len(members)]
     is_seen = seen[owner.unsqueeze(1), ids]
     unseen_first = is_seen.byte().argsort(dim=1, stable=True)[:, :count]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from recbole_edt.model.protocols import KeyedConfig
+
 _EPS = 1e-8
 
 
@@ -79,29 +81,20 @@ class SASRecEncoder(nn.Module):
 
     Parameters
     ----------
-    width, max_length, n_layers, n_heads : int
-        Vector size d, longest sequence T, layers and attention heads.
-    dropout, attn_dropout : float
-        Of vectors and layers, and of attention weights.
+    config : EDTConfig
+        Vector size d, longest sequence T, layers, attention heads and rates of dropout.
     position_std : float
         Standard deviation of the initial position vectors.
     """
 
-    def __init__(
-        self,
-        width: int,
-        max_length: int,
-        n_layers: int,
-        n_heads: int,
-        dropout: float,
-        attn_dropout: float,
-        position_std: float = 1.0,
-    ):
+    def __init__(self, config: KeyedConfig, position_std: float = 1.0):
         super().__init__()
-        self.positions = nn.Embedding(max_length, width)
+        width, dropout = config["hidden_size"], config["hidden_dropout_prob"]
+        self.positions = nn.Embedding(config["MAX_ITEM_LIST_LENGTH"], width)
         nn.init.normal_(self.positions.weight, std=position_std)
         self.layers = nn.ModuleList(
-            SASRecLayer(width, n_heads, dropout, attn_dropout) for _ in range(n_layers)
+            SASRecLayer(width, config["n_heads"], dropout, config["attn_dropout_prob"])
+            for _ in range(config["n_layers"])
         )
         self.norm = nn.LayerNorm(width, eps=_EPS)
         self.dropout = nn.Dropout(dropout)

@@ -49,10 +49,6 @@ class TargetPart(nn.Module):
             for _ in range(3)
         )
 
-    def fuse(self, views: Views) -> Tensor:
-        """Return u = W2 LeakyReLU(W1 [c^mix; c^src; c^tgt]), [M, d]."""
-        return self.fusion(torch.cat(views[:3], dim=1))
-
 
 class TriCDR(CrossDomainModel):
     """H. Ma et al., "Triple Sequence Learning for Cross-domain Recommendation", ACM TOIS 2024.
@@ -112,13 +108,7 @@ class TriCDR(CrossDomainModel):
         self.rates = [rate / sum(rates) for rate in rates]  # sum 1
         self.triplet_weight = config["triplet_weight"]
         self.triplet_margin = config["triplet_margin"]
-        encoders = [
-            SASRecEncoder(
-                width, self.max_length, config["n_layers"], config["n_heads"],
-                config["hidden_dropout_prob"], config["attn_dropout_prob"],
-            )
-            for _ in range(2 * self.num_domains + 1)
-        ]  # fmt: skip
+        encoders = [SASRecEncoder(config) for _ in range(2 * self.num_domains + 1)]
         self.mixed_encoder = encoders.pop()
         self.targets = nn.ModuleList(
             TargetPart(width, encoders[2 * k : 2 * k + 2]) for k in range(self.num_domains)
@@ -175,10 +165,9 @@ class TriCDR(CrossDomainModel):
         target = self._encode(part.target_encoder, self.target_table(), own.pack(ids))
         source = self._encode(part.source_encoder, self.source_table(domain), other.pack(ids))
         seen_own, seen_other = own.seen[user, slot], other.seen[user, slot]
+        query = mixed.new_zeros(len(user), mixed.shape[2])
         if own.length:
             query = target[user, (seen_own - 1).clamp(min=0)] * (seen_own > 0).unsqueeze(1)
-        else:
-            query = mixed.new_zeros(len(user), mixed.shape[2])
         # mean of the mixed states so far
         context = mixed.cumsum(1)[user, slot] / (slot + 1).unsqueeze(1)
         attend, rest = part.attention, (query, context, user)
@@ -204,9 +193,12 @@ class TriCDR(CrossDomainModel):
         return F.normalize(weight if ids is None else F.embedding(ids, weight), dim=1), None
 
     def query(self, domain: int, views: Views) -> Tensor:
-        """Return logit_scale u^k / |u^k|, which scores a domain's items, [M, d]."""
-        fused = cast(TargetPart, self.targets[domain]).fuse(views)
-        return self.logit_scale * F.normalize(fused, dim=1)
+        """Return logit_scale u / |u|, which scores a domain's items, [M, d].
+
+        u = W2 LeakyReLU(W1 [c^mix; c^src; c^tgt]).
+        """
+        fusion = cast(TargetPart, self.targets[domain]).fusion
+        return self.logit_scale * F.normalize(fusion(torch.cat(views[:3], dim=1)), dim=1)
 
     def last_states(self, interaction: Interaction) -> list[Tensor]:
         """Return ``logit_scale`` * u^k / |u^k| after each history, K times [B, d]."""
@@ -250,12 +242,9 @@ class TriCDR(CrossDomainModel):
                 heads = cast(TargetPart, self.targets[k]).heads
                 projected = [head(view[last]) for head, view in zip(heads, views[:3], strict=True)]
                 contrastive = contrastive + self._contrastive(projected)
+                of_mixed, of_source, of_target = projected
                 distances = F.triplet_margin_loss(
-                    projected[1],
-                    projected[0],
-                    projected[2],
-                    margin=self.triplet_margin,
-                    reduction="none",
+                    of_source, of_mixed, of_target, margin=self.triplet_margin, reduction="none"
                 )
                 triplet = triplet + mean(distances)
         return next_item, self.contrastive_weight * contrastive, self.triplet_weight * triplet

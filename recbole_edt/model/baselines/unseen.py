@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from recbole_edt.model.batch_share import draw_rows, generator
+from recbole_edt.model.batch_share import draw_rows
 
 
 class UnseenItems(nn.Module):
@@ -53,13 +53,7 @@ class UnseenItems(nn.Module):
         first = torch.searchsorted(self.keys, owner * self.step)
         seen = torch.searchsorted(self.keys, (owner + 1) * self.step) - first
         free = self.sizes[group] - seen
-        device = users.device
-        chance = draw_rows(
-            len(users),
-            lambda count: torch.rand(
-                count, device=device, dtype=torch.float64, generator=generator(device)
-            ),
-        )
+        chance = draw_rows(users.shape, users.device, dtype=torch.float64)
         # the r-th unseen row is r plus the seen rows that have at most r unseen ones below them
         rank = (chance * free).long()
         below = torch.searchsorted(self.keys, owner * self.step + rank, right=True) - first

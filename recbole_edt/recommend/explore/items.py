@@ -118,8 +118,8 @@ def map_of(vectors: torch.Tensor, seed: int) -> np.ndarray:
     seed : int
         Of the randomised solver.
     """
-    places = np.full((len(vectors), 2), np.nan, np.float32)
+    points = np.full((len(vectors), 2), np.nan, np.float32)
     known = vectors.any(1).numpy()
     if min(known.sum(), vectors.shape[1]) >= 2:
-        places[known] = PCA(n_components=2, random_state=seed).fit_transform(vectors.numpy()[known])
-    return places
+        points[known] = PCA(n_components=2, random_state=seed).fit_transform(vectors.numpy()[known])
+    return points

@@ -9,25 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from recbole_edt import fields
 from recbole_edt.errors import UserError
 from recbole_edt.files import write_text
 from recbole_edt.pages import environment, palette
-from recbole_edt.recommend.explore.items import (
-    item_vectors,
-    items_of_page,
-    map_of,
-    nearest_on_page,
-)
+from recbole_edt.recommend.explore.items import item_vectors, items_of_page, map_of, nearest_on_page
 from recbole_edt.recommend.explore.lists import RunLists, lists_of
 from recbole_edt.recommend.explore.packing import pack
 from recbole_edt.recommend.explore.users import (
     artefacts_of,
     histories,
-    history_rows_of,
     proposed_items,
     users_of_page,
 )
+from recbole_edt.recommend.item_index import ItemIndex
+from recbole_edt.recommend.scoring import history_rows
 from recbole_edt.recommend.user_page import run_labels
 from recbole_edt.runs import LoadedRun
 
@@ -109,7 +104,7 @@ def content_of(
     lists = [lists_of(run, users, k, show_progress) for run in runs]
     user_ids = dataset.field2id_token[dataset.uid_field][users].tolist()
     mentioned = [one for some in lists for one in (some.held_out, some.following)]
-    mentioned.append(dataset.store.items[history_rows_of(dataset, users)])
+    mentioned.append(dataset.store.items[history_rows(dataset, users)])
     proposed = proposed_items(runs, user_ids)
     mentioned.append(dataset.field2token_id[dataset.iid_field].numbers(proposed))
     items = items_of_page(dataset.item_num, mentioned)
@@ -159,14 +154,12 @@ def _packed(
 
 
 def _item_table(run: LoadedRun, ids: list[str], items: np.ndarray) -> dict[str, Any]:
-    catalogue, dataset = run.catalogue, run.dataset
-    titles = catalogue.columns.get(fields.TITLE, [""] * len(catalogue.ids))
-    title_of = dict(zip(catalogue.ids, titles, strict=True))
+    index = ItemIndex(run)
     return {
         "ids": ids,
-        "titles": [title_of.get(item, "").strip() for item in ids],
-        "domain": pack(dataset.item_domain.numpy()[items]),
-        "counts": pack(dataset.item_counts()[items]),
+        "titles": [title.strip() for title in index.titles[items]],
+        "domain": pack(index.domains[items]),
+        "counts": pack(run.dataset.item_counts()[items]),
     }
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from recbole_edt import fields
-from recbole_edt.artefacts.store import ANCHOR, AUGMENT, MODE, PROFILES, SCORE, ArtefactSet
+from recbole_edt.artefacts.store import ANCHOR, MODE, PROFILES, SCORE, ArtefactSet
 from recbole_edt.data.dataset import CrossDomainDataset
 from recbole_edt.recommend.explore.packing import pack
+from recbole_edt.recommend.scoring import history_rows
 from recbole_edt.recommend.user_history import profile_name, seconds_of
 from recbole_edt.runs import LoadedRun
 
@@ -32,12 +33,6 @@ def users_of_page(dataset: CrossDomainDataset, most: int, seed: int) -> np.ndarr
     return np.sort(users)
 
 
-def history_rows_of(dataset: CrossDomainDataset, users: np.ndarray) -> np.ndarray:
-    """Return the flat rows of some users one after another, int64, oldest first."""
-    bounds = zip(dataset.user_starts[users], dataset.user_starts[users + 1], strict=True)
-    return np.concatenate([np.arange(start, end) for start, end in bounds])
-
-
 def histories(
     dataset: CrossDomainDataset, users: np.ndarray, number_on_page: np.ndarray
 ) -> dict[str, Any]:
@@ -52,7 +47,7 @@ def histories(
     number_on_page : numpy.ndarray
         int64 [item_num], one plus the index on the page of each item, 0 for those not on it.
     """
-    rows = history_rows_of(dataset, users)
+    rows = history_rows(dataset, users)
     lengths = dataset.user_starts[users + 1] - dataset.user_starts[users]
     times = dataset.store.times[rows].astype(np.float64)
     seconds = np.round(seconds_of(times))
@@ -149,9 +144,8 @@ def proposed_items(runs: Sequence[LoadedRun], users: Sequence[str]) -> list[str]
     wanted = {*users}
     found: set[str] = set()
     for run in runs:
-        if run.artefacts is not None and run.artefacts.has(AUGMENT):
-            frame = run.artefacts.augmented()
-            assert frame is not None  # it has them
+        frame = run.artefacts.augmented() if run.artefacts is not None else None
+        if frame is not None:
             of_page = frame[frame[fields.USER].isin(wanted)]
             found.update(of_page[fields.ITEM], of_page[ANCHOR])
     return sorted(found)

@@ -22,14 +22,13 @@ def draw_figures(significance: Significance) -> Figures:
     """
     if not significance.comparison.metrics:
         return {}
-    indices = significance.row_indices
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a browser has others
         figures = {
-            "bars": bar_figures(significance, indices),
-            "gains": gain_figures(significance, indices),
-            "curves": curve_figures(significance.comparison, indices),
-            "cost": cost_figures(significance, indices),
+            "bars": bar_figures(significance),
+            "gains": gain_figures(significance),
+            "curves": curve_figures(significance),
+            "cost": cost_figures(significance),
         }
         for figure in (figure for some in figures.values() for figure in some):
             figure.render()

@@ -18,28 +18,25 @@ from recbole_edt.pages.palette import row_colour
 _LABEL, _BARS, _VALUE, _ROW = 215, 235, 66, 24  # CSS pixels; the first one at most
 
 
-def bar_figures(significance: Significance, indices: dict[str, int]) -> list[ReportFigure]:
+def bar_figures(significance: Significance) -> list[ReportFigure]:
     """Return one figure per scope: a bar per row, its interval over users, a dot per seed."""
     comparison = significance.comparison
     rows = [row for row in comparison.rows if row.runs]
     label = min(max(text_width(one_line(row.label)) for row in rows) + 2, _LABEL)
     return [
-        _bar_figure(
-            significance, indices, rows, domain, file_name("bars", k, scope_title(domain)), label
-        )
+        _bar_figure(significance, rows, domain, file_name("bars", k, scope_title(domain)), label)
         for k, domain in enumerate(comparison.scopes)
     ]
 
 
 def _bar_figure(
     significance: Significance,
-    indices: dict[str, int],
     rows: list[RowResult],
     domain: str | None,
     name: str,
     label: float,
 ) -> ReportFigure:
-    metric = significance.comparison.metrics[0]
+    metric, indices = significance.comparison.metrics[0], significance.row_indices
     intervals = significance.intervals(metric, domain)
     seeds = {row.label: list(row.values(metric, domain).values()) for row in rows}
     largest = [high for _, high in intervals.values()] + [v for vs in seeds.values() for v in vs]

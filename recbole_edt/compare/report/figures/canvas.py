@@ -15,7 +15,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from recbole_edt.compare.report.texts import one_line
-from recbole_edt.pages.palette import LIGHT, ROW_COLOURS
+from recbole_edt.pages.palette import LIGHT, ROW_COLOURS, row_colour
 
 INK, SOFT, RULE, PAGE = (LIGHT[name] for name in ("ink", "soft", "rule", "page"))
 _DPI = 96  # CSS pixels of an inch
@@ -112,9 +112,12 @@ class ReportFigure:
         tip: str = "",
         **keys: Any,
     ) -> None:
-        """Draw the marker of row number `index`, `size` CSS pixels wide."""
+        """Draw the marker of row number `index`, `size` CSS pixels wide.
+
+        Its shape changes when the colours begin again.
+        """
         (marker,) = axes.plot(
-            [x], [y], marker_of(index), color=LIGHT[f"c{index % ROW_COLOURS}"],
+            [x], [y], _MARKERS[index // ROW_COLOURS % len(_MARKERS)], color=row_colour(index),
             markersize=size * _POINT, markeredgecolor=PAGE, markeredgewidth=_POINT,
             clip_on=False, zorder=5, **keys,
         )  # fmt: skip
@@ -134,11 +137,6 @@ class ReportFigure:
 def round_ticks(count: int, integer: bool = False) -> MaxNLocator:
     """Return a locator of at most about `count` ticks at round numbers."""
     return MaxNLocator(count, steps=[1, 2, 5, 10], integer=integer)
-
-
-def marker_of(index: int) -> str:
-    """Return a row's marker; its shape changes when the colours begin again."""
-    return _MARKERS[index // ROW_COLOURS % len(_MARKERS)]
 
 
 def file_name(kind: str, number: int, label: str) -> str:

@@ -22,9 +22,9 @@ _FASTEST = 0.1  # seconds; 0 has no logarithm
 _LEFT, _TOP, _WIDTH, _LABEL, _LINE = 64, 34, 406, 230, 19  # CSS pixels
 
 
-def cost_figures(significance: Significance, indices: dict[str, int]) -> list[ReportFigure]:
+def cost_figures(significance: Significance) -> list[ReportFigure]:
     """Return one figure: training seconds against the main metric, labels in a column."""
-    comparison = significance.comparison
+    comparison, indices = significance.comparison, significance.row_indices
     metric = comparison.metrics[0]
     intervals = significance.intervals(metric, None)
     points_of: list[tuple[float, float, RowResult]] = []

@@ -14,7 +14,7 @@ from recbole_edt.compare.report.figures.canvas import (
     points,
     round_ticks,
 )
-from recbole_edt.compare.results import ComparisonResult
+from recbole_edt.compare.report.significance import Significance
 from recbole_edt.pages.palette import row_colour
 
 _LEFT, _TOP, _WIDTH, _HEIGHT, _GAP = 48, 44, 274, 114, 26  # CSS pixels
@@ -27,11 +27,12 @@ class _Curve(NamedTuple):
     epochs: pd.DataFrame
 
 
-def curve_figures(comparison: ComparisonResult, indices: dict[str, int]) -> list[ReportFigure]:
+def curve_figures(significance: Significance) -> list[ReportFigure]:
     """Return one figure per row: validation by epoch, a line per seed and fold.
 
     Rows that validate once have no curve and are left out.
     """
+    comparison, indices = significance.comparison, significance.row_indices
     metric = comparison.metrics[0]
     curves = {
         row.label: [

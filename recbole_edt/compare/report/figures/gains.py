@@ -26,7 +26,7 @@ _LEFT, _TOP, _HEIGHT, _STEP = 58, 44, 192, 15  # CSS pixels
 _Group = tuple[str, int, dict[str, Effect]]  # title, targets, effect by row
 
 
-def gain_figures(significance: Significance, indices: dict[str, int]) -> list[ReportFigure]:
+def gain_figures(significance: Significance) -> list[ReportFigure]:
     """Return one figure per grouping of targets."""
     ours, others = significance.reference, significance.close_competitors
     if ours is None or not others:
@@ -47,18 +47,14 @@ def gain_figures(significance: Significance, indices: dict[str, int]) -> list[Re
                 groups.append((group_title(name), int(targets.sum()), by_row))
         if any(by_row for *_, by_row in groups):
             name = f"gains-{grouping.replace('_', '-')}"
-            figures.append(_gain_figure(name, title, groups, others, metric, indices))
+            figures.append(_gain_figure(name, title, groups, others, significance))
     return figures
 
 
 def _gain_figure(
-    name: str,
-    title: str,
-    groups: list[_Group],
-    others: list[RowResult],
-    metric: str,
-    indices: dict[str, int],
+    name: str, title: str, groups: list[_Group], others: list[RowResult], significance: Significance
 ) -> ReportFigure:
+    metric, indices = significance.comparison.metrics[0], significance.row_indices
     step = max(76, _STEP * len(others) + 16)
     width = step * len(groups)
     figure = ReportFigure(name, f"Gain by {title}", _LEFT + width + 12, _TOP + _HEIGHT + 42)

@@ -1,4 +1,4 @@
-"""A CSV file of histories: user, item, time; what is wrong is named by its line."""
+"""Files of histories and of users; what is wrong is named by its line."""
 
 import tempfile
 from pathlib import Path
@@ -18,8 +18,9 @@ from recbole_edt.recommend.given_histories import (
     NamedHistories,
     column_of,
     of_rows,
+    user_numbers,
 )
-from recbole_edt.recommend.item_index import ItemIndex
+from recbole_edt.recommend.item_index import ItemIndex, as_tokens
 
 
 def read_history_file(
@@ -49,8 +50,7 @@ def read_history_file(
     with Engine(Path(tempfile.gettempdir())) as engine:
         load_rows(file, columns, TimeFormat(time_format), engine)
         rows = engine.frame("SELECT user, item, time FROM part ORDER BY rowid")
-    tokens = rows["item"].to_numpy(object)
-    times = rows["time"].to_numpy(np.float64)
+    tokens, times = rows["item"].to_numpy(object), rows["time"].to_numpy(np.float64)
     return of_rows(rows["user"], tokens, times, items, dataset, file.refuse)
 
 
@@ -62,3 +62,37 @@ def _column(file: CsvFile, names: tuple[str, str]) -> str:
             f"{nearest(names[0], file.columns)}; found {', '.join(file.columns)}"
         )
     return found
+
+
+def read_user_file(path: Path, dataset: CrossDomainDataset) -> list[str]:
+    """Return the users of a file: one id per line, a first line ``user`` or ``user_id`` aside.
+
+    Raises
+    ------
+    UserError
+        For a file that cannot be read, and a user who is unknown or listed twice; names the line.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: cannot be read ({reason})") from None
+    numbered = [(n, line.strip()) for n, line in enumerate(lines, 1) if line.strip()]
+    if numbered and numbered[0][1] in USER:
+        del numbered[0]
+    if not numbered:
+        raise UserError(f"{path}: holds no user; expected one id per line")
+    users = [user for _, user in numbered]
+    known = user_numbers(dataset, as_tokens(list(users)))
+    if not known.all():
+        line, user = numbered[int(known.argmin())]
+        ids = dataset.field2id_token[dataset.uid_field]
+        raise UserError(
+            f"{path}: line {line}: user {user!r} is not in {dataset.dataset_name}.inter"
+            f"{nearest(user, ids[1:])}"
+        )
+    first: dict[str, int] = {}
+    for line, user in numbered:
+        if first.setdefault(user, line) != line:
+            raise UserError(f"{path}: line {line} repeats user {user!r} of line {first[user]}")
+    return users
